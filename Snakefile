@@ -1,0 +1,126 @@
+# The study's workflow: notebooks -> records -> summary -> figures -> book. Started by `make study`.
+
+import sys
+from pathlib import Path
+
+from suppress_privacy.study.records import Records, attack_name, summarise, training_name, write_json
+from suppress_privacy.study.settings import Study
+
+study = Study.load("study.yaml")
+PROFILE = config["profile"]
+RESULTS = config["results"]
+DEVICE = config["device"]
+profile = study.profile(PROFILE)
+
+EVALUATOR = (study.evaluator.arm, study.evaluator.seed)
+MODELS = [(arm, seed) for arm in profile.arms for seed in profile.seeds]
+SHOWN = profile.seeds[0]  # the book shows the notebooks of the first seed
+
+
+def modules(*patterns):
+    """The package's files that a run depends on: when one changes, the run is made again."""
+    package = Path("lib/suppress_privacy")
+    return [str(path) for pattern in patterns for path in sorted(package.glob(pattern))]
+
+
+LEARNING = modules("runtime.py", "mnist.py", "lenet.py", "training.py", "defences/*.py")
+ATTACKING = modules("runtime.py", "mnist.py", "lenet.py", "attacks/*.py", "evaluation/metrics.py")
+
+# One thread a run, as many runs as cores: MindSpore's threads spin, and two runs on one core starve.
+EXECUTE = f"OMP_NUM_THREADS=1 TQDM_DISABLE=1 {sys.executable} notebooks/execute.py"
+
+
+def records(names, ending="json"):
+    return [f"{RESULTS}/records/{name}.{ending}" for name in names]
+
+
+def attack_names(arm, seed):
+    return [attack_name(attack, arm, seed) for attack in profile.attacks]
+
+
+rule all:
+    input:
+        "_build/html/index.html",
+
+
+rule train:
+    input:
+        "notebooks/train.ipynb",
+        f"{RESULTS}/data.json",
+        LEARNING,
+    output:
+        record=f"{RESULTS}/records/train-{{arm}}-seed{{seed}}.json",
+        checkpoints=directory(f"{RESULTS}/checkpoints/train-{{arm}}-seed{{seed}}"),
+        notebook=f"{RESULTS}/notebooks/train-{{arm}}-seed{{seed}}.ipynb",
+    params:
+        settings=lambda wildcards: study.arm(PROFILE, wildcards.arm).model_dump_json(),
+        data=profile.data,
+    shell:
+        "{EXECUTE} train {output.notebook} profile={PROFILE} results={RESULTS} device={DEVICE}"
+        " arm={wildcards.arm} seed={wildcards.seed}"
+
+
+for arm, seed in MODELS:
+
+    rule:
+        name:
+            f"attack_{arm}_seed{seed}"
+        input:
+            "notebooks/attack.ipynb",
+            ATTACKING,
+            records([training_name(arm, seed), training_name(*EVALUATOR)]),
+            f"{RESULTS}/checkpoints/{training_name(arm, seed)}",
+            f"{RESULTS}/checkpoints/{training_name(*EVALUATOR)}",
+        output:
+            records(attack_names(arm, seed)),
+            records(attack_names(arm, seed), "npz"),
+            notebook=f"{RESULTS}/notebooks/attack-{arm}-seed{seed}.ipynb",
+        params:
+            arm=arm,
+            seed=seed,
+            settings=[study.attack(attack).model_dump_json() for attack in profile.attacks],
+            targets=profile.targets.model_dump_json(),
+        shell:
+            "{EXECUTE} attack {output.notebook} profile={PROFILE} results={RESULTS} device={DEVICE}"
+            " arm={params.arm} seed={params.seed}"
+
+
+rule summary:
+    input:
+        "study.yaml",
+        modules("study/records.py", "evaluation/intervals.py"),
+        records([training_name(*model) for model in {*MODELS, EVALUATOR}]),
+        [records(attack_names(arm, seed), ending) for arm, seed in MODELS for ending in ("json", "npz")],
+    output:
+        f"{RESULTS}/summary.json",
+    run:
+        write_json(output[0], summarise(study, PROFILE, Records(RESULTS)).model_dump(mode="json"))
+
+
+rule compare:
+    input:
+        "notebooks/compare.ipynb",
+        f"{RESULTS}/summary.json",
+        modules("study/figures.py", "study/tables.py"),
+    output:
+        notebook=f"{RESULTS}/notebooks/compare.ipynb",
+        figures=directory(f"{RESULTS}/figures"),
+    shell:
+        "{EXECUTE} compare {output.notebook} profile={PROFILE} results={RESULTS}"
+
+
+rule book:
+    input:
+        "_config.yml",
+        [str(path) for path in Path("book").glob("**/*") if path.is_file() and path.parts[1] not in ("notebooks", "generated")],
+        modules("study/tables.py"),
+        f"{RESULTS}/summary.json",
+        f"{RESULTS}/figures",
+        f"{RESULTS}/notebooks/compare.ipynb",
+        [f"{RESULTS}/notebooks/{kind}-{arm}-seed{SHOWN}.ipynb" for kind in ("train", "attack") for arm in profile.arms],
+    output:
+        "_build/html/index.html",
+    params:
+        results=RESULTS,
+    shell:
+        "{sys.executable} book/build.py {RESULTS}"

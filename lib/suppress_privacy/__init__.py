@@ -1,0 +1,26 @@
+"""Suppress-Privacy on current MindSpore, and the attacks that test it."""
+
+# First: it sets the environment that MindSpore reads when it loads.
+from suppress_privacy.runtime import configure  # isort: split
+
+from suppress_privacy.attacks.inversion import ImageInversionAttack
+from suppress_privacy.defences.suppress import MaskLayerDes, SuppressCtrl, SuppressPrivacyFactory
+from suppress_privacy.lenet import Features, LeNet5
+from suppress_privacy.mnist import generate_mnist_dataset, load_mnist
+from suppress_privacy.training import Defence, load_checkpoint, save_checkpoint, train
+
+__all__ = [
+    "Defence",
+    "Features",
+    "ImageInversionAttack",
+    "LeNet5",
+    "MaskLayerDes",
+    "SuppressCtrl",
+    "SuppressPrivacyFactory",
+    "configure",
+    "generate_mnist_dataset",
+    "load_checkpoint",
+    "load_mnist",
+    "save_checkpoint",
+    "train",
+]

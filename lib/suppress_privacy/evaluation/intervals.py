@@ -1,0 +1,63 @@
+"""95 % intervals for means over seeds and images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binomtest
+
+from suppress_privacy.runtime import generator
+
+LEVEL = 0.95
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95 % interval; `n` is the number of values averaged."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def bootstrap_mean(values, *, seed=0):
+    """Percentile bootstrap of a mean, over seeds and then images (Efron & Tibshirani 1993, ch. 13).
+
+    Seeds and images are crossed, every image being attacked in every seed's model. So both are
+    resampled, independently, and all seeds of a resample share its images.
+
+    Args:
+        values (numpy.ndarray): [S, N], one row a seed.
+        seed (int): seeds the resampling.
+
+    Returns:
+        Estimate.
+    """
+    values = np.asarray(values, np.float64)
+    rng = generator(seed, "bootstrap")
+    seeds, images = values.shape
+    seed_counts = rng.multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES)  # [R, S]
+    image_counts = rng.multinomial(images, np.full(images, 1 / images), RESAMPLES)  # [R, N]
+    means = ((seed_counts @ values) * image_counts).sum(1) / values.size  # [R]
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(float(values.mean()), float(low), float(high), values.size)
+
+
+def proportion(successes, *, seed=0):
+    """A proportion: Wilson's interval at the number of images, widened to the bootstrap's where seeds differ more.
+
+    Repeating an image with another seed adds no independent image, so Wilson's n counts images once.
+
+    Args:
+        successes (numpy.ndarray): [S, N] of 0 and 1, one row a seed.
+        seed (int): seeds the bootstrap.
+
+    Returns:
+        Estimate.
+    """
+    bootstrap = bootstrap_mean(successes, seed=seed)
+    images = np.shape(successes)[1]
+    wilson = binomtest(round(bootstrap.mean * images), images).proportion_ci(LEVEL, method="wilson")
+    low, high = min(wilson.low, bootstrap.low), max(wilson.high, bootstrap.high)
+    return Estimate(bootstrap.mean, float(low), float(high), bootstrap.n)

@@ -1,0 +1,1 @@
+"""The study itself: its settings, runs, records, tables and figures."""

@@ -1,0 +1,182 @@
+"""study.yaml as typed models: unknown keys, wrong types and unknown names are refused in one sentence."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError, model_validator
+
+from suppress_privacy.attacks import ATTACKS
+from suppress_privacy.lenet import DEPTHS
+
+FILE = "study.yaml"
+Number = StrictFloat | StrictInt
+PositiveInt = Annotated[StrictInt, Field(ge=1)]
+Seed = Annotated[StrictInt, Field(ge=0)]
+
+
+class SettingsError(ValueError):
+    """A setting that is wrong; the message names it, the value, and what is allowed."""
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Optimizer(Model):
+    name: Literal["sgd", "momentum"]
+    lr: Annotated[Number, Field(gt=0)]
+    momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+
+
+class SuppressLayer(Model):
+    name: str
+    noise: StrictBool
+    lower_clip: StrictBool
+    min_num: Annotated[StrictInt, Field(ge=-1)]
+    upper_bound: Annotated[Number, Field(gt=0)] = 1.20
+
+
+class Suppress(Model):
+    kind: Literal["suppress"]
+    start_epoch: PositiveInt
+    end_epoch: Annotated[StrictInt, Field(ge=1, le=100)]
+    mask_times: PositiveInt
+    sparse_start: Annotated[Number, Field(ge=0, lt=1)]
+    sparse_end: Annotated[StrictFloat, Field(gt=0, lt=1)]
+    layers: Annotated[list[SuppressLayer], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        if self.end_epoch < self.start_epoch:
+            raise ValueError(f"end_epoch is {self.end_epoch}, start_epoch is {self.start_epoch}; end_epoch must not be smaller: correct one of them")
+        if self.sparse_end <= self.sparse_start:
+            raise ValueError(f"sparse_end is {self.sparse_end}, sparse_start is {self.sparse_start}; sparse_end must be larger: correct one of them")
+        return self
+
+
+class Arm(Model):
+    title: str
+    documented: str | None = None
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    optimizer: Optimizer
+    defence: Suppress | None = None
+
+
+class Evaluator(Model):
+    arm: str
+    seed: Seed
+
+
+class Attack(Model):
+    title: str
+    kind: Literal[tuple(ATTACKS)]
+    depth: Literal[DEPTHS]
+    settings: dict[str, Any] = {}
+
+
+class Targets(Model):
+    train_per_class: PositiveInt
+    test_per_class: PositiveInt
+
+
+class Profile(Model):
+    data: str
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    arms: Annotated[list[str], Field(min_length=1)]
+    attacks: Annotated[list[str], Field(min_length=1)]
+    targets: Targets
+    overrides: dict[str, dict[str, Any]] = {}
+
+
+class Documented(Model):
+    source: str
+    images: PositiveInt
+    seeds: PositiveInt
+    models: dict[str, dict[str, float]]
+
+
+class Study(Model):
+    documented: Documented
+    arms: dict[str, Arm]
+    evaluator: Evaluator
+    attacks: dict[str, Attack]
+    profiles: dict[str, Profile]
+
+    @model_validator(mode="after")
+    def _names_exist(self):
+        used = [("evaluator.arm", self.evaluator.arm, self.arms)]
+        for name, arm in self.arms.items():
+            if arm.documented is not None:
+                used.append((f"arms.{name}.documented", arm.documented, self.documented.models))
+        for name, profile in self.profiles.items():
+            used += [(f"profiles.{name}.arms", arm, self.arms) for arm in profile.arms]
+            used += [(f"profiles.{name}.overrides", arm, self.arms) for arm in profile.overrides]
+            used += [(f"profiles.{name}.attacks", attack, self.attacks) for attack in profile.attacks]
+        for place, name, known in used:
+            if name not in known:
+                raise ValueError(f"{place} names {name!r}; allowed are {', '.join(known)}: correct the name or define it")
+        for profile in self.profiles:
+            for arm in self.arms:
+                self.arm(profile, arm)
+        return self
+
+    @classmethod
+    def load(cls, path=FILE):
+        """Read and check a study.
+
+        Raises:
+            SettingsError: the file is missing, is not YAML, or a setting in it is wrong.
+        """
+        path = Path(path)
+        try:
+            content = yaml.safe_load(path.read_text())
+        except OSError as error:
+            raise SettingsError(f"{path} cannot be read ({error.strerror}): run from the project's folder.") from error
+        except yaml.YAMLError as error:
+            raise SettingsError(f"{path} is not YAML ({' '.join(str(error).split())}): correct it there.") from error
+        return validated(cls, content, path.name)
+
+    def profile(self, name):
+        return _named(self.profiles, name, "profile")
+
+    def attack(self, name):
+        return _named(self.attacks, name, "attack")
+
+    def arm(self, profile, name, overrides=None):
+        """An arm as a profile trains it, with a rerunner's `overrides` (nested as in study.yaml) on top."""
+        settings = _named(self.arms, name, "arm").model_dump()
+        for change in (self.profile(profile).overrides.get(name, {}), overrides or {}):
+            settings = _merged(settings, change)
+        return validated(Arm, settings, f"arm {name} in profile {profile}")
+
+
+def validated(model, content, place):
+    """`content` as a `model`; the first thing wrong with it as a SettingsError in one sentence."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "value_error":
+            raise SettingsError(f"{place}: {message}.") from error
+        if first["type"] == "extra_forbidden":
+            raise SettingsError(f"{place}: {where} is not a setting; remove it or correct its name.") from error
+        raise SettingsError(f"{place}: {where} is {first['input']!r}; {message[0].lower()}{message[1:]}.") from error
+
+
+def _named(known, name, what):
+    if name not in known:
+        raise SettingsError(f"{what} is {name!r}; allowed are {', '.join(known)}: use one of these or add it to {FILE}.")
+    return known[name]
+
+
+def _merged(settings, changes):
+    """`settings` with `changes` laid over them, dictionaries merged key by key."""
+    merged = dict(settings)
+    for key, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if nested else value
+    return merged

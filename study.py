@@ -1,0 +1,102 @@
+"""Run the study: check what can be checked at once, find the data, then hand over to Snakemake.
+
+    python study.py [--profile quick] [--results DIR] [--device auto] [--cores N]
+"""
+
+import argparse
+import fcntl
+import logging
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from suppress_privacy.mnist import DataError, load_mnist
+from suppress_privacy.runtime import choose_device
+from suppress_privacy.study.records import describe, write_json
+from suppress_privacy.study.settings import Study
+
+ROOT = Path(__file__).parent
+LOCK = ROOT / ".snakemake" / "study.lock"
+
+
+class SetupError(RuntimeError):
+    """Why the study cannot start, in one sentence."""
+
+
+def require_writable(folder):
+    """Raise unless files can be made in a folder, which is created if need be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SetupError(f"results folder {folder} cannot be written ({error.strerror}): choose another with --results.") from error
+
+
+def lock():
+    """Hold the project for this process and what it becomes; the system lets go when it ends, however it ends."""
+    LOCK.parent.mkdir(exist_ok=True)
+    descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT)
+    os.set_inheritable(descriptor, True)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise SetupError("another study runs in this folder: wait for it, or stop it, and start again.") from error
+
+
+def prepare(options):
+    """Check settings, device, folder and data; returns the device.
+
+    The data's description is an input of every training run: when it changes, they run again.
+    """
+    study = Study.load(ROOT / "study.yaml")
+    profile = study.profile(options.profile)
+    device = choose_device(options.device)
+    require_writable(options.results)
+    data = load_mnist(profile.data)
+    described = options.results / "data.json"
+    description = describe(data)
+    if not described.exists() or load_json(described) != description:
+        write_json(described, description)
+    if data.notice:
+        print(f"Notice: {data.notice}", file=sys.stderr)
+    return device
+
+
+def load_json(path):
+    import json
+
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Run the study and build its book.")
+    parser.add_argument("--profile", default="quick", help="a profile of study.yaml (default: quick)")
+    parser.add_argument("--results", type=Path, help="folder for records (default: results/PROFILE)")
+    parser.add_argument("--device", default="auto", help="auto, Ascend, GPU or CPU (default: auto)")
+    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="runs at a time (default: one a core)")
+    parser.add_argument("target", nargs="*", help="what to make (default: the book)")
+    options = parser.parse_args()
+    logging.basicConfig(format="%(message)s")
+    os.chdir(ROOT)
+    options.results = options.results or Path("results") / options.profile
+    try:
+        lock()
+        device = prepare(options)
+    except (ValueError, DataError, SetupError) as error:
+        print(f"study: {error}", file=sys.stderr)
+        return 2
+    # Snakemake's own lock outlives a killed process; ours does not.
+    command = [sys.executable, "-m", "snakemake", *options.target, "--nolock", "--rerun-incomplete", "--quiet", "rules"]
+    command += ["--cores", str(options.cores)]
+    command += ["--config", f"profile={options.profile}", f"results={options.results}", f"device={device}"]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
