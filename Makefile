@@ -31,9 +31,10 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	touch $@
 
 # After editing requirements.txt.
-lock: $(VENV)/ready
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile requirements.txt -o requirements.lock --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links
+lock:
+	$(PYTHON) -m venv _build/lock
+	_build/lock/bin/pip install --quiet uv
+	_build/lock/bin/uv pip compile requirements.txt -o requirements.lock --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
 clean:
 	rm -rf _build book/notebooks book/generated

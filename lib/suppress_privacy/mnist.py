@@ -8,15 +8,20 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import mindspore.dataset as ds
 import numpy as np
-import pooch
 from mindspore import dtype as mstype
 from mindspore.dataset import transforms, vision
 from mindspore.dataset.vision import Inter
+
+with warnings.catch_warnings():
+    # In a notebook without ipywidgets; we ask pooch for no progress bar.
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    import pooch
 
 log = logging.getLogger(__name__)
 

@@ -141,8 +141,10 @@ class Study(Model):
     def profile(self, name):
         return _named(self.profiles, name, "profile")
 
-    def attack(self, name):
-        return _named(self.attacks, name, "attack")
+    def attack(self, name, overrides=None):
+        """An attack, with a rerunner's `overrides` of its settings on top."""
+        attack = _named(self.attacks, name, "attack")
+        return attack.model_copy(update={"settings": attack.settings | (overrides or {})})
 
     def arm(self, profile, name, overrides=None):
         """An arm as a profile trains it, with a rerunner's `overrides` (nested as in study.yaml) on top."""
@@ -150,6 +152,15 @@ class Study(Model):
         for change in (self.profile(profile).overrides.get(name, {}), overrides or {}):
             settings = _merged(settings, change)
         return validated(Arm, settings, f"arm {name} in profile {profile}")
+
+
+def project_folder():
+    """The folder that holds study.yaml: the working directory or the nearest one above it."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / FILE).is_file():
+            return folder
+    raise SettingsError(f"{FILE} is neither in {here} nor above it: start from the project's folder.")
 
 
 def validated(model, content, place):

@@ -1,0 +1,60 @@
+"""What the pages show of the run: a page writes {{ name }}, never a number.
+
+An unknown name warns, and warnings fail the build.
+"""
+
+import json
+from pathlib import Path
+
+from suppress_privacy.study import tables
+from suppress_privacy.study.settings import Study, project_folder
+
+
+def substitutions(summary, study):
+    """The names pages may write between double braces."""
+    profile = study.profile(summary["profile"])
+    schedule = study.arm(summary["profile"], "suppressed-example").defence
+    seeds = len(summary["seeds"])
+    return {
+        "profile": summary["profile"],
+        "data_name": summary["data"]["name"],
+        "train_images": f"{summary['data']['train']:,}",
+        "test_images": f"{summary['data']['test']:,}",
+        "seeds": "one seed" if seeds == 1 else f"{seeds} seeds",
+        "targets": str(summary["images"]),
+        "commits": ", ".join(f"`{commit}`" for commit in summary["commits"]),
+        "evaluator_accuracy": f"{summary['evaluator']['test_accuracy']:.4f}",
+        "documented_source": summary["documented"]["source"],
+        "documented_images": str(summary["documented"]["images"]),
+        "start_epoch": str(schedule.start_epoch),
+        "end_epoch": str(schedule.end_epoch),
+        "mask_times": str(schedule.mask_times),
+        "sparse_end": f"{schedule.sparse_end:g}",
+        "accuracy_table": tables.accuracy_table(summary),
+        "attack_table": tables.attack_table(
+            summary, {name: study.attack(name).title for name in profile.attacks}
+        ),
+        "layer_table": tables.layer_table(summary, "suppressed-example"),
+        "accuracy_reading": tables.accuracy_reading(summary),
+        "attack_reading": tables.attack_reading(summary, [name for name in profile.attacks if "reference" in name]),
+    }
+
+
+def banner(summary):
+    """One line for the top of every page: which run it shows, and what is wrong with its data if anything is."""
+    seeds = len(summary["seeds"])
+    counted = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    return f"Profile <b>{summary['profile']}</b>: {summary['data']['name']}, {counted}. {summary['notice']}"
+
+
+def fill(app, config):
+    summary = json.loads((Path(app.srcdir) / "generated" / "summary.json").read_text())
+    study = Study.load(project_folder() / "study.yaml")
+    config.myst_substitutions = substitutions(summary, study)
+    config.html_theme_options["announcement"] = banner(summary)
+    config.mathjax_path = "mathjax/tex-chtml-full.js"
+
+
+def setup(app):
+    app.connect("config-inited", fill)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,48 @@
+"""Build the book of one results folder into _build/html: python book/build.py results/quick"""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+BOOK = Path(__file__).parent
+ROOT = BOOK.parent
+
+
+def collect(results):
+    """Put what the pages show of a run, and the copy of MathJax they need offline, under book/."""
+    for folder in (BOOK / "notebooks", BOOK / "generated"):
+        shutil.rmtree(folder, ignore_errors=True)
+    generated = BOOK / "generated"
+    shutil.copytree(results / "figures", generated / "figures")
+    shutil.copy(results / "summary.json", generated)
+    (BOOK / "notebooks").mkdir()
+    for notebook in sorted((results / "notebooks").glob("*.ipynb")):
+        # The contents page lists models by name alone; of several seeds it shows the first.
+        name = notebook.stem.split("-seed")[0]
+        if not (BOOK / "notebooks" / f"{name}.ipynb").exists() and not notebook.stem.endswith(".failed"):
+            shutil.copy(notebook, BOOK / "notebooks" / f"{name}.ipynb")
+    mathjax = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
+    copied = generated / "static" / "mathjax"
+    copied.mkdir(parents=True)
+    shutil.copy(mathjax / "tex-chtml-full.js", copied)
+    shutil.copytree(mathjax / "output" / "chtml" / "fonts", copied / "output" / "chtml" / "fonts")
+
+
+def main(arguments):
+    results = Path(arguments[0])
+    if not (results / "summary.json").is_file():
+        print(f"{results} holds no summary.json: run the study of that profile first.", file=sys.stderr)
+        return 2
+    collect(results)
+    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    # -W -n: a warning or a dead reference fails the build; --keep-going: and shows all of them first.
+    strict = ["-W", "-n", "--keep-going", "--all"]
+    return subprocess.run(
+        [jupyter_book, "build", BOOK, "--config", ROOT / "_config.yml", "--path-output", ROOT, *strict], cwd=ROOT
+    ).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,115 @@
+"""Figures, each drawn by one function from records alone."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+# Okabe & Ito's colours, told apart in the usual colour blindnesses.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STYLE = {
+    "figure.dpi": 110,
+    "figure.constrained_layout.use": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+}
+METRIC_LABELS = {
+    "relative_l2": "relative L2 distance",
+    "ssim": "SSIM (range 1)",
+    "ssim_range2": "SSIM (range 2)",
+    "confidence": "evaluator's confidence\nin the true label",
+    "label_accuracy": "labels recovered\n(share)",
+}
+
+
+def training_curves(record):
+    """Loss, test accuracy and sparsity of one training run, epoch by epoch.
+
+    Args:
+        record (dict): a training record.
+
+    Returns:
+        matplotlib.figure.Figure.
+    """
+    history = record["results"]["history"]
+    epochs = np.arange(1, len(history["loss"]) + 1)
+    with plt.rc_context(STYLE):
+        figure, (loss, accuracy, zeros) = plt.subplots(1, 3, figsize=(10, 3))
+        loss.plot(epochs, history["loss"], color=COLOURS[0], marker="o")
+        loss.set(xlabel="epoch", ylabel="training loss (nats)", yscale="log")
+        accuracy.plot(epochs, 100 * np.array(history["test_accuracy"]), color=COLOURS[0], marker="o")
+        accuracy.set(xlabel="epoch", ylabel="test accuracy (%)")
+        for colour, (layer, shares) in zip(COLOURS, history["sparsity"].items(), strict=False):
+            zeros.plot(epochs, 100 * np.array(shares), color=colour, marker=".", label=layer.removesuffix(".weight"))
+        zeros.set(xlabel="epoch", ylabel="weights at zero (%)", ylim=(-3, 103))
+        zeros.legend(fontsize=8)
+    return figure
+
+
+def reconstruction_grid(records, arms, attacks, seed, originals, count=10):
+    """The same digits, one a class, in every arm and attack: rows of images under the originals.
+
+    Args:
+        records (Records): where the reconstructions are.
+        arms, attacks (dict): titles by name, in the order of the rows.
+        seed (int): the seed whose models are shown.
+        originals (numpy.ndarray): [N, 1, 32, 32] in [0, 1], the targets in their order.
+        count (int): columns; the first target of each of so many classes.
+
+    Returns:
+        matplotlib.figure.Figure.
+    """
+    from suppress_privacy.study.records import attack_name
+
+    rows = [("original", originals)]
+    labels = None
+    for attack, attack_title in attacks.items():
+        found = {arm: records.arrays(attack_name(attack, arm, seed)) for arm in arms}
+        labels = next(iter(found.values()))["label"]
+        images = [arrays["reconstruction"] / 255 for arrays in found.values()]
+        if all(np.array_equal(images[0], other) for other in images[1:]):
+            rows.append((attack_title, images[0]))  # a floor does not look at the model
+            continue
+        rows += [(f"{attack_title}\n{arms[arm]}", image) for arm, image in zip(arms, images, strict=True)]
+    columns = [int(np.flatnonzero(labels == label)[0]) for label in range(count)]
+    with plt.rc_context(STYLE | {"axes.grid": False}):
+        figure, axes = plt.subplots(len(rows), count, figsize=(0.75 * count + 2.6, 0.8 * len(rows)))
+        for (title, images), line in zip(rows, axes, strict=True):
+            for column, axis in zip(columns, line, strict=True):
+                axis.imshow(images[column, 0], cmap="gray", vmin=0, vmax=1)
+                axis.set(xticks=[], yticks=[])
+            line[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=8)
+    return figure
+
+
+def documented_against_reproduced(summary):
+    """Every metric of every attack and arm with its 95 % interval, beside the tutorial's figure.
+
+    Args:
+        summary (dict): the profile's summary.
+
+    Returns:
+        matplotlib.figure.Figure.
+    """
+    documented, attacks = summary["documented"], list(summary["attacks"])
+    positions = np.arange(len(attacks))
+    arms = list(summary["arms"])
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(METRIC_LABELS), figsize=(13, 0.55 * len(attacks) + 1.6), sharey=True)
+        for axis, (metric, label) in zip(axes, METRIC_LABELS.items(), strict=True):
+            for number, arm in enumerate(arms):
+                shift = 0.18 * (number - (len(arms) - 1) / 2)
+                values = [summary["attacks"][attack][arm][metric] for attack in attacks]
+                means = np.array([value["mean"] for value in values])
+                ends = np.abs([[value["low"] for value in values], [value["high"] for value in values]] - means)
+                style = {"color": COLOURS[number], "fmt": "o", "markersize": 5, "capsize": 2}
+                axis.errorbar(means, positions + shift, xerr=ends, label=summary["arms"][arm]["title"], **style)
+                published = documented["models"].get(documented["arms"].get(arm), {}).get(metric)
+                if published is not None:
+                    axis.axvline(published, color=COLOURS[number], linestyle="--", linewidth=1)
+            axis.set(xlabel=label, yticks=positions, yticklabels=attacks, ylim=(len(attacks) - 0.4, -0.6))
+        handles, names = axes[0].get_legend_handles_labels()
+        handles.append(plt.Line2D([], [], color="grey", linestyle="--", linewidth=1))
+        figure.legend(handles, [*names, "the tutorial's figure"], loc="outside lower center", ncols=len(names) + 1)
+    return figure

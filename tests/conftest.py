@@ -1,0 +1,48 @@
+import os
+
+# One thread: MindSpore's threads spin, and results must not depend on the machine's cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from suppress_privacy import configure, load_mnist, mnist
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def graph_mode():
+    configure("CPU", "graph")
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """The 5,000 embedded digits."""
+    return load_mnist("embedded")
+
+
+def write_idx(path, array):
+    header = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+    path.write_bytes(header + array.astype(np.uint8).tobytes())
+
+
+@pytest.fixture
+def idx_folder(tmp_path, monkeypatch):
+    """A folder of four small IDX files that pass for MNIST, and no other source of it."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "idx"
+    folder.mkdir()
+    for part, count in (("train", 40), ("t10k", 20)):
+        write_idx(folder / f"{part}-images-idx3-ubyte", rng.integers(0, 256, (count, 28, 28)))
+        write_idx(folder / f"{part}-labels-idx1-ubyte", rng.integers(0, 10, count))
+    monkeypatch.setattr(mnist, "SHA256", {name: mnist._sha256((folder / name).read_bytes()) for name in mnist.SHA256})
+    monkeypatch.setattr(mnist, "MIRRORS", ())
+    monkeypatch.setattr(mnist.shutil, "which", lambda name: None)
+    monkeypatch.setenv("SUPPRESS_PRIVACY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("MNIST_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return folder

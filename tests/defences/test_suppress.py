@@ -1,0 +1,275 @@
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn
+
+from suppress_privacy import LeNet5, MaskLayerDes, SuppressPrivacyFactory, train
+from suppress_privacy.defences import suppress
+from suppress_privacy.training import TrainStep, sparsity
+
+LAYERS = [
+    ("conv1.weight", 0, False, True, 10),
+    ("conv2.weight", 1, False, True, 150),
+    ("fc1.weight", 2, True, False, -1),
+    ("fc2.weight", 4, True, False, -1),
+    ("fc3.weight", 6, True, False, 50),
+]
+
+
+def control(network, layers=LAYERS, **options):
+    options = {"end_epoch": 2, "batch_num": 50, "start_epoch": 1, "mask_times": 8, "lr": 0.1, "sparse_end": 0.9} | options
+    return SuppressPrivacyFactory().create(network, [MaskLayerDes(*layer) for layer in layers], **options)
+
+
+def naive_updates(schedule, last_step):
+    """The schedule as a walk over epochs and steps, with the state the reference keeps."""
+    found, previous, started, sparse = {}, 0, None, 0.0
+    for step in range(1, last_step + 1):
+        epoch, step_in_epoch = (step - 1) // schedule.batch_num + 1, (step - 1) % schedule.batch_num + 1
+        if started is None and not schedule.start_epoch <= epoch <= schedule.end_epoch:
+            continue
+        if started is None:
+            started = step
+        due = step >= previous + schedule.interval
+        last = epoch == schedule.end_epoch and step_in_epoch == schedule.batch_num - 2
+        if due or last:
+            previous = step
+            wanted = schedule.sparse_end + (schedule.sparse_start - schedule.sparse_end) * (
+                1 - (step - started) / schedule.length
+            ) ** 3
+            sparse = max(schedule.sparse_start, sparse, min(wanted, schedule.sparse_end))
+            found[step] = sparse
+    return found
+
+
+@pytest.mark.parametrize("case", range(30))
+def test_updates_fall_on_the_steps_and_sparsities_of_the_reference(case):
+    rng = np.random.default_rng(case)
+    start, end = sorted(rng.integers(1, 8, 2).tolist())
+    low, high = sorted(rng.uniform(0, 0.99, 2).tolist())
+    schedule = suppress.Schedule(
+        batch_num=int(rng.integers(1, 60)),
+        start_epoch=start,
+        end_epoch=end,
+        mask_times=int(rng.integers(1, 80)),
+        sparse_start=low,
+        sparse_end=high,
+    )
+    last = (end + 2) * schedule.batch_num  # past the schedule's end
+    assert schedule.updates(last) == pytest.approx(naive_updates(schedule, last))
+
+
+def test_the_published_schedule():
+    schedule = suppress.Schedule(
+        batch_num=1875, start_epoch=3, end_epoch=10, mask_times=1000, sparse_start=0.0, sparse_end=0.95
+    )
+    updates = schedule.updates(18750)
+    steps, targets = list(updates), list(updates.values())
+    assert schedule.interval == 15
+    assert steps[0] == 3751 and steps[-1] == 18748 and len(steps) == 1001
+    assert targets[0] == 0 and targets == sorted(targets)
+    assert targets[-1] == pytest.approx(0.95, abs=1e-9)
+    assert updates[3751 + 7500] == pytest.approx(0.95 * (1 - 0.5**3))
+
+
+def naive_small(weights, alive, stop, min_num, noise, clip, bound):
+    """One weight after the other: (kept, target or None where noise is drawn)."""
+    n = len(weights)
+    threshold = np.sort(np.abs(weights))[stop - 1]
+    kept, target, masked = alive.copy(), weights.astype(float), 0
+    for i, w in enumerate(weights.tolist()):
+        sign = 1.0 if w > 0 else -1.0
+        if not alive[i]:
+            target[i], masked = 0, masked + 1
+        elif abs(w) <= threshold:
+            if masked < n - min_num and masked < stop:
+                kept[i], target[i], masked = False, 0, masked + 1
+            else:
+                target[i] = sign * min(0.005, threshold)
+        elif clip and abs(w) <= 0.005 and threshold > 0.0025:
+            target[i] = sign * 0.005
+        elif abs(w) > bound:
+            target[i] = sign * bound
+        elif noise and abs(w) > 0.5:
+            target[i] = np.nan
+    return kept, target
+
+
+def random_layer(rng, count):
+    """Weights with ties, zeros and values near every bound, and a mask that already has zeros."""
+    scale = rng.choice([0.003, 0.05, 1.0])
+    weights = (rng.standard_normal(count) * scale).astype(np.float32)
+    pick = rng.random(count)
+    weights[pick < 0.1] = rng.choice(np.float32([0, 0.005, -0.005, 0.0025, 0.5, -1.2, 1.3]), (pick < 0.1).sum())
+    weights[(pick > 0.1) & (pick < 0.3)] = weights[0]
+    alive = rng.random(count) > rng.choice([0, 0.3, 0.8])
+    weights[~alive] = 0
+    return weights, alive
+
+
+@pytest.mark.parametrize("case", range(300))
+def test_small_layers_equal_a_walk_over_their_weights(case):
+    rng = np.random.default_rng(case)
+    count = int(rng.integers(2, 200))
+    weights, alive = random_layer(rng, count)
+    min_num = int(rng.choice([-1, 0, 5, count]))
+    stop = suppress.weights_to_suppress(count, rng.uniform(0.01, 0.99), min_num)
+    if stop < 1:
+        return
+    noise, clip = rng.random(2) < 0.5
+    bound = float(rng.choice([0.1, 0.6, 1.2]))
+    kept, target = naive_small(weights, alive, stop, min_num, noise, clip, bound)
+    update = suppress.update_small_layer(
+        weights, alive, stop, min_num=min_num, noise=noise, lower_clip=clip, upper_bound=bound, rng=rng
+    )
+    noisy = np.isnan(target)
+    assert np.array_equal(update.mask, kept)
+    np.testing.assert_array_equal(update.weights[~noisy], target[~noisy].astype(np.float32))
+    assert update.noised == noisy.sum()
+    shift = np.abs(update.weights[noisy] - weights[noisy])
+    assert (shift <= 0.1 + 1e-6).all() and (noisy.sum() == 0 or shift.max() > 0)
+
+
+@pytest.mark.parametrize("case", range(60))
+def test_large_layers_are_cut_at_the_smallest_distinct_magnitudes(case):
+    rng = np.random.default_rng(case)
+    weights, alive = random_layer(rng, 10_001)
+    stop = int(rng.integers(1, 10_001))
+    masked = int((~alive).sum())
+    update = suppress.update_large_layer(weights, alive, stop)
+    magnitudes = np.abs(weights).tolist() if masked == 0 else sorted({abs(w) for w in weights[alive].tolist()})
+    position = min(stop - masked, len(magnitudes) - 1)
+    threshold = sorted(magnitudes)[position - 1] if position >= 1 else 0
+    if stop <= masked or (threshold == 0 and masked):
+        assert update is None
+        return
+    assert np.array_equal(update.mask, np.abs(weights) > threshold)
+    assert np.array_equal(update.weights, np.where(update.mask, weights, 0))
+
+
+def test_the_step_applies_masks_and_moves_as_the_equation_says():
+    """w <- (w - lr g) m + d in the step after an update, w <- (w - lr g) m from then on."""
+    rng = np.random.default_rng(0)
+    images = ms.Tensor(rng.random((8, 1, 32, 32)).astype(np.float32))
+    labels = ms.Tensor(rng.integers(0, 10, 8).astype(np.int32))
+    networks = [LeNet5(seed=3), LeNet5(seed=3)]
+    for network in networks:  # large enough weights to be bounded and to get noise
+        network.fc3.weight.set_data(network.fc3.weight * 20)
+    suppressed, plain = networks
+    layers = [("conv1.weight", 0, True, True, 10, 0.1), ("fc1.weight", 2, True, True, -1), ("fc3.weight", 6, True, True, -1, 1.0)]
+    defence = control(suppressed, layers)
+    step = TrainStep(suppressed, nn.SGD(suppressed.trainable_params(), 0.1), defence)
+    plain_step = TrainStep(plain, nn.SGD(plain.trainable_params(), 0.1), suppress.Defence())
+    defence.update_masks(0.5)
+    updates = dict(defence.last_updates)
+    before = {name: suppressed.parameters_dict()[name].asnumpy().copy() for name in updates}
+    assert updates["fc3.weight"].lowered > 0 and updates["fc3.weight"].noised > 0
+    for number in (1, 2):
+        step(images, labels)
+        plain_step(images, labels)
+        for name, update in updates.items():
+            mask = update.mask.reshape(before[name].shape)
+            move = np.where(mask, update.weights.reshape(mask.shape) - before[name], 0) if number == 1 else 0
+            expected = plain.parameters_dict()[name].asnumpy() * mask + move
+            found = suppressed.parameters_dict()[name].asnumpy()
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+            assert np.all(found[~mask] == 0)
+        defence.after_step(1)  # no update is due; it ends the move
+        for mine, other in zip(suppressed.get_parameters(), plain.get_parameters(), strict=True):
+            other.set_data(mine.copy())
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+def test_suppressed_weights_are_exactly_zero_under_any_optimiser(digits, optimizer):
+    network = LeNet5(seed=0)
+    chosen = {
+        "sgd": lambda: nn.SGD(network.trainable_params(), 0.1),
+        "momentum": lambda: nn.Momentum(network.trainable_params(), 0.01, 0.9, weight_decay=1e-4),
+        "adam": lambda: nn.Adam(network.trainable_params(), 1e-3),
+    }[optimizer]()
+    defence = control(network, batch_num=40, mask_times=6, sparse_end=0.95)
+    train(network, chosen, digits, epochs=2, batch_size=100, seed=0, defence=defence)
+    shares = sparsity(network)
+    # Two-sided: neither a defence that does nothing nor one that removes more than asked passes.
+    assert all(0.93 <= share <= 0.951 for share in shares.values()), shares
+    report = defence.report()
+    assert {name: entry["suppressed"] / entry["weights"] for name, entry in report.items()} == pytest.approx(shares)
+
+
+def test_min_num_weights_stay():
+    network = LeNet5(seed=0)
+    defence = control(network, [("conv1.weight", None, False, False, 100)])
+    defence.update_masks(0.95)
+    assert defence.report()["conv1.weight"]["suppressed"] == 50
+
+
+def test_an_update_is_left_out_while_the_first_layer_is_dead():
+    network = LeNet5(seed=0)
+    network.conv1.weight.set_data(network.conv1.weight * 0.1)
+    defence = control(network)
+    defence.update_masks(0.5)
+    assert defence.report() == {}
+    without_first = control(network, LAYERS[1:])
+    without_first.update_masks(0.5)
+    assert len(without_first.report()) == 4
+
+
+def test_a_large_first_layer_is_bounded_but_gets_no_noise():
+    network = nn.SequentialCell(nn.Dense(200, 100, weight_init="normal"), nn.Dense(100, 10))
+    weight = next(network.get_parameters())
+    weight.set_data(ms.Tensor(np.random.default_rng(0).standard_normal((100, 200)).astype(np.float32)))
+    defence = control(network, [(weight.name, 0, True, True, -1)])
+    defence.update_masks(0.5)
+    entry = defence.report()[weight.name]
+    assert entry["suppressed"] == 10_000 and entry["lowered"] > 0 and entry["noised"] == 0
+
+
+GOOD = {"policy": "local_train", "end_epoch": 10, "batch_num": 5, "start_epoch": 3, "mask_times": 9, "lr": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"policy": "federated"}, ValueError, "policy is 'federated'"),
+        ({"end_epoch": 2}, ValueError, "start_epoch is 3; it must be an integer from 1 to end_epoch"),
+        ({"end_epoch": 101}, ValueError, "end_epoch is 101"),
+        ({"start_epoch": 0}, ValueError, "start_epoch is 0"),
+        ({"batch_num": 2.5}, TypeError, "batch_num is 2.5"),
+        ({"mask_times": 0}, ValueError, "mask_times is 0"),
+        ({"mask_times": True}, TypeError, "mask_times is True"),
+        ({"lr": 0.6}, ValueError, "lr is 0.6"),
+        ({"sparse_end": 1.0}, ValueError, "sparse_end is 1.0"),
+        ({"sparse_end": 1}, TypeError, "sparse_end is 1;"),
+        ({"sparse_start": 0.9}, ValueError, "sparse_start is 0.9"),
+        ({"seed": -1}, ValueError, "seed is -1"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(changes, error, message):
+    network = LeNet5(seed=0)
+    layers = [MaskLayerDes(*layer) for layer in LAYERS]
+    with pytest.raises(error, match=message):
+        SuppressPrivacyFactory().create(network, layers, **(GOOD | changes))
+
+
+@pytest.mark.parametrize(
+    ("layers", "error", "message"),
+    [
+        ([("conv9.weight", 0, False, False, -1)], ValueError, "is none of conv1.weight"),
+        ([("weight", 0, False, False, -1)], ValueError, "matches conv1.weight, conv2.weight"),
+        ([LAYERS[0], ("conv1", 0, False, False, -1)], ValueError, "describe each layer once"),
+        ([("fc1.weight", 3, False, False, -1)], ValueError, "grad_idx is 3, but fc1.weight is trainable parameter 2"),
+        ([("fc1.weight", "2", False, False, -1)], TypeError, "grad_idx is '2'"),
+        ([("fc1.weight", 2, 1, False, -1)], TypeError, "is_add_noise is 1"),
+        ([("fc1.weight", 2, False, False, -2)], ValueError, "min_num is -2"),
+        ([("fc1.weight", 2, False, False, -1, 0)], ValueError, "upper_bound is 0"),
+    ],
+)
+def test_a_wrong_layer_is_refused(layers, error, message):
+    with pytest.raises(error, match=message):
+        control(LeNet5(seed=0), layers)
+
+
+def test_something_other_than_a_list_of_layers_is_refused():
+    for wrong in (MaskLayerDes(*LAYERS[0]), ["conv1.weight"]):
+        with pytest.raises(TypeError, match="mask_layers is .* a list of MaskLayerDes"):
+            SuppressPrivacyFactory().create(LeNet5(seed=0), wrong)

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from suppress_privacy.evaluation.intervals import bootstrap_mean, proportion
+
+
+def test_one_seed_equals_scipys_bootstrap():
+    values = np.random.default_rng(0).gamma(2, size=80)
+    found = bootstrap_mean(values[None])
+    expected = stats.bootstrap(
+        (values,), np.mean, n_resamples=10_000, method="percentile", random_state=np.random.default_rng(1)
+    ).confidence_interval
+    assert found.mean == pytest.approx(values.mean()) and found.n == 80
+    assert found.low == pytest.approx(expected.low, abs=0.01)
+    assert found.high == pytest.approx(expected.high, abs=0.01)
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    """Seeds and images both vary; with 20 of each, 95 % is reached within what 400 trials can tell."""
+    rng = np.random.default_rng(0)
+    covered = 0
+    for trial in range(400):
+        values = rng.standard_normal((20, 1)) + rng.standard_normal((1, 20)) + 0.5 * rng.standard_normal((20, 20))
+        found = bootstrap_mean(values, seed=trial)
+        covered += found.low <= 0 <= found.high
+    assert 0.90 <= covered / 400 <= 0.985
+
+
+def test_seeds_that_differ_widen_the_interval():
+    images = np.random.default_rng(0).standard_normal((1, 200))
+    same = bootstrap_mean(np.repeat(images, 5, axis=0))
+    apart = bootstrap_mean(images + np.array([-2, -1, 0, 1, 2])[:, None])
+    assert apart.mean == pytest.approx(same.mean)
+    assert apart.high - apart.low > 3 * (same.high - same.low)
+
+
+def test_a_constant_has_no_width_and_draws_repeat():
+    found = bootstrap_mean(np.full((3, 10), 0.25))
+    assert (found.low, found.mean, found.high, found.n) == pytest.approx((0.25, 0.25, 0.25, 30))
+    values = np.random.default_rng(0).random((2, 30))
+    assert bootstrap_mean(values) == bootstrap_mean(values)
+
+
+def test_a_proportion_has_wilsons_interval():
+    found = proportion(np.array([[1] * 26 + [0] * 4]))
+    assert found.mean == pytest.approx(26 / 30)
+    assert found.low <= 0.7032 + 1e-4 and found.low > 0.69  # Wilson 1927: [0.7032, 0.9469]
+    assert found.high >= 0.9469 - 1e-4
+    certain = proportion(np.ones((1, 30)))
+    assert certain.high == 1 and certain.low == pytest.approx(0.8865, abs=1e-3)
+
+
+def test_repeating_the_images_in_another_seed_does_not_narrow_a_proportion():
+    once = np.random.default_rng(0).integers(0, 2, (1, 50)).astype(float)
+    one, five = proportion(once), proportion(np.repeat(once, 5, axis=0))
+    assert five.high - five.low >= 0.99 * (one.high - one.low)

