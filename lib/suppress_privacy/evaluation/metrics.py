@@ -22,7 +22,9 @@ def relative_l2(originals, images):
     originals, images = _checked(originals, images)
     norm = np.sqrt((originals**2).sum((1, 2, 3)))
     if (norm == 0).any():
-        raise ValueError(f"original image {int((norm == 0).argmax())} is black, so no distance relative to it exists: leave it out.")
+        raise ValueError(
+            f"original image {int((norm == 0).argmax())} is black, so no distance relative to it exists: leave it out."
+        )
     return np.sqrt(((originals - images) ** 2).sum((1, 2, 3))) / norm
 
 
@@ -41,7 +43,9 @@ def ssim(originals, images, *, data_range):
     """
     originals, images = _checked(originals, images)
     if min(originals.shape[2:]) < SSIM_WINDOW:
-        raise ValueError(f"images are {originals.shape[2:]} pixels; SSIM's window needs {SSIM_WINDOW} a side: give larger images.")
+        raise ValueError(
+            f"images are {originals.shape[2:]} pixels; SSIM's window needs {SSIM_WINDOW} a side: give larger images."
+        )
     pairs = zip(originals, images, strict=True)
     return np.array(
         [structural_similarity(x, y, win_size=SSIM_WINDOW, data_range=data_range, channel_axis=0) for x, y in pairs]

@@ -1,10 +1,13 @@
-"""Figures, each drawn by one function from records alone."""
+"""Figures, each drawn by one function from records alone and returned closed: show them by naming them."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 
+from suppress_privacy.study.records import attack_name
+
 # Okabe & Ito's colours, told apart in the usual colour blindnesses.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 STYLE = {
     "figure.dpi": 110,
     "figure.constrained_layout.use": True,
@@ -18,8 +21,8 @@ METRIC_LABELS = {
     "relative_l2": "relative L2 distance",
     "ssim": "SSIM (range 1)",
     "ssim_range2": "SSIM (range 2)",
-    "confidence": "evaluator's confidence\nin the true label",
-    "label_accuracy": "labels recovered\n(share)",
+    "confidence": "confidence in the true label",
+    "label_accuracy": "labels recovered (share)",
 }
 
 
@@ -44,6 +47,7 @@ def training_curves(record):
             zeros.plot(epochs, 100 * np.array(shares), color=colour, marker=".", label=layer.removesuffix(".weight"))
         zeros.set(xlabel="epoch", ylabel="weights at zero (%)", ylim=(-3, 103))
         zeros.legend(fontsize=8)
+    plt.close(figure)
     return figure
 
 
@@ -60,8 +64,6 @@ def reconstruction_grid(records, arms, attacks, seed, originals, count=10):
     Returns:
         matplotlib.figure.Figure.
     """
-    from suppress_privacy.study.records import attack_name
-
     rows = [("original", originals)]
     labels = None
     for attack, attack_title in attacks.items():
@@ -71,15 +73,16 @@ def reconstruction_grid(records, arms, attacks, seed, originals, count=10):
         if all(np.array_equal(images[0], other) for other in images[1:]):
             rows.append((attack_title, images[0]))  # a floor does not look at the model
             continue
-        rows += [(f"{attack_title}\n{arms[arm]}", image) for arm, image in zip(arms, images, strict=True)]
+        rows += [(f"{attack_title}:\n{arms[arm]}", image) for arm, image in zip(arms, images, strict=True)]
     columns = [int(np.flatnonzero(labels == label)[0]) for label in range(count)]
     with plt.rc_context(STYLE | {"axes.grid": False}):
-        figure, axes = plt.subplots(len(rows), count, figsize=(0.75 * count + 2.6, 0.8 * len(rows)))
+        figure, axes = plt.subplots(len(rows), count, figsize=(0.62 * count + 2.2, 0.66 * len(rows)))
         for (title, images), line in zip(rows, axes, strict=True):
             for column, axis in zip(columns, line, strict=True):
                 axis.imshow(images[column, 0], cmap="gray", vmin=0, vmax=1)
                 axis.set(xticks=[], yticks=[])
             line[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=8)
+    plt.close(figure)
     return figure
 
 
@@ -96,20 +99,23 @@ def documented_against_reproduced(summary):
     positions = np.arange(len(attacks))
     arms = list(summary["arms"])
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(METRIC_LABELS), figsize=(13, 0.55 * len(attacks) + 1.6), sharey=True)
-        for axis, (metric, label) in zip(axes, METRIC_LABELS.items(), strict=True):
+        figure, axes = plt.subplots(2, 3, figsize=(8.5, 2 * (0.4 * len(attacks) + 1.2)), sharey=True)
+        *panels, legend = axes.flat
+        for axis, (metric, label) in zip(panels, METRIC_LABELS.items(), strict=True):
             for number, arm in enumerate(arms):
-                shift = 0.18 * (number - (len(arms) - 1) / 2)
+                shift = 0.2 * (number - (len(arms) - 1) / 2)
                 values = [summary["attacks"][attack][arm][metric] for attack in attacks]
                 means = np.array([value["mean"] for value in values])
                 ends = np.abs([[value["low"] for value in values], [value["high"] for value in values]] - means)
-                style = {"color": COLOURS[number], "fmt": "o", "markersize": 5, "capsize": 2}
+                style = {"color": COLOURS[number], "marker": MARKERS[number], "linestyle": "", "capsize": 2}
                 axis.errorbar(means, positions + shift, xerr=ends, label=summary["arms"][arm]["title"], **style)
                 published = documented["models"].get(documented["arms"].get(arm), {}).get(metric)
                 if published is not None:
-                    axis.axvline(published, color=COLOURS[number], linestyle="--", linewidth=1)
+                    line = {"color": COLOURS[number], "linestyle": "--", "linewidth": 1}
+                    axis.axvline(published, label=f"{summary['arms'][arm]['title']}, documented", **line)
             axis.set(xlabel=label, yticks=positions, yticklabels=attacks, ylim=(len(attacks) - 0.4, -0.6))
-        handles, names = axes[0].get_legend_handles_labels()
-        handles.append(plt.Line2D([], [], color="grey", linestyle="--", linewidth=1))
-        figure.legend(handles, [*names, "the tutorial's figure"], loc="outside lower center", ncols=len(names) + 1)
+        handles, names = panels[0].get_legend_handles_labels()
+        legend.axis("off")
+        legend.legend(handles, names, loc="center", fontsize=8)
+    plt.close(figure)
     return figure

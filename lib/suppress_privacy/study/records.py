@@ -210,7 +210,8 @@ def summarise(study, profile_name, records):
                 title=study.arms[arm].title,
                 test_accuracy=[run["results"]["test_accuracy"] for run in runs],
                 sparsity={
-                    layer: [run["results"]["sparsity"][layer] for run in runs] for layer in runs[0]["results"]["sparsity"]
+                    layer: [run["results"]["sparsity"][layer] for run in runs]
+                    for layer in runs[0]["results"]["sparsity"]
                 },
             )
             for arm, runs in training.items()

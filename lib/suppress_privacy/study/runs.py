@@ -121,7 +121,9 @@ def choose_targets(data, settings):
         data.test_images[np.where(in_training, 0, index)],
     )
     labels = np.where(
-        in_training, data.train_labels[np.where(in_training, index, 0)], data.test_labels[np.where(in_training, 0, index)]
+        in_training,
+        data.train_labels[np.where(in_training, index, 0)],
+        data.test_labels[np.where(in_training, 0, index)],
     )
     auxiliary = np.delete(data.test_images, index[~in_training], axis=0)
     return Targets(images, labels, in_training, index, auxiliary)

@@ -49,9 +49,15 @@ class Suppress(Model):
     @model_validator(mode="after")
     def _ordered(self):
         if self.end_epoch < self.start_epoch:
-            raise ValueError(f"end_epoch is {self.end_epoch}, start_epoch is {self.start_epoch}; end_epoch must not be smaller: correct one of them")
+            raise ValueError(
+                f"end_epoch is {self.end_epoch}, start_epoch is {self.start_epoch}; "
+                "end_epoch must not be smaller: correct one of them"
+            )
         if self.sparse_end <= self.sparse_start:
-            raise ValueError(f"sparse_end is {self.sparse_end}, sparse_start is {self.sparse_start}; sparse_end must be larger: correct one of them")
+            raise ValueError(
+                f"sparse_end is {self.sparse_end}, sparse_start is {self.sparse_start}; "
+                "sparse_end must be larger: correct one of them"
+            )
         return self
 
 
@@ -116,7 +122,9 @@ class Study(Model):
             used += [(f"profiles.{name}.attacks", attack, self.attacks) for attack in profile.attacks]
         for place, name, known in used:
             if name not in known:
-                raise ValueError(f"{place} names {name!r}; allowed are {', '.join(known)}: correct the name or define it")
+                raise ValueError(
+                    f"{place} names {name!r}; allowed are {', '.join(known)}: correct the name or define it"
+                )
         for profile in self.profiles:
             for arm in self.arms:
                 self.arm(profile, arm)
@@ -180,7 +188,9 @@ def validated(model, content, place):
 
 def _named(known, name, what):
     if name not in known:
-        raise SettingsError(f"{what} is {name!r}; allowed are {', '.join(known)}: use one of these or add it to {FILE}.")
+        raise SettingsError(
+            f"{what} is {name!r}; allowed are {', '.join(known)}: use one of these or add it to {FILE}."
+        )
     return known[name]
 
 

@@ -17,7 +17,9 @@ def accuracy_table(summary):
         accuracies = values["test_accuracy"]
         zeros = [share for shares in values["sparsity"].values() for share in shares]
         rows.append([values["title"], _number(documented), _mean_and_range(accuracies), _percent_range(zeros)])
-    return _table(["model", "test accuracy, documented", "test accuracy, reproduced", "zeros in each weight matrix"], rows)
+    return _table(
+        ["model", "test accuracy, documented", "test accuracy, reproduced", "zeros in each weight matrix"], rows
+    )
 
 
 def attack_table(summary, titles):
@@ -34,6 +36,12 @@ def attack_table(summary, titles):
             rows.append([label, values["title"], _number(_documented(summary, arm, metric)), *cells])
             label = ""
     return _table(["metric", "model", "documented", *titles.values()], rows)
+
+
+def means_table(means):
+    """Every metric of every attack on one model: a dict from title to a dict from metric to mean."""
+    rows = [[title, *(f"{values[metric]:.3f}" for metric in METRICS)] for title, values in means.items()]
+    return _table(["attack", *METRICS.values()], rows)
 
 
 def layer_table(summary, arm):
@@ -59,8 +67,8 @@ def attack_reading(summary, attacks):
     for attack in attacks:
         ordinary, suppressed = (summary["attacks"][attack][arm] for arm in ("baseline", "suppressed-example"))
         lines.append(
-            f"- **{attack}.** The evaluator's confidence in the true label is {interval(ordinary['confidence'])} on the "
-            f"ordinary model and {interval(suppressed['confidence'])} on the suppressed one: the intervals "
+            f"- **{attack}.** The evaluator's confidence in the true label is {interval(ordinary['confidence'])} on "
+            f"the ordinary model and {interval(suppressed['confidence'])} on the suppressed one: the intervals "
             f"{_overlap(ordinary['confidence'], suppressed['confidence'])}. Labels are recovered for "
             f"{interval(ordinary['label_accuracy'])} and {interval(suppressed['label_accuracy'])} of the images. In "
             f"relative L2 distance the attack on the ordinary model, {interval(ordinary['relative_l2'])}, is "
@@ -94,7 +102,7 @@ def _documented(summary, arm, metric):
 
 
 def _number(value):
-    return "–" if value is None else f"{value:.4f}"
+    return "n/a" if value is None else f"{value:.4f}"
 
 
 def _mean_and_range(values):

@@ -1,0 +1,45 @@
+import json
+
+import numpy as np
+import pytest
+
+from suppress_privacy.study import records, runs
+from suppress_privacy.study.settings import Targets
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "folder" / "record.json"
+    records.write_json(path, {"value": 1})
+    with pytest.raises(TypeError):
+        records.write_json(path, {"value": object()})
+    assert json.loads(path.read_text()) == {"value": 1}
+    records.write_json(path, {"value": 2})
+    assert json.loads(path.read_text()) == {"value": 2}
+
+
+def test_a_record_comes_back_with_its_arrays(tmp_path):
+    store = records.Records(tmp_path)
+    store.write("one", {"kind": "attack"}, ssim=np.arange(3.0))
+    assert store.read("one") == {"name": "one", "kind": "attack"}
+    assert store.arrays("one")["ssim"].tolist() == [0, 1, 2]
+
+
+def test_the_schema_in_the_package_is_that_of_the_summary():
+    schema = json.loads(
+        (records.__spec__.origin and records.Path(records.__file__).parent / "summary.schema.json").read_text()
+    )
+    assert schema == records.Summary.model_json_schema()
+
+
+def test_targets_are_the_same_ones_every_time_and_are_no_auxiliary_images(digits):
+    settings = Targets(train_per_class=2, test_per_class=1)
+    first, again = runs.choose_targets(digits, settings), runs.choose_targets(digits, settings)
+    assert np.array_equal(first.index, again.index)
+    assert np.bincount(first.labels).tolist() == [3] * 10
+    assert first.in_training.sum() == 20
+    assert len(first.auxiliary) == len(digits.test_images) - 10
+    for image, member, index in zip(first.images, first.in_training, first.index, strict=True):
+        source = digits.train_images if member else digits.test_images
+        assert np.array_equal(image, source[index])
+    owned = {image.tobytes() for image in first.auxiliary}
+    assert not any(image.tobytes() in owned for image in first.images)

@@ -1,0 +1,110 @@
+import copy
+
+import pytest
+import yaml
+
+from conftest import ROOT
+from suppress_privacy.study.settings import SettingsError, Study, project_folder
+
+CONTENT = yaml.safe_load((ROOT / "study.yaml").read_text())
+
+
+def changed(path, value):
+    content = copy.deepcopy(CONTENT)
+    *folders, last = path
+    place = content
+    for key in folders:
+        place = place[key]
+    place[last] = value
+    return content
+
+
+def load(tmp_path, content):
+    (tmp_path / "study.yaml").write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return Study.load(tmp_path / "study.yaml")
+
+
+SUPPRESS = ("arms", "suppressed-example", "defence")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("profiles", "quick", "arms"), ["supressed"], "profiles.quick.arms names 'supressed'; allowed are baseline"),
+        (("profiles", "quick", "attacks"), ["magic"], "profiles.quick.attacks names 'magic'; allowed are floor-black"),
+        (("profiles", "smoke", "overrides"), {"base": {}}, "profiles.smoke.overrides names 'base'"),
+        (("evaluator", "arm"), "judge", "evaluator.arm names 'judge'"),
+        (("profiles", "quick", "seeds"), [-1], "profiles.quick.seeds.0 is -1; input should be greater than or equal"),
+        (("profiles", "quick", "seeds"), [], "profiles.quick.seeds is"),
+        (("profiles", "quick", "seed"), [0], "profiles.quick.seed is not a setting"),
+        (("arms", "baseline", "epochs"), "ten", "arms.baseline.epochs is 'ten'; input should be a valid integer"),
+        (("arms", "baseline", "epochs"), 0, "arms.baseline.epochs is 0"),
+        (("arms", "baseline", "documented"), "normal", "arms.baseline.documented names 'normal'"),
+        (("arms", "baseline", "optimizer", "name"), "adamw", "optimizer.name is 'adamw'; input should be 'sgd' or"),
+        ((*SUPPRESS, "end_epoch"), 2, "end_epoch is 2, start_epoch is 3; end_epoch must not be smaller"),
+        ((*SUPPRESS, "end_epoch"), 101, "defence.end_epoch is 101"),
+        ((*SUPPRESS, "sparse_start"), 0.96, "sparse_end is 0.95, sparse_start is 0.96"),
+        ((*SUPPRESS, "sparse_end"), 1.0, "defence.sparse_end is 1.0"),
+        ((*SUPPRESS, "kind"), "prune", "defence.kind is 'prune'"),
+        (("attacks", "reference-cpu", "depth"), "fc7", "attacks.reference-cpu.depth is 'fc7'; input should be 'conv1'"),
+        (("attacks", "reference-cpu", "kind"), "guess", "attacks.reference-cpu.kind is 'guess'"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value(tmp_path, path, value, message):
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, changed(path, value))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_or_unreadable_file_is_named(tmp_path):
+    with pytest.raises(SettingsError, match=r"study\.yaml cannot be read"):
+        Study.load(tmp_path / "study.yaml")
+    with pytest.raises(SettingsError, match=r"study\.yaml is not YAML"):
+        load(tmp_path, "arms: [")
+
+
+def test_overrides_are_laid_over_the_arm_key_by_key():
+    study = Study.load(ROOT / "study.yaml")
+    plain = study.arm("quick", "suppressed-example")
+    assert (plain.epochs, plain.defence.mask_times, plain.defence.sparse_end) == (10, 1000, 0.95)
+    smoke = study.arm("smoke", "suppressed-example")
+    assert (smoke.epochs, smoke.defence.end_epoch, smoke.defence.sparse_end) == (2, 2, 0.95)
+    mine = study.arm("smoke", "suppressed-example", {"defence": {"sparse_end": 0.5}})
+    assert (mine.epochs, mine.defence.end_epoch, mine.defence.sparse_end) == (2, 2, 0.5)
+    with pytest.raises(SettingsError, match="sparse_ends is not a setting"):
+        study.arm("smoke", "suppressed-example", {"defence": {"sparse_ends": 0.5}})
+
+
+@pytest.mark.parametrize("method", ["profile", "attack"])
+def test_an_unknown_name_is_answered_with_the_known_ones(method):
+    study = Study.load(ROOT / "study.yaml")
+    with pytest.raises(SettingsError, match=f"{method} is 'nope'; allowed are "):
+        getattr(study, method)("nope")
+    with pytest.raises(SettingsError, match="arm is 'nope'; allowed are baseline, suppressed-example"):
+        study.arm("quick", "nope")
+
+
+def test_the_published_configurations_are_the_references():
+    study = Study.load(ROOT / "study.yaml")
+    arm = study.arm("quick", "suppressed-example")
+    assert (arm.optimizer.name, arm.optimizer.lr, arm.batch_size) == ("sgd", 0.1, 32)
+    layers = [(layer.name, layer.noise, layer.lower_clip, layer.min_num) for layer in arm.defence.layers]
+    assert layers == [
+        ("conv1.weight", False, True, 10),
+        ("conv2.weight", False, True, 150),
+        ("fc1.weight", True, False, -1),
+        ("fc2.weight", True, False, -1),
+        ("fc3.weight", True, False, 50),
+    ]
+    for name in ("reference-cpu", "reference-ascend"):
+        attack = study.attack(name)
+        assert attack.settings["loss_weights"] == [1, 0.1, 5] and attack.settings["iters"] == 100
+
+
+def test_the_project_is_found_from_below(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT / "notebooks")
+    assert project_folder() == ROOT
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=r"study\.yaml is neither in"):
+        project_folder()

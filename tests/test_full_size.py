@@ -1,0 +1,69 @@
+"""The published configurations at full size: full MNIST, ten epochs, seed 0, in both directions of every bound."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from suppress_privacy import LeNet5, load_checkpoint
+from suppress_privacy.training import checkpoints_in
+
+ARMS = ("baseline", "suppressed-example")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Both arms trained side by side, a core each: the records and the final weights."""
+    folder = tmp_path_factory.mktemp("full")
+    runs = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "notebooks/execute.py",
+                "train",
+                folder / f"{arm}.ipynb",
+                f"arm={arm}",
+                f"results={folder}",
+            ],
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for arm in ARMS
+    ]
+    for run in runs:
+        _, errors = run.communicate()
+        assert run.returncode == 0, errors
+    found = {}
+    for arm in ARMS:
+        record = json.loads((folder / "records" / f"train-{arm}-seed0.json").read_text())
+        network = LeNet5()
+        load_checkpoint(network, checkpoints_in(folder / "checkpoints" / f"train-{arm}-seed0")[-1])
+        found[arm] = (record, {weight.name: weight.asnumpy() for weight in network.get_parameters()})
+    assert found["baseline"][0]["data"]["name"] == "MNIST", "the full MNIST could not be had: set MNIST_DIR"
+    return found
+
+
+def test_accuracies_lie_in_their_bands(trained):
+    accuracies = {arm: record["results"]["test_accuracy"] for arm, (record, _) in trained.items()}
+    assert 0.985 <= accuracies["baseline"] <= 0.995
+    assert 0.975 <= accuracies["suppressed-example"] <= 0.995
+
+
+def test_suppressed_weights_are_exactly_zero_and_as_many_as_promised(trained):
+    for name, weight in trained["suppressed-example"][1].items():
+        zeros = np.mean(weight == 0)
+        assert 0.93 <= zeros <= 0.951 if name.endswith("weight") else zeros == 0
+        assert np.abs(weight[weight != 0]).min() > 1e-7  # no weight that only nearly went
+    assert all(np.all(weight != 0) for weight in trained["baseline"][1].values())
+
+
+def test_memory_stays_small_and_checkpoints_have_the_tutorials_names(trained):
+    for arm, (record, _) in trained.items():
+        assert record["peak_memory_bytes"] < 2e9, arm
+        assert len(record["results"]["history"]["loss"]) == 10

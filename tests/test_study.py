@@ -1,0 +1,253 @@
+"""The whole study in a copy of the project: killed, resumed, repeated; then its records and its book."""
+
+import functools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import jsonschema
+import pytest
+
+from conftest import ROOT
+
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv", ".snakemake", "_build", "results", "__pycache__", ".pytest_cache", ".ruff_cache", "generated"
+)
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+def study(folder, *arguments, **environ):
+    command = [sys.executable, "study.py", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, env=os.environ | environ, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("project") / "copy"
+    shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
+    shutil.rmtree(folder / "book" / "notebooks", ignore_errors=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def killed(copy):
+    """The smoke study, killed with all it had started once a first run had finished; the records it left."""
+    log = copy / "killed.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "study.py", "--profile", "smoke"],
+            cwd=copy,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 300
+        while not re.search(r"\d+ of \d+ steps .* done", log.read_text()):
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    records = copy / "results" / "smoke" / "records"
+    return {path.name: path.read_text() for path in records.glob("*.json")}
+
+
+@pytest.fixture(scope="module")
+def finished(copy, killed):
+    """The same study, started again and left to end."""
+    run = study(copy, "--profile", "smoke")
+    assert run.returncode == 0, run.stdout + run.stderr
+    return copy
+
+
+def summary_of(folder):
+    return json.loads((folder / "results" / "smoke" / "summary.json").read_text())
+
+
+def test_a_killed_study_goes_on_where_it_was(killed, finished):
+    records = finished / "results" / "smoke" / "records"
+    kept = [name for name, content in killed.items() if (records / name).read_text() == content]
+    assert killed and kept
+    assert len(list(records.glob("*.json"))) == 3 + 8  # three models, four attacks on two of them
+    leftovers = [path for path in (finished / "results").rglob("*part-*")]
+    assert [path for path in leftovers if path.parent == records] == []
+
+
+def test_a_finished_study_has_nothing_left_to_do(finished):
+    before = {path: path.stat().st_mtime_ns for path in (finished / "results").rglob("*.json")}
+    started = time.monotonic()
+    run = study(finished, "--profile", "smoke")
+    assert run.returncode == 0 and "Nothing to be done" in run.stdout + run.stderr
+    assert time.monotonic() - started < 20
+    assert before == {path: path.stat().st_mtime_ns for path in (finished / "results").rglob("*.json")}
+
+
+def test_the_summary_keeps_its_contract(finished):
+    summary = summary_of(finished)
+    schema = json.loads((ROOT / "lib" / "suppress_privacy" / "study" / "summary.schema.json").read_text())
+    jsonschema.validate(summary, schema)
+    assert summary["data"] == {"name": "MNIST-5000", "train": 4000, "test": 1000}
+    assert summary["profile"] == "smoke"
+    assert "5,000 digits" in summary["notice"]
+    assert list(summary["arms"]) == ["baseline", "suppressed-example"]
+    assert list(summary["attacks"]) == ["floor-black", "floor-mean", "reference-cpu", "reference-ascend"]
+    for attack in summary["attacks"].values():
+        for metrics in attack.values():
+            assert set(metrics) == {"relative_l2", "ssim", "ssim_range2", "confidence", "label_accuracy"}
+            for value in metrics.values():
+                assert set(value) == {"mean", "low", "high", "n"}
+                assert value["low"] <= value["mean"] + 1e-12 and value["mean"] <= value["high"] + 1e-12
+                assert value["n"] == 30
+    black = summary["attacks"]["floor-black"]["baseline"]["relative_l2"]
+    assert (black["low"], black["mean"], black["high"]) == pytest.approx((1, 1, 1))
+    assert summary["documented"]["models"]["suppressed"]["test_accuracy"] == 0.9745
+
+
+def test_the_suppressed_model_is_suppressed_and_the_ordinary_one_is_not(finished):
+    arms = summary_of(finished)["arms"]
+    assert all(shares == [0] for shares in arms["baseline"]["sparsity"].values())
+    assert all(0.93 <= shares[0] <= 0.951 for shares in arms["suppressed-example"]["sparsity"].values())
+
+
+def test_every_record_says_what_it_is_and_where_it_ran(finished):
+    for path in (finished / "results" / "smoke" / "records").glob("*.json"):
+        record = json.loads(path.read_text())
+        assert record["name"] == path.stem
+        assert record["parameters"]["seed"] in (0, 1000)
+        assert record["versions"]["mindspore"] and record["commit"] and record["machine"]["cores"]
+        assert record["device"]["device"] == "CPU" and record["device"]["threads"] == 1
+        assert record["data"]["sha256"] and "5,000 digits" in record["data"]["notice"]
+        assert record["times"]["seconds"] and 0 < record["peak_memory_bytes"] < 4e9
+        assert record["settings"] and record["results"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--profile", "nope"], "profile is 'nope'; allowed are smoke, quick, full"),
+        (["--profile", "smoke", "--device", "TPU"], "device is 'TPU'; allowed are auto, Ascend, GPU, CPU"),
+        (["--profile", "smoke", "--results", "/proc/nowhere"], "results folder /proc/nowhere cannot be written"),
+        (["--profile", "smoke", "--results", "study.yaml"], "results folder study.yaml cannot be written"),
+    ],
+)
+def test_bad_input_is_one_sentence(copy, arguments, message):
+    run = study(copy, *arguments)
+    assert run.returncode == 2 and run.stdout == ""
+    assert message in run.stderr and len(run.stderr.strip().splitlines()) == 1
+
+
+def test_a_damaged_data_file_of_the_user_stops_the_study(copy, tmp_path):
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"cut")
+    run = study(copy, MNIST_DIR=str(tmp_path))
+    assert run.returncode == 2
+    assert re.search(r"train-images-idx3-ubyte is damaged .*: replace it", run.stderr)
+    assert len(run.stderr.strip().splitlines()) == 1
+
+
+def test_an_unknown_arm_in_the_study_is_named(copy, tmp_path):
+    folder = tmp_path / "other"
+    shutil.copytree(copy, folder, ignore=LEFT_OUT)
+    settings = folder / "study.yaml"
+    settings.write_text(settings.read_text().replace("arms: [baseline, suppressed-example]", "arms: [basline]", 1))
+    run = study(folder, "--profile", "smoke")
+    assert run.returncode == 2
+    assert "profiles.smoke.arms names 'basline'; allowed are baseline, suppressed-example" in run.stderr
+    assert len(run.stderr.strip().splitlines()) == 1
+
+
+def test_two_studies_do_not_run_in_one_folder(copy, finished):
+    import fcntl
+
+    with (copy / ".snakemake" / "study.lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        run = study(copy, "--profile", "smoke")
+    assert run.returncode == 2 and "another study runs in this folder" in run.stderr
+
+
+def test_a_book_without_a_run_says_what_to_do(copy, tmp_path):
+    run = subprocess.run([sys.executable, "book/build.py", tmp_path], cwd=copy, capture_output=True, text=True)
+    assert run.returncode == 2 and "run the study of that profile first" in run.stderr
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def page(finished):
+    """A browser page that notes every failure and every request that leaves this machine."""
+    if not os.path.exists(CHROMIUM):
+        if os.environ.get("CI"):
+            pytest.fail(f"{CHROMIUM} is missing: .ci/run installs it.")
+        pytest.skip(f"{CHROMIUM} is missing: install Debian's package chromium to have the pages looked at.")
+    from playwright.sync_api import sync_playwright
+
+    handler = functools.partial(QuietHandler, directory=finished / "_build" / "html")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, sync_playwright() as playwright:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
+        page = browser.new_page()
+        page.complaints = []
+        page.on(
+            "console", lambda message: message.type in ("error", "warning") and page.complaints.append(message.text)
+        )
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on("response", lambda answer: answer.status >= 400 and page.complaints.append(answer.url))
+        home = f"http://127.0.0.1:{server.server_port}"
+        page.on(
+            "request", lambda request: request.url.startswith((home, "data:")) or page.complaints.append(request.url)
+        )
+        page.home = home
+        yield page
+        browser.close()
+        server.shutdown()
+
+
+PAGES = {
+    "index": ["table", "figure img", "nav"],
+    "defence": ["mjx-container", "table"],
+    "attack": ["mjx-container"],
+    "notebooks/compare": ["table", ".cell_output img"],
+    "notebooks/train-baseline": [".cell_output img"],
+    "notebooks/train-suppressed-example": [".cell_output img"],
+    "notebooks/attack-baseline": ["table", ".cell_output img"],
+    "notebooks/attack-suppressed-example": ["table", ".cell_output img"],
+    "rerun": ["table", "pre"],
+    "references": [".citation"],
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_show_their_parts_need_no_network_and_say_what_they_show(page, name):
+    page.complaints.clear()
+    page.goto(f"{page.home}/{name}.html")
+    page.wait_for_load_state("networkidle")
+    for part in PAGES[name]:
+        page.wait_for_selector(part, timeout=5000)
+    assert page.complaints == []
+    banner = page.inner_text(".bd-header-announcement")
+    assert "smoke" in banner and "5,000 digits" in banner
+    text = page.inner_text("main")
+    assert "{{" not in text and "None" not in text and "nan" not in text.split()
+    for image in page.query_selector_all("main img"):
+        assert len(image.get_attribute("alt") or "") > 20, image.get_attribute("src")
+        assert image.evaluate("image => image.naturalWidth") > 300
+
+
+def test_the_headline_table_shows_the_summarys_figures(page, finished):
+    page.goto(f"{page.home}/index.html")
+    text = page.inner_text("main")
+    summary = summary_of(finished)
+    for arm in summary["arms"].values():
+        assert f"{arm['test_accuracy'][0]:.4f}" in text
+    shown = summary["attacks"]["reference-cpu"]["suppressed-example"]["confidence"]
+    assert f"{shown['mean']:.3f} [{shown['low']:.3f}, {shown['high']:.3f}]" in text
+    assert "0.9745" in text and "0.5576" in text
