@@ -18,10 +18,20 @@ import pytest
 from conftest import ROOT
 
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", ".snakemake", "_build", "results", "__pycache__", ".pytest_cache", ".ruff_cache", "generated"
+    *(".git", ".venv", ".snakemake", "_build", "results", "generated"),
+    *("__pycache__", ".pytest_cache", ".ruff_cache", "rank_0"),
 )
 CHROMIUM = "/usr/bin/chromium"
-CHROMIUM_OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+CHROMIUM_OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def study(folder, *arguments, **environ):

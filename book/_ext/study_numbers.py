@@ -33,7 +33,7 @@ def substitutions(summary, study):
         "accuracy_table": tables.accuracy_table(summary),
         "attack_table": tables.attack_table(summary, {name: study.attack(name).title for name in profile.attacks}),
         "layer_table": tables.layer_table(summary, "suppressed-example"),
-        "accuracy_reading": tables.accuracy_reading(summary),
+        "answer": tables.answer(summary),
         "attack_reading": tables.attack_reading(summary, [name for name in profile.attacks if "reference" in name]),
     }
 
@@ -53,6 +53,13 @@ def fill(app, config):
     config.mathjax_path = "mathjax/tex-chtml-full.js"
 
 
+def without_thebe(app, config):
+    """Take sphinx-thebe out: pages have no live cells, and it declares its script (a CDN's) twice on each."""
+    for listeners in app.events.listeners.values():
+        listeners[:] = [entry for entry in listeners if not entry.handler.__module__.startswith("sphinx_thebe")]
+
+
 def setup(app):
     app.connect("config-inited", fill)
+    app.connect("config-inited", without_thebe)
     return {"parallel_read_safe": True}

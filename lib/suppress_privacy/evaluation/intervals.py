@@ -1,6 +1,7 @@
 """95 % intervals for means over seeds and images."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.stats import binomtest
@@ -35,13 +36,17 @@ def bootstrap_mean(values, *, seed=0):
         Estimate.
     """
     values = np.asarray(values, np.float64)
-    rng = generator(seed, "bootstrap")
-    seeds, images = values.shape
-    seed_counts = rng.multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES)  # [R, S]
-    image_counts = rng.multinomial(images, np.full(images, 1 / images), RESAMPLES)  # [R, N]
+    seed_counts, image_counts = _resamples(*values.shape, seed)
     means = ((seed_counts @ values) * image_counts).sum(1) / values.size  # [R]
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(float(values.mean()), float(low), float(high), values.size)
+
+
+@lru_cache(maxsize=4)
+def _resamples(seeds, images, seed):
+    """How often each seed and each image is drawn: [R, S] and [R, N]. Every metric of a study shares them."""
+    rng = generator(seed, "bootstrap")
+    return tuple(rng.multinomial(count, np.full(count, 1 / count), RESAMPLES) for count in (seeds, images))
 
 
 def proportion(successes, *, seed=0):
