@@ -25,10 +25,10 @@ def test_convolutions_of_a_plain_interpreter_run_on_the_fast_kernel():
     script = """
 import numpy as np, mindspore as ms
 from suppress_privacy import Defence, LeNet5, configure
-from suppress_privacy.training import TrainStep
+from suppress_privacy.training import TrainStep, with_cross_entropy
 configure("CPU")
 network = LeNet5(seed=0)
-step = TrainStep(network, ms.nn.SGD(network.trainable_params(), 0.1), Defence())
+step = TrainStep(with_cross_entropy(network), ms.nn.SGD(network.trainable_params(), 0.1), Defence())
 step(ms.Tensor(np.zeros((32, 1, 32, 32), np.float32)), ms.Tensor(np.zeros(32, np.int32)))
 """
     environ = {key: value for key, value in os.environ.items() if key != "ONEDNN_MAX_CPU_ISA"}

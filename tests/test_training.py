@@ -31,7 +31,7 @@ def test_one_step_is_that_of_softmax_regression():
     x, y = rng.standard_normal((16, 5)).astype(np.float32), rng.integers(0, 3, 16).astype(np.int32)
     network = nn.Dense(5, 3)
     before = weights(network)
-    step = training.TrainStep(network, nn.SGD(network.trainable_params(), 0.5), Defence())
+    step = training.TrainStep(training.with_cross_entropy(network), nn.SGD(network.trainable_params(), 0.5), Defence())
     loss = float(step(ms.Tensor(x), ms.Tensor(y)))
     logits = x @ before["weight"].T + before["bias"]
     error = (softmax(logits, 1) - np.eye(3)[y]) / 16

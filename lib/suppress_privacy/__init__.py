@@ -3,8 +3,8 @@
 # First: it sets the environment that MindSpore reads when it loads.
 from suppress_privacy.runtime import configure  # isort: split
 
-from suppress_privacy.attacks.inversion import ImageInversionAttack
 from suppress_privacy.defences.suppress import MaskLayerDes, SuppressCtrl, SuppressPrivacyFactory
+from suppress_privacy.drop_in import ImageInversionAttack, SuppressMasker, SuppressModel
 from suppress_privacy.lenet import Features, LeNet5
 from suppress_privacy.mnist import generate_mnist_dataset, load_mnist
 from suppress_privacy.training import Defence, load_checkpoint, save_checkpoint, train
@@ -16,6 +16,8 @@ __all__ = [
     "LeNet5",
     "MaskLayerDes",
     "SuppressCtrl",
+    "SuppressMasker",
+    "SuppressModel",
     "SuppressPrivacyFactory",
     "configure",
     "generate_mnist_dataset",

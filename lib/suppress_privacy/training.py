@@ -1,7 +1,10 @@
 """One compiled training step, the loop around it, and its checkpoints."""
 
+import json
 import os
 import re
+import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -38,12 +41,19 @@ class Defence(nn.Cell):
         """What the defence has done so far, as plain data for the record."""
         return {}
 
+    def state(self):
+        """What `after_step` needs beyond the cell's parameters to go on later, as plain data."""
+        return {}
+
+    def restore(self, state):
+        """Take back what `state` gave."""
+
 
 class TrainStep(nn.Cell):
     """Forward, backward, optimiser and defence, compiled as one graph.
 
     Args:
-        network (Cell): maps [B, ...] to logits [B, C].
+        forward (Cell): from a batch's images and labels to its loss.
         optimizer (nn.Optimizer): over the network's trainable parameters.
         defence (Defence): its in-graph parts are called in every step.
 
@@ -51,13 +61,13 @@ class TrainStep(nn.Cell):
         images (Tensor), float32 [B, ...]; labels (Tensor), int32 [B].
 
     Outputs:
-        Tensor, the batch's mean cross-entropy before the update, in nats.
+        Tensor, the batch's loss before the update.
     """
 
-    def __init__(self, network, optimizer, defence):
+    def __init__(self, forward, optimizer, defence):
         super().__init__(auto_prefix=False)
-        loss = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
-        self.loss_and_gradients = ops.value_and_grad(nn.WithLossCell(network, loss), None, optimizer.parameters)
+        self.forward = forward  # a child, so that train and eval modes reach the network
+        self.loss_and_gradients = ops.value_and_grad(forward, None, optimizer.parameters)
         self.optimizer = optimizer
         self.defence = defence
 
@@ -66,6 +76,11 @@ class TrainStep(nn.Cell):
         loss = ops.depend(loss, self.optimizer(self.defence.on_gradients(gradients)))
         self.defence.after_update()
         return loss
+
+
+def with_cross_entropy(network):
+    """A classifier with its loss: from images and labels to the batch's mean cross-entropy in nats."""
+    return nn.WithLossCell(network, nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean"))
 
 
 @dataclass
@@ -80,7 +95,19 @@ class History:
         return asdict(self)
 
 
-def train(network, optimizer, data, *, epochs, batch_size, seed, defence=None, checkpoints=None):
+def train(
+    network,
+    optimizer,
+    data,
+    *,
+    epochs,
+    batch_size,
+    seed,
+    defence=None,
+    checkpoints=None,
+    save_every=None,
+    resume=False,
+):
     """Train a network; every epoch visits all images once, in an order drawn from `seed`.
 
     Args:
@@ -91,41 +118,135 @@ def train(network, optimizer, data, *, epochs, batch_size, seed, defence=None, c
         batch_size (int): images a step.
         seed (int): seeds the order of the images, alike for every network and defence.
         defence (Defence or None): None trains ordinarily.
-        checkpoints (Path or None): folder for one checkpoint an epoch, the last 10 kept.
+        checkpoints (Path or None): folder for one checkpoint an epoch, the last 10 kept, and for the
+            training's state, from which it can go on.
+        save_every (int or None): steps between two states; None saves one at the end of each epoch.
+        resume (bool or "last-good"): True goes on from the newest state in `checkpoints`, if there is
+            one, and ends with the weights of an uninterrupted training, bit for bit; a damaged state is
+            refused. "last-good" passes over a damaged one to the one before.
 
     Returns:
         History.
 
     Raises:
-        ValueError: epochs or batch_size out of range.
+        ValueError: a setting out of range; or a state that is damaged or of another training, in which
+            case nothing has changed.
     """
     count = len(data.train_labels)
     if epochs < 1:
         raise ValueError(f"epochs is {epochs}; it must be at least 1: give the number of passes over the data.")
     if not 1 <= batch_size <= count:
         raise ValueError(f"batch_size is {batch_size}; allowed are 1 to {count}, the number of training images.")
+    if save_every is not None and save_every < 1:
+        raise ValueError(f"save_every is {save_every}; it must be at least 1, or None for once an epoch.")
+    if resume not in (False, True, "last-good"):
+        raise ValueError(f"resume is {resume!r}; allowed are False, True and 'last-good'.")
+    if checkpoints is None and (resume or save_every):
+        raise ValueError("checkpoints is None, but resume or save_every needs a folder: name one.")
     defence = defence or Defence()
-    step_cell = TrainStep(network, optimizer, defence)
-    rng = generator(seed, "batches")
+    step_cell = TrainStep(with_cross_entropy(network), optimizer, defence)
+    run = {"batch_size": batch_size, "seed": seed, "data": data.sha256, "defence": type(defence).__name__}
+    states = None if checkpoints is None else States(checkpoints, step_cell, defence, run)
     steps = count // batch_size
-    history = History()
-    with tqdm(total=epochs * steps, unit="step", disable=None) as bar:
-        for epoch in range(1, epochs + 1):
+    progress = (states.load(skip_damaged=resume == "last-good") if resume else None) or Progress(
+        generator(seed, "batches").bit_generator.state
+    )
+    rng = np.random.default_rng()
+    save_every = save_every or steps
+    with tqdm(total=epochs * steps, initial=progress.step, unit="step", disable=None) as bar:
+        for epoch in range(progress.step // steps + 1, epochs + 1):
             step_cell.set_train(True)
+            rng.bit_generator.state = progress.order
             order = rng.permutation(count)[: steps * batch_size].reshape(steps, batch_size)
-            losses = []
-            for step, batch in enumerate(order, (epoch - 1) * steps + 1):
-                losses.append(step_cell(ms.Tensor(data.train_images[batch]), ms.Tensor(data.train_labels[batch])))
-                defence.after_step(step)
+            for batch in order[progress.step - (epoch - 1) * steps :]:
+                loss = step_cell(ms.Tensor(data.train_images[batch]), ms.Tensor(data.train_labels[batch]))
+                progress.losses.append(loss)
+                progress.step += 1
+                defence.after_step(progress.step)
                 bar.update()
-            history.loss.append(float(np.mean([loss.asnumpy() for loss in losses], dtype=np.float64)))
+                if states and progress.step % save_every == 0 and progress.step % steps:
+                    states.save(progress)
+            history = progress.history
+            history.loss.append(float(np.mean([float(loss) for loss in progress.losses])))
             history.test_accuracy.append(accuracy(network, data.test_images, data.test_labels))
             for layer, share in sparsity(network).items():
                 history.sparsity.setdefault(layer, []).append(share)
+            progress.losses, progress.order = [], rng.bit_generator.state
             bar.set_postfix(loss=f"{history.loss[-1]:.4f}", accuracy=f"{history.test_accuracy[-1]:.4f}")
-            if checkpoints is not None:
+            if states:
                 save_checkpoint(network, Path(checkpoints) / f"{CHECKPOINT_PREFIX}-{epoch}_{steps}.ckpt")
-    return history
+                states.save(progress)
+    return progress.history
+
+
+@dataclass
+class Progress:
+    """How far a training is: what changes with every step, beyond parameters and the defence's state."""
+
+    order: dict  # state of the generator that orders the images, at the start of the epoch
+    step: int = 0
+    losses: list = field(default_factory=list)  # of the steps of this epoch
+    history: History = field(default_factory=History)
+
+
+class States:
+    """The saved states of one training: parameters (weights, optimiser, masks), progress, generators.
+
+    Args:
+        folder (Path): where they are; the last two are kept.
+        step_cell (TrainStep): whose parameters are saved and restored.
+        defence (Defence): whose state goes with them.
+        run (dict): what makes this training this one; a state of another is refused.
+    """
+
+    KEPT = 2
+
+    def __init__(self, folder, step_cell, defence, run):
+        self._folder = Path(folder)
+        self._parameters = list(step_cell.get_parameters())
+        self._defence = defence
+        self._run = run | {"parameters": {parameter.name: list(parameter.shape) for parameter in self._parameters}}
+
+    def paths(self):
+        """The saved states, oldest first."""
+        return sorted(self._folder.glob("training_state-*.npz"))
+
+    def save(self, progress):
+        """Write a state; whoever looks finds it whole or not at all."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        progress.losses = [float(loss) for loss in progress.losses]
+        arrays = {f"{number}": parameter.asnumpy() for number, parameter in enumerate(self._parameters)}
+        facts = {"run": self._run, "progress": asdict(progress), "defence": self._defence.state()}
+        path = self._folder / f"training_state-{progress.step:08d}.npz"
+        part = path.with_name(f".part-{path.name}")
+        with part.open("wb") as file:
+            np.savez(file, facts=json.dumps(facts), **arrays)
+        os.replace(part, path)
+        for old in self.paths()[: -self.KEPT]:
+            old.unlink()
+
+    def load(self, *, skip_damaged):
+        """Restore the newest state; returns its Progress, or None where there is none."""
+        for path in reversed(self.paths()):
+            try:
+                with np.load(path) as file:
+                    arrays = dict(file)
+                facts = json.loads(str(arrays.pop("facts")))
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+                if skip_damaged:
+                    continue
+                raise ValueError(
+                    f"{path} is damaged: delete it, or resume with 'last-good' from the state before it."
+                ) from error
+            different = sorted(key for key in self._run if facts["run"].get(key) != self._run[key])
+            if different:
+                raise ValueError(f"{path} is of another training ({', '.join(different)} differ): name another folder.")
+            for number, parameter in enumerate(self._parameters):
+                parameter.set_data(ms.Tensor(arrays[str(number)]))
+            self._defence.restore(facts["defence"])
+            saved = facts["progress"]
+            return Progress(saved["order"], saved["step"], saved["losses"], History(**saved["history"]))
+        return None
 
 
 def accuracy(network, images, labels):

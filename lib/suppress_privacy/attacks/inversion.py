@@ -90,8 +90,8 @@ class _Total(nn.Cell):
         return self.objective(images, features).sum()
 
 
-class ImageInversionAttack:
-    """MindArmour's attack under its name: reconstructs images from their features.
+class FeatureInversion:
+    """The attack on one network: reconstructs images from their features.
 
     Args:
         network (nn.Cell): from images to features.
@@ -156,6 +156,10 @@ class ImageInversionAttack:
         """
         return self.descend(target_features, iters)[0]
 
+    def start(self, count):
+        """The images the descent starts from, float32 [count, C, H, W]; `seed` decides them."""
+        return generator(self._seed, "inversion start").uniform(0, START, (count, *self._shape)).astype(np.float32)
+
     def descend(self, target_features, iters):
         """As `generate`, and the objective at each image: (float32 [N, C, H, W], float64 [N])."""
         target_features = np.asarray(target_features, np.float32)
@@ -164,7 +168,7 @@ class ImageInversionAttack:
         if not np.isfinite(target_features).all():
             raise ValueError("target_features holds values that are not finite: leave those images out.")
         count = len(target_features)
-        start = generator(self._seed, "inversion start").uniform(0, START, (count, *self._shape)).astype(np.float32)
+        start = self.start(count)
         expected = self._network(ms.Tensor(start[:1])).shape[1:]
         if count == 0 or target_features.shape[1:] != expected:
             raise ValueError(
@@ -183,8 +187,8 @@ class ImageInversionAttack:
 
 
 def invert(view: FeatureView, *, seed, loss_weights, iters, smoothness) -> Reconstruction:
-    """The reference attack on a view; the arguments are those of `ImageInversionAttack`."""
-    attack = ImageInversionAttack(
+    """The reference attack on a view; the arguments are those of `FeatureInversion`."""
+    attack = FeatureInversion(
         view.network, view.auxiliary.shape[1:], (0, 1), loss_weights, smoothness=smoothness, seed=seed
     )
     return Reconstruction(*attack.descend(view.features, iters))

@@ -205,6 +205,7 @@ class SuppressCtrl(Defence):
 
     def __init__(self, networks, mask_layers, schedule, *, seed):
         super().__init__(auto_prefix=False)
+        object.__setattr__(self, "networks", networks)  # not a child: this cell owns masks alone
         self.schedule = schedule
         self.layers = _matched(networks, mask_layers)
         self.weights = ms.ParameterTuple([parameter for parameter, _ in self.layers])
@@ -217,7 +218,7 @@ class SuppressCtrl(Defence):
         self._moving = False
         self._planned_to = 0
         self._updates = {}
-        self.last_updates = {}
+        self._report = {}
 
     def after_update(self):
         for index in range(len(self.weights)):
@@ -259,21 +260,46 @@ class SuppressCtrl(Defence):
                 move = np.where(update.mask, update.weights - old, 0).astype(np.float32)
                 self.moves[index].set_data(ms.Tensor(move.reshape(shape)))
                 self._moving = True
-            self.last_updates[parameter.name] = update
-
-    def report(self):
-        """By layer: weights, suppressed, threshold, raised, lowered and noised at the last update."""
-        return {
-            name: {
-                "weights": int(update.mask.size),
+            self._report[parameter.name] = {
+                "weights": parameter.size,
                 "suppressed": update.suppressed,
+                "target": suppress,
                 "threshold": update.threshold,
                 "raised": update.raised,
                 "lowered": update.lowered,
                 "noised": update.noised,
             }
-            for name, update in self.last_updates.items()
-        }
+
+    def report(self):
+        """By layer, at its last update: weights, suppressed and the number aimed at, the threshold, and how
+        many kept weights were raised to the lower bound, lowered to the upper, and given noise."""
+        return {name: dict(entry) for name, entry in self._report.items()}
+
+    def state(self):
+        return {"rng": self._rng.bit_generator.state, "moving": self._moving, "report": self._report}
+
+    def restore(self, state):
+        self._rng.bit_generator.state = state["rng"]
+        self._moving, self._report = state["moving"], state["report"]
+
+    def calc_actual_sparse_for_layer(self, networks, layer_name):
+        """The share of zeros in one parameter, in [0, 1].
+
+        Args:
+            networks (nn.Cell): the network to look at.
+            layer_name (str): the parameter's name, or a part of it that no other parameter has.
+
+        Raises:
+            TypeError, ValueError: no nn.Cell; no parameter, or more than one, of that name.
+        """
+        _checked("networks", networks, nn.Cell, "a nn.Cell")
+        _checked("layer_name", layer_name, str, "a parameter's name")
+        values = networks.parameters_dict()[_named(networks, layer_name)].asnumpy()
+        return float(np.mean(values == 0))
+
+    def print_paras(self):
+        """Print the schedule."""
+        print(self.schedule)
 
     def _updated(self, index, weights, mask, suppress):
         if not self.movable[index]:
@@ -400,13 +426,7 @@ def _matched(network, mask_layers):
     trainable = [parameter.name for parameter in network.trainable_params()]
     chosen = {}
     for layer in mask_layers:
-        names = [parameter.name for parameter in parameters]
-        exact = [name for name in names if name == layer.layer_name]
-        matches = exact or [name for name in names if layer.layer_name in name]
-        if len(matches) != 1:
-            found = f"matches {', '.join(matches)}" if matches else f"is none of {', '.join(names)}"
-            raise ValueError(f"layer_name is {layer.layer_name!r}, which {found}: name one parameter of the network.")
-        name = matches[0]
+        name = _named(network, layer.layer_name)
         if name in chosen:
             raise ValueError(f"layer_name {layer.layer_name!r} names {name} a second time: describe each layer once.")
         if name not in trainable:
@@ -420,6 +440,17 @@ def _matched(network, mask_layers):
             )
         chosen[name] = layer
     return [(parameter, chosen[parameter.name]) for parameter in parameters if parameter.name in chosen]
+
+
+def _named(network, layer_name):
+    """The one parameter that a name, or a part of one, stands for."""
+    names = [parameter.name for parameter in network.get_parameters()]
+    exact = [name for name in names if name == layer_name]
+    matches = exact or [name for name in names if layer_name in name]
+    if len(matches) != 1:
+        found = f"matches {', '.join(matches)}" if matches else f"is none of {', '.join(names)}"
+        raise ValueError(f"layer_name is {layer_name!r}, which {found}: name one parameter of the network.")
+    return matches[0]
 
 
 def _state(kind, weight, value):

@@ -1,0 +1,35 @@
+"""A deeper convolutional network with batch normalisation, for 3x32x32 images: the defence is not LeNet5's alone."""
+
+from mindspore import nn
+
+
+class ConvNet(nn.Cell):
+    """Six 3x3 convolutions with batch norm and ReLU in three stages, then two dense layers (VGG's pattern).
+
+    Args:
+        width (int): channels of the first stage; the later ones have twice and four times as many.
+        num_classes (int): outputs.
+
+    Inputs:
+        x (Tensor): images, float32 [N, 3, 32, 32].
+
+    Outputs:
+        Tensor, logits, float32 [N, num_classes].
+    """
+
+    def __init__(self, width=16, num_classes=10):
+        super().__init__()
+        cells, channels = [], 3
+        for stage, side in ((width, 16), (2 * width, 8), (4 * width, 4)):
+            for _ in range(2):
+                cells += [nn.Conv2d(channels, stage, 3, has_bias=False), nn.BatchNorm2d(stage), nn.ReLU()]
+                channels = stage
+            cells.append(nn.AdaptiveMaxPool2d((side, side)))
+        self.features = nn.SequentialCell(cells)
+        self.flatten = nn.Flatten()
+        self.fc1 = nn.Dense(channels * 16, 128, activation="relu")
+        self.fc2 = nn.Dense(128, num_classes)
+
+    def construct(self, x):
+        x = self.flatten(self.features(x))  # [N, 3, 32, 32] -> [N, 64 width]
+        return self.fc2(self.fc1(x))

@@ -1,0 +1,140 @@
+"""MindArmour's training and attack classes under their names: the tutorial's script with other import lines."""
+
+import numpy as np
+from mindspore import nn
+from mindspore.train import Callback, Model
+
+from suppress_privacy.attacks.inversion import FeatureInversion
+from suppress_privacy.defences.suppress import SuppressCtrl
+from suppress_privacy.evaluation import metrics
+from suppress_privacy.lenet import predict
+from suppress_privacy.training import Defence, TrainStep
+
+
+class SuppressModel(Model):
+    """A `mindspore.train.Model` whose training step lets a linked `SuppressCtrl` act on the weights.
+
+    Args:
+        network (nn.Cell): the network to train.
+        loss_fn (nn.Cell): from the network's output and the labels to a scalar.
+        optimizer (nn.Optimizer): any one, over the network's trainable parameters.
+        kwargs: of `mindspore.train.Model`: metrics, eval_network, eval_indexes.
+
+    Raises:
+        TypeError: network, loss_fn or optimizer of another type.
+        ValueError: mixed precision or loss scaling is asked for.
+    """
+
+    def __init__(self, network, loss_fn, optimizer, **kwargs):
+        _require("network", network, nn.Cell)
+        _require("loss_fn", loss_fn, nn.Cell)
+        _require("optimizer", optimizer, nn.Optimizer)
+        if kwargs.get("amp_level", "O0") != "O0" or kwargs.get("loss_scale_manager") is not None:
+            raise ValueError(
+                "amp_level or loss_scale_manager is set; masks are exact in float32 alone: leave both out."
+            )
+        self._defence = Defence()
+        super().__init__(network, loss_fn, optimizer, **kwargs)
+
+    def link_suppress_ctrl(self, suppress_pri_ctrl):
+        """Let a defence act in this model's training.
+
+        Args:
+            suppress_pri_ctrl (SuppressCtrl): made for this model's network.
+
+        Raises:
+            TypeError: not a SuppressCtrl.
+            ValueError: made for another network.
+        """
+        _require("suppress_pri_ctrl", suppress_pri_ctrl, SuppressCtrl)
+        if suppress_pri_ctrl.networks is not self._network:
+            raise ValueError(
+                "suppress_pri_ctrl was made for another network: create it with the network of this model."
+            )
+        self._defence = suppress_pri_ctrl
+        self._train_network = self._build_train_network()
+
+    @property
+    def linked(self):
+        """The defence that acts in training."""
+        return self._defence
+
+    def _build_train_network(self):
+        return TrainStep(nn.WithLossCell(self._network, self._loss_fn), self._optimizer, self._defence)
+
+
+class SuppressMasker(Callback):
+    """Updates the masks between training steps.
+
+    Args:
+        model (SuppressModel): the model that is trained.
+        suppress_ctrl (SuppressCtrl): the defence linked to it.
+
+    Raises:
+        TypeError: an argument of another type.
+        ValueError: the defence is not linked to the model; and when training begins, if its steps are
+            out of sight (dataset_sink_mode) or not as many an epoch as the schedule was made for.
+    """
+
+    def __init__(self, model, suppress_ctrl):
+        _require("model", model, SuppressModel)
+        _require("suppress_ctrl", suppress_ctrl, SuppressCtrl)
+        if model.linked is not suppress_ctrl:
+            raise ValueError(
+                "suppress_ctrl is not linked to model: call model.link_suppress_ctrl(suppress_ctrl) first."
+            )
+        self._control = suppress_ctrl
+
+    def on_train_begin(self, run_context):
+        run = run_context.original_args()
+        if run.dataset_sink_mode:
+            raise ValueError("dataset_sink_mode is True; masks are updated between steps: train with False.")
+        if run.batch_num != self._control.schedule.batch_num:
+            raise ValueError(
+                f"batch_num is {self._control.schedule.batch_num}, but the dataset has {run.batch_num} batches: "
+                "create the control with that number."
+            )
+
+    def on_train_step_end(self, run_context):
+        self._control.after_step(run_context.original_args().cur_step_num)
+
+
+class ImageInversionAttack(FeatureInversion):
+    """MindArmour's attack: `generate` reconstructs images from features, `evaluate` compares them.
+
+    The arguments are those of `FeatureInversion`.
+    """
+
+    def evaluate(self, original_images, inversion_images, labels=None, new_network=None):
+        """Compare reconstructions with the originals.
+
+        Args:
+            original_images, inversion_images (numpy.ndarray): [N, C, H, W], sides of 7 pixels at least.
+            labels (numpy.ndarray or None): true labels, [N].
+            new_network (nn.Cell or None): an independent classifier.
+
+        Returns:
+            tuple of floats: mean relative L2 distance; mean SSIM with data_range 2, as the reference has
+            it; mean confidence of `new_network` in the true labels, None without labels or network.
+
+        Raises:
+            TypeError: new_network is no nn.Cell.
+            ValueError: shapes differ, or there are not as many labels as images.
+        """
+        distance = metrics.relative_l2(original_images, inversion_images).mean()
+        similarity = metrics.ssim(original_images, inversion_images, data_range=2).mean()
+        if labels is None or new_network is None:
+            return float(distance), float(similarity), None
+        _require("new_network", new_network, nn.Cell)
+        labels = np.ravel(labels)
+        if len(labels) != len(inversion_images):
+            raise ValueError(
+                f"labels has {len(labels)} entries for {len(inversion_images)} images: give one label each."
+            )
+        logits = predict(new_network, np.asarray(inversion_images, np.float32))
+        return float(distance), float(similarity), float(metrics.confidence(logits, labels).mean())
+
+
+def _require(name, value, kind):
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} is a {type(value).__name__}; it must be a {kind.__module__}.{kind.__name__}.")
