@@ -1,4 +1,4 @@
-# make study | test | bench | book: each sets up .venv by itself, and again when the lock changes.
+# make study | test | book: each sets up .venv by itself, and again when the lock changes.
 
 PYTHON ?= python3.11
 PROFILE ?= quick
@@ -6,20 +6,17 @@ DEVICE ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: study test bench book lock clean
+.PHONY: study test book lock clean
 
 study: $(VENV)/ready
 	$(BIN)/python study.py --profile $(PROFILE) --device $(DEVICE) $(if $(RESULTS),--results $(RESULTS))
 
 book: $(VENV)/ready
-	$(BIN)/python book/build.py $(or $(RESULTS),results/$(PROFILE))
+	$(BIN)/python study.py --redraw --profile $(PROFILE) --device $(DEVICE) $(if $(RESULTS),--results $(RESULTS))
 
-test: $(VENV)/ready
+test: $(VENV)/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest $(TESTS)
-
-bench: $(VENV)/ready
-	$(BIN)/python benchmarks/bench.py
 
 # Written last: a set-up that was interrupted is done again from the start.
 $(VENV)/ready: requirements.lock pyproject.toml
@@ -30,11 +27,17 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# After editing requirements.txt.
+# The peers that tests compare with: without their dependencies, see requirements-dev.txt.
+$(VENV)/ready-dev: $(VENV)/ready requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	touch $@
+
+# After editing requirements.txt or requirements-dev.txt.
 lock:
 	$(PYTHON) -m venv _build/lock
 	_build/lock/bin/pip install --quiet uv
 	_build/lock/bin/uv pip compile requirements.txt -o requirements.lock --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
+	_build/lock/bin/uv pip compile requirements-dev.txt -o requirements-dev.lock --no-deps --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
 clean:
 	rm -rf _build book/notebooks book/generated

@@ -1,5 +1,6 @@
 # The study's workflow: notebooks -> records -> summary -> figures -> book. Started by `make study`.
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -23,11 +24,13 @@ def modules(*patterns):
     return [str(path) for pattern in patterns for path in sorted(package.glob(pattern))]
 
 
-LEARNING = modules("runtime.py", "mnist.py", "lenet.py", "training.py", "defences/*.py")
-ATTACKING = modules("runtime.py", "mnist.py", "lenet.py", "attacks/*.py", "evaluation/metrics.py")
+COMMON = ["requirements.lock", *modules("runtime.py", "mnist.py", "lenet.py", "study/runs.py", "study/records.py")]
+LEARNING = [*COMMON, *modules("training.py", "defences/*.py")]
+ATTACKING = [*COMMON, *modules("attacks/*.py", "evaluation/metrics.py")]
 
 # One thread a run, as many runs as cores: MindSpore's threads spin, and two runs on one core starve.
-EXECUTE = f"OMP_NUM_THREADS=1 TQDM_DISABLE=1 {sys.executable} notebooks/execute.py"
+EXECUTE = f"OMP_NUM_THREADS=1 TQDM_DISABLE=1 {shlex.quote(sys.executable)} notebooks/execute.py"
+SETTINGS = " ".join(shlex.quote(f'{key}="{value}"') for key, value in (("profile", PROFILE), ("results", RESULTS)))
 
 
 def records(names, ending="json"):
@@ -36,6 +39,10 @@ def records(names, ending="json"):
 
 def attack_names(arm, seed):
     return [attack_name(attack, arm, seed) for attack in profile.attacks]
+
+
+WRITTEN = {"notebooks", "generated", "__pycache__"}  # folders of book/ that runs write
+PAGES = [str(path) for path in sorted(Path("book").rglob("*")) if path.is_file() and not WRITTEN & {*path.parts}]
 
 
 rule all:
@@ -53,10 +60,10 @@ rule train:
         checkpoints=directory(f"{RESULTS}/checkpoints/train-{{arm}}-seed{{seed}}"),
         notebook=f"{RESULTS}/notebooks/train-{{arm}}-seed{{seed}}.ipynb",
     params:
-        settings=lambda wildcards: study.arm(PROFILE, wildcards.arm).model_dump_json(),
-        data=profile.data,
+        settings=lambda wildcards: study.arm(PROFILE, wildcards.arm).settings_of_a_run(),
+        device=DEVICE,
     shell:
-        "{EXECUTE} train {output.notebook} profile={PROFILE} results={RESULTS} device={DEVICE}"
+        "{EXECUTE} train {output.notebook:q} {SETTINGS} device={params.device}"
         " arm={wildcards.arm} seed={wildcards.seed}"
 
 
@@ -78,17 +85,18 @@ for arm, seed in MODELS:
         params:
             arm=arm,
             seed=seed,
-            settings=[study.attack(attack).model_dump_json() for attack in profile.attacks],
-            targets=profile.targets.model_dump_json(),
+            settings=[study.attack(attack).settings_of_a_run() for attack in profile.attacks],
+            targets=profile.targets.model_dump(),
+            device=DEVICE,
         shell:
-            "{EXECUTE} attack {output.notebook} profile={PROFILE} results={RESULTS} device={DEVICE}"
+            "{EXECUTE} attack {output.notebook:q} {SETTINGS} device={params.device}"
             " arm={params.arm} seed={params.seed}"
 
 
 rule summary:
     input:
         "study.yaml",
-        modules("study/records.py", "evaluation/intervals.py"),
+        modules("study/records.py", "study/settings.py", "evaluation/intervals.py"),
         records([training_name(*model) for model in {*MODELS, EVALUATOR}]),
         [records(attack_names(arm, seed), ending) for arm, seed in MODELS for ending in ("json", "npz")],
     output:
@@ -101,18 +109,18 @@ rule compare:
     input:
         "notebooks/compare.ipynb",
         f"{RESULTS}/summary.json",
-        modules("study/figures.py", "study/tables.py"),
+        modules("study/figures.py", "study/tables.py", "study/runs.py", "mnist.py"),
     output:
         notebook=f"{RESULTS}/notebooks/compare.ipynb",
         figures=directory(f"{RESULTS}/figures"),
     shell:
-        "{EXECUTE} compare {output.notebook} profile={PROFILE} results={RESULTS}"
+        "{EXECUTE} compare {output.notebook:q} {SETTINGS}"
 
 
 rule book:
     input:
         "_config.yml",
-        [str(path) for path in Path("book").glob("**/*") if path.is_file() and path.parts[1] not in ("notebooks", "generated")],
+        PAGES,
         modules("study/tables.py"),
         f"{RESULTS}/summary.json",
         f"{RESULTS}/figures",
@@ -123,4 +131,4 @@ rule book:
     params:
         results=RESULTS,
     shell:
-        "{sys.executable} book/build.py {RESULTS}"
+        "{sys.executable:q} book/build.py {params.results:q}"

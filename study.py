@@ -5,8 +5,10 @@ python study.py [--profile quick] [--results DIR] [--device auto] [--cores N]
 
 import argparse
 import fcntl
+import json
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -31,13 +33,14 @@ def require_writable(folder):
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise SetupError(
-            f"results folder {folder} cannot be written ({error.strerror}): choose another with --results."
-        ) from error
+        raise SetupError(f"results folder {folder} cannot be written ({error.strerror}): choose another.") from error
 
 
 def lock():
-    """Hold the project for this process and what it becomes; the system lets go when it ends, however it ends."""
+    """Hold the project for this process and what it becomes; the system lets go when it ends, however it ends.
+
+    Its jobs do not hold the lock: they watch STUDY_PID and end with it.
+    """
     LOCK.parent.mkdir(exist_ok=True)
     descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT)
     os.set_inheritable(descriptor, True)
@@ -56,6 +59,8 @@ def prepare(options):
     profile = study.profile(options.profile)
     device = choose_device(options.device)
     require_writable(options.results)
+    for left in options.results.rglob(".part-*"):  # half-written by a run that was killed
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
     data = load_mnist(profile.data)
     described = options.results / "data.json"
     description = describe(data)
@@ -67,8 +72,7 @@ def prepare(options):
 
 
 def load_json(path):
-    import json
-
+    """The JSON in a file, or None where there is none that can be read."""
     try:
         return json.loads(path.read_text())
     except ValueError:
@@ -80,12 +84,15 @@ def main():
     parser.add_argument("--profile", default="quick", help="a profile of study.yaml (default: quick)")
     parser.add_argument("--results", type=Path, help="folder for records (default: results/PROFILE)")
     parser.add_argument("--device", default="auto", help="auto, Ascend, GPU or CPU (default: auto)")
-    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="runs at a time (default: one a core)")
-    parser.add_argument("target", nargs="*", help="what to make (default: the book)")
+    parser.add_argument("--cores", type=int, help="runs at a time (default: one a core, one on an accelerator)")
+    parser.add_argument("--redraw", action="store_true", help="make figures and book again, from the records")
     options = parser.parse_args()
     logging.basicConfig(format="%(message)s")
+    # Paths are the user's, from where the user stands.
+    options.results = options.results.absolute() if options.results else Path("results") / options.profile
+    if os.environ.get("MNIST_DIR"):
+        os.environ["MNIST_DIR"] = os.path.abspath(os.environ["MNIST_DIR"])
     os.chdir(ROOT)
-    options.results = options.results or Path("results") / options.profile
     try:
         lock()
         device = prepare(options)
@@ -93,9 +100,13 @@ def main():
         print(f"study: {error}", file=sys.stderr)
         return 2
     # Snakemake's own lock outlives a killed process; ours does not.
-    command = [sys.executable, "-m", "snakemake", *options.target, "--nolock", "--rerun-incomplete", "--quiet", "rules"]
-    command += ["--cores", str(options.cores)]
+    command = [sys.executable, "-m", "snakemake", "--nolock", "--rerun-incomplete", "--quiet", "rules"]
+    command += ["--forcerun", "compare"] if options.redraw else []
+    # An accelerator takes one run at a time; on a CPU each run has a core of its own.
+    cores = options.cores or (len(os.sched_getaffinity(0)) if device == "CPU" else 1)
+    command += ["--cores", str(cores)]
     command += ["--config", f"profile={options.profile}", f"results={options.results}", f"device={device}"]
+    os.environ["STUDY_PID"] = str(os.getpid())
     sys.stdout.flush()
     os.execv(sys.executable, command)
 

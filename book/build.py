@@ -1,6 +1,7 @@
 """Build the book of one results folder into _build/html: python book/build.py results/quick"""
 
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 BOOK = Path(__file__).parent
 ROOT = BOOK.parent
+KINDS = ("train", "attack")  # notebooks that are executed for each model
 
 
 def collect(results):
@@ -18,11 +20,15 @@ def collect(results):
     shutil.copytree(results / "figures", generated / "figures")
     shutil.copy(results / "summary.json", generated)
     (BOOK / "notebooks").mkdir()
-    for notebook in sorted((results / "notebooks").glob("*.ipynb")):
-        # The contents page lists models by name alone; of several seeds it shows the first.
-        name = notebook.stem.split("-seed")[0]
-        if not (BOOK / "notebooks" / f"{name}.ipynb").exists() and not notebook.stem.endswith(".failed"):
-            shutil.copy(notebook, BOOK / "notebooks" / f"{name}.ipynb")
+    summary = json.loads((results / "summary.json").read_text())
+    # The contents page lists models by name alone; of several seeds it shows the first.
+    shown = {f"{kind}-{arm}": f"{kind}-{arm}-seed{summary['seeds'][0]}" for kind in KINDS for arm in summary["arms"]}
+    for name, executed in {"compare": "compare", **shown}.items():
+        notebook = json.loads((results / "notebooks" / f"{executed}.ipynb").read_text())
+        notebook["metadata"].pop("papermill")  # it holds paths of the machine that ran it
+        for cell in notebook["cells"]:
+            cell["metadata"].pop("papermill", None)
+        (BOOK / "notebooks" / f"{name}.ipynb").write_text(json.dumps(notebook))
     mathjax = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
     copied = generated / "static" / "mathjax"
     copied.mkdir(parents=True)

@@ -1,18 +1,22 @@
 """Execute one of the notebooks with parameters that are checked before a kernel starts.
 
-    python notebooks/execute.py train runs/mine.ipynb arm=suppressed-example seed=3 overrides='{epochs: 2}'
+    python notebooks/execute.py train runs/mine.ipynb arm=suppressed-example overrides='{defence: {sparse_end: 0.9}}'
 
 Values are YAML. The executed notebook appears under its name only once every cell has run; one that
 failed is kept beside it as *.failed.ipynb.
 """
 
 import os
+import signal
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import papermill
 import yaml
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from pydantic import TypeAdapter, ValidationError
 
@@ -58,8 +62,9 @@ def checked_parameters(name, values):
     study.profile(parameters["profile"])
     if "arm" in parameters:
         study.arm(parameters["profile"], parameters["arm"], parameters.get("overrides"))
-    for attack in parameters.get("attacks", []):
-        study.attack(attack)
+    if "attacks" in parameters:
+        for attack in parameters["attacks"] or study.profile(parameters["profile"]).attacks:
+            study.attack(attack, parameters["attack_overrides"])
     if parameters.get("seed", 0) < 0:
         raise ParameterError(f"seed is {parameters['seed']}; it must be 0 or more: choose another.")
     if parameters.get("mode", MODES[0]) not in MODES:
@@ -71,7 +76,7 @@ def checked_parameters(name, values):
 
 
 def execute(name, output, values):
-    """Run a notebook from the project's folder and put the executed copy at `output`.
+    """Run a notebook and put the executed copy at `output`.
 
     Raises:
         ValueError: see `checked_parameters`; no kernel has started then.
@@ -93,16 +98,40 @@ def execute(name, output, values):
         os.replace(part, output)
 
 
+def end_with(leader):
+    """End this process, and so its kernel, soon after the process that leads the study has ended.
+
+    Snakemake that is killed leaves its jobs running; one started anew would run them a second time.
+    """
+
+    def watch():
+        while True:
+            time.sleep(1)
+            try:
+                os.kill(leader, 0)
+            except ProcessLookupError:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main(arguments):
     if len(arguments) < 2 or any("=" not in pair for pair in arguments[2:]):
         print("usage: python notebooks/execute.py NOTEBOOK OUTPUT.ipynb [name=value ...]", file=sys.stderr)
         return 2
     name, output, *pairs = arguments
+    if "STUDY_PID" in os.environ:
+        end_with(int(os.environ["STUDY_PID"]))
     try:
         values = {key: yaml.safe_load(value) for key, value in (pair.split("=", 1) for pair in pairs)}
         execute(name, output, values)
     except PapermillExecutionError as error:
-        print(f"{name}: cell {error.exec_count} failed: {error.ename}: {error.evalue}", file=sys.stderr)
+        print(
+            f"{name}: cell {error.exec_count} failed: {error.ename}: {' '.join(error.evalue.split())}", file=sys.stderr
+        )
+        return 1
+    except DeadKernelError:
+        print(f"{name}: its kernel died, perhaps for want of memory: free some and run again.", file=sys.stderr)
         return 1
     except OSError as error:
         print(

@@ -43,7 +43,9 @@ def trained(tmp_path_factory):
     for arm in ARMS:
         record = json.loads((folder / "records" / f"train-{arm}-seed0.json").read_text())
         network = LeNet5()
-        load_checkpoint(network, checkpoints_in(folder / "checkpoints" / f"train-{arm}-seed0")[-1])
+        checkpoints = checkpoints_in(folder / "checkpoints" / f"train-{arm}-seed0")
+        assert [path.name for path in checkpoints] == [f"checkpoint_lenet-{epoch}_1875.ckpt" for epoch in range(1, 11)]
+        load_checkpoint(network, checkpoints[-1])
         found[arm] = (record, {weight.name: weight.asnumpy() for weight in network.get_parameters()})
     assert found["baseline"][0]["data"]["name"] == "MNIST", "the full MNIST could not be had: set MNIST_DIR"
     return found
@@ -63,7 +65,6 @@ def test_suppressed_weights_are_exactly_zero_and_as_many_as_promised(trained):
     assert all(np.all(weight != 0) for weight in trained["baseline"][1].values())
 
 
-def test_memory_stays_small_and_checkpoints_have_the_tutorials_names(trained):
-    for arm, (record, _) in trained.items():
-        assert record["peak_memory_bytes"] < 2e9, arm
-        assert len(record["results"]["history"]["loss"]) == 10
+def test_memory_stays_small(trained):
+    for record, _ in trained.values():
+        assert record["peak_memory_bytes"] < 2e9

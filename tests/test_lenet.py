@@ -67,7 +67,7 @@ def test_the_seed_decides_the_weights():
         return np.concatenate([parameter.asnumpy().ravel() for parameter in LeNet5(seed=seed).get_parameters()])
 
     first = weights(0)
-    assert len(first) == 61470 + 120 + 84 + 10 - 0  # weights, then the three biases
+    assert len(first) == 61470 + 120 + 84 + 10  # weights, then the three biases
     assert np.array_equal(first, weights(0)) and not np.array_equal(first, weights(1))
     assert np.abs(first).max() <= 0.1  # cut at two sigma
     assert abs(first.std() - 0.05 * 0.8796) < 5e-4  # standard deviation of a normal cut at two sigma

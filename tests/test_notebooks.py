@@ -38,6 +38,12 @@ def test_sources_carry_no_outputs_and_one_documented_parameters_cell(path):
         (["train", "x.ipynb", "device=TPU"], "device is 'TPU'; allowed are auto, Ascend, GPU, CPU"),
         (["train", "x.ipynb", "mode=eager"], "mode is 'eager'; allowed are graph, pynative"),
         (["train", "x.ipynb", "arm=suppressed-example", "overrides={defence: {end_epoch: 2}}"], "end_epoch is 2"),
+        (
+            ["train", "x.ipynb", "arm=suppressed-example", "overrides={epochs: 2}"],
+            "schedule must end within the training",
+        ),
+        (["attack", "x.ipynb", "attacks=[reference-cpu]", "attack_overrides={itres: 5}"], "itres is not a setting"),
+        (["attack", "x.ipynb", "attacks=[reference-cpu]", "attack_overrides={iters: x}"], "iters is 'x'"),
         (["attack", "x.ipynb", "attacks=[nope]"], "attack is 'nope'; allowed are floor-black"),
         (["attack", "x.ipynb", "attacks=reference-cpu"], "attacks is 'reference-cpu'; it must be of type list[str]"),
         (["trian", "x.ipynb"], "notebook is 'trian'; there are attack, compare, train"),
@@ -58,6 +64,6 @@ def test_a_failed_notebook_says_why_and_keeps_the_old_one(tmp_path):
     output.write_text("the old one")
     run = execute("attack", output, "profile=smoke", f"results={tmp_path}")
     assert run.returncode == 1
-    assert "holds no checkpoint: run the notebook train with arm=baseline seed=0 first" in run.stderr
+    assert "has no record train-baseline-seed0: run the notebook train with arm=baseline seed=0 first" in run.stderr
     assert output.read_text() == "the old one"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["attack.failed.ipynb", "attack.ipynb"]

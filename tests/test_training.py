@@ -89,7 +89,8 @@ def test_checkpoints_are_named_and_kept_as_in_the_tutorial(few, tmp_path):
     network, _ = trained(few, epochs=12, checkpoints=tmp_path)
     found = training.checkpoints_in(tmp_path)
     assert [path.name for path in found] == [f"checkpoint_lenet-{epoch}_10.ckpt" for epoch in range(3, 13)]
-    assert sorted(tmp_path.iterdir()) == sorted(found)  # nothing half-written beside them
+    states = [tmp_path / f"training_state-{step:08d}.npz" for step in (110, 120)]
+    assert sorted(tmp_path.iterdir()) == sorted([*found, *states])  # nothing half-written beside them
     fresh = LeNet5(seed=9)
     load_checkpoint(fresh, found[-1])
     assert all(np.array_equal(value, weights(network)[name]) for name, value in weights(fresh).items())

@@ -15,6 +15,9 @@ def substitutions(summary, study):
     profile = study.profile(summary["profile"])
     schedule = study.arm(summary["profile"], "suppressed-example").defence
     seeds = len(summary["seeds"])
+    titles = {name: study.attack(name).title for name in profile.attacks}
+    reference = {name: title for name, title in titles.items() if name.startswith("reference")}
+    settings = study.attack("reference-cpu").settings
     return {
         "profile": summary["profile"],
         "data_name": summary["data"]["name"],
@@ -33,8 +36,11 @@ def substitutions(summary, study):
         "accuracy_table": tables.accuracy_table(summary),
         "attack_table": tables.attack_table(summary, {name: study.attack(name).title for name in profile.attacks}),
         "layer_table": tables.layer_table(summary, "suppressed-example"),
-        "answer": tables.answer(summary),
-        "attack_reading": tables.attack_reading(summary, [name for name in profile.attacks if "reference" in name]),
+        "answer": tables.answer(summary, reference),
+        "coverage": tables.coverage(summary),
+        "attack_reading": tables.attack_reading(summary, reference),
+        "loss_weights": ", ".join(f"{weight:g}" for weight in settings["loss_weights"]),
+        "iters": str(settings["iters"]),
     }
 
 

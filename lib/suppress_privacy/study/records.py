@@ -1,5 +1,6 @@
 """Records: what a run was, where it ran and what came out; and the summary over all of them."""
 
+import hashlib
 import json
 import os
 import platform
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from suppress_privacy.evaluation.intervals import bootstrap_mean, proportion
 
 LIBRARIES = ("mindspore", "numpy", "scipy", "scikit-image")
+REFERENCE_ARM = "baseline"  # the arm that differences are taken against
 PROPORTIONS = ("label_accuracy",)  # metrics of 0 and 1; all others are means of real numbers
 
 
@@ -64,7 +66,10 @@ class Documented(BaseModel):
 
 
 class Summary(BaseModel):
-    """What `summary.json` holds; its JSON Schema is `summary.schema.json` beside this module."""
+    """What `summary.json` holds; its JSON Schema is `summary.schema.json` beside this module.
+
+    `differences.<attack>.<arm>` are that arm's metrics minus the baseline's, paired by image and seed.
+    """
 
     model_config = ConfigDict(extra="forbid")
     profile: str
@@ -76,7 +81,12 @@ class Summary(BaseModel):
     evaluator: dict[str, float]
     arms: dict[str, ArmSummary]
     attacks: dict[str, dict[str, AttackMetrics]]
+    differences: dict[str, dict[str, AttackMetrics]]
     documented: Documented
+
+
+class RecordError(ValueError):
+    """Records that do not belong together; the message says which, and what to do."""
 
 
 class Clock:
@@ -131,8 +141,13 @@ def commit():
 
 
 def write_json(path, content):
-    """Write JSON so that whoever reads `path` finds the old file or the whole new one."""
-    _replace(path, lambda part: part.write_text(json.dumps(content, indent=1) + "\n"))
+    """Write JSON so that whoever reads `path` finds the old file or the whole new one; NaN is refused."""
+    _replace(path, lambda part: part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n"))
+
+
+def file_sha256(path):
+    """SHA-256 of a file's bytes."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def write_arrays(path, **arrays):
@@ -163,14 +178,22 @@ class Records:
         return json.loads((self.folder / f"{name}.json").read_text())
 
     def arrays(self, name):
-        """The record's arrays, by name."""
-        with np.load(self.folder / f"{name}.npz") as arrays:
+        """The record's arrays, by name.
+
+        Raises:
+            RecordError: they are not those the record was written with.
+        """
+        path = self.folder / f"{name}.npz"
+        if file_sha256(path) != self.read(name)["arrays_sha256"]:
+            raise RecordError(f"{path} does not belong to its record: delete both, and run the study again.")
+        with np.load(path) as arrays:
             return dict(arrays)
 
     def write(self, name, record, **arrays):
-        """Arrays first: a record that can be read is complete."""
+        """Arrays first, their hash in the record: arrays of another run are not taken for this one's."""
         if arrays:
             write_arrays(self.folder / f"{name}.npz", **arrays)
+            record = record | {"arrays_sha256": file_sha256(self.folder / f"{name}.npz")}
         write_json(self.folder / f"{name}.json", {"name": name, **record})
 
 
@@ -178,45 +201,77 @@ def summarise(study, profile_name, records):
     """The summary of a profile's records.
 
     Args:
-        study (Study): which arms, attacks and seeds there are.
+        study (Study): which arms, attacks and seeds there are, and with which settings.
         profile_name (str): the profile the records were made with.
         records (Records): the folder that holds them.
 
     Returns:
         Summary.
+
+    Raises:
+        RecordError: a record was made with other settings than the study's, or on other data than the rest.
     """
     profile = study.profile(profile_name)
-    training = {arm: [records.read(training_name(arm, seed)) for seed in profile.seeds] for arm in profile.arms}
-    evaluator = records.read(training_name(study.evaluator.arm, study.evaluator.seed))
-    first = training[profile.arms[0]][0]
+    evaluator_name = training_name(study.evaluator.arm, study.evaluator.seed)
+    training = {arm: [training_name(arm, seed) for seed in profile.seeds] for arm in profile.arms}
     attacks = {
-        attack: {
-            arm: _intervals([records.arrays(attack_name(attack, arm, seed)) for seed in profile.seeds])
-            for arm in profile.arms
-        }
+        attack: {arm: [attack_name(attack, arm, seed) for seed in profile.seeds] for arm in profile.arms}
         for attack in profile.attacks
     }
-    everything = [evaluator, *(run for runs in training.values() for run in runs)]
+    wanted = {evaluator_name: study.arm(profile_name, study.evaluator.arm)}
+    wanted |= {name: study.arm(profile_name, arm) for arm, names in training.items() for name in names}
+    wanted |= {
+        name: study.attack(attack) for attack, arms in attacks.items() for names in arms.values() for name in names
+    }
+    found = {name: records.read(name) for name in wanted}
+    data = found[evaluator_name]["data"]
+    for name, record in found.items():
+        if record["settings"] != wanted[name].settings_of_a_run():
+            raise RecordError(
+                f"record {name} was made with other settings than study.yaml has: delete it and run again."
+            )
+        if record["data"] != data:
+            raise RecordError(f"record {name} was made on other data than {evaluator_name}: delete it and run again.")
+    values = {
+        attack: {arm: _stacked(records, names) for arm, names in arms.items()} for attack, arms in attacks.items()
+    }
     return Summary(
         profile=profile_name,
-        data={key: first["data"][key] for key in ("name", "train", "test")},
-        notice=first["data"]["notice"],
+        data={key: data[key] for key in ("name", "train", "test")},
+        notice=data["notice"],
         seeds=profile.seeds,
-        images=10 * (profile.targets.train_per_class + profile.targets.test_per_class),
-        commits=sorted({run["commit"] for run in everything}),
-        evaluator={"test_accuracy": evaluator["results"]["test_accuracy"]},
+        images=next(iter(next(iter(values.values())).values()))["relative_l2"].shape[1],
+        commits=sorted({record["commit"] for record in found.values()}),
+        evaluator={"test_accuracy": found[evaluator_name]["results"]["test_accuracy"]},
         arms={
             arm: ArmSummary(
                 title=study.arms[arm].title,
-                test_accuracy=[run["results"]["test_accuracy"] for run in runs],
+                test_accuracy=[found[name]["results"]["test_accuracy"] for name in names],
                 sparsity={
-                    layer: [run["results"]["sparsity"][layer] for run in runs]
-                    for layer in runs[0]["results"]["sparsity"]
+                    layer: [found[name]["results"]["sparsity"][layer] for name in names]
+                    for layer in found[names[0]]["results"]["sparsity"]
                 },
             )
-            for arm, runs in training.items()
+            for arm, names in training.items()
         },
-        attacks=attacks,
+        attacks={
+            attack: {
+                arm: {metric: _estimate(metric, array) for metric, array in metrics.items()}
+                for arm, metrics in arms.items()
+            }
+            for attack, arms in values.items()
+        },
+        differences={
+            attack: {
+                arm: {
+                    metric: asdict(bootstrap_mean(array - arms[REFERENCE_ARM][metric]))
+                    for metric, array in metrics.items()
+                }
+                for arm, metrics in arms.items()
+                if arm != REFERENCE_ARM
+            }
+            for attack, arms in values.items()
+        },
         documented={
             **study.documented.model_dump(),
             "arms": {arm: study.arms[arm].documented for arm in profile.arms if study.arms[arm].documented},
@@ -224,12 +279,14 @@ def summarise(study, profile_name, records):
     )
 
 
-def _intervals(runs):
-    metrics = {name: np.stack([run[name] for run in runs]) for name in AttackMetrics.model_fields}  # each [S, N]
-    return {
-        name: asdict(proportion(values) if name in PROPORTIONS else bootstrap_mean(values))
-        for name, values in metrics.items()
-    }
+def _stacked(records, names):
+    """The per-image metrics of several seeds: metric -> [S, N]."""
+    runs = [records.arrays(name) for name in names]
+    return {metric: np.stack([run[metric] for run in runs]) for metric in AttackMetrics.model_fields}
+
+
+def _estimate(metric, values):
+    return asdict(proportion(values) if metric in PROPORTIONS else bootstrap_mean(values))
 
 
 def _processor():
@@ -242,6 +299,6 @@ def _processor():
 def _replace(path, write):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".part-{path.name}")
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
     write(part)
     os.replace(part, path)

@@ -12,7 +12,7 @@ from suppress_privacy.defences import DEFENCES
 from suppress_privacy.evaluation.metrics import reconstruction_metrics
 from suppress_privacy.lenet import Features, LeNet5, predict
 from suppress_privacy.runtime import generator
-from suppress_privacy.study.records import training_name
+from suppress_privacy.study.records import Records, file_sha256, training_name
 from suppress_privacy.training import Defence, checkpoints_in, load_checkpoint, train
 
 CLASSES = 10
@@ -79,18 +79,28 @@ def checkpoint_folder(results, arm, seed):
 
 
 def trained_network(results, arm, seed):
-    """The network of a training run, from its last checkpoint.
+    """The network of a finished training run: the weights its record names, and no others.
 
     Raises:
-        ValueError: there is none yet.
+        ValueError: there is no such run, or its checkpoint is not the one it recorded.
     """
-    folder = checkpoint_folder(results, arm, seed)
-    checkpoints = checkpoints_in(folder)
-    if not checkpoints:
-        raise ValueError(f"{folder} holds no checkpoint: run the notebook train with arm={arm} seed={seed} first.")
+    name = training_name(arm, seed)
+    records = Records(results)
+    if not (records.folder / f"{name}.json").is_file():
+        raise ValueError(f"{results} has no record {name}: run the notebook train with arm={arm} seed={seed} first.")
+    checkpoint = records.read(name)["checkpoint"]
+    path = checkpoint_folder(results, arm, seed) / checkpoint["name"]
+    if not path.is_file() or file_sha256(path) != checkpoint["sha256"]:
+        raise ValueError(f"{path} is missing or is not what record {name} was made with: train the model again.")
     network = LeNet5()
-    load_checkpoint(network, checkpoints[-1])
+    load_checkpoint(network, path)
     return network
+
+
+def last_checkpoint(results, arm, seed):
+    """The final checkpoint of a training run as its record names it: name and SHA-256."""
+    path = checkpoints_in(checkpoint_folder(results, arm, seed))[-1]
+    return {"name": path.name, "sha256": file_sha256(path)}
 
 
 def choose_targets(data, settings):

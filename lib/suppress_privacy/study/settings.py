@@ -7,6 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError, model_validator
 
 from suppress_privacy.attacks import ATTACKS
+from suppress_privacy.attacks.inversion import SMOOTHNESS_SCALES
 from suppress_privacy.lenet import DEPTHS
 
 FILE = "study.yaml"
@@ -27,6 +28,12 @@ class Optimizer(Model):
     name: Literal["sgd", "momentum"]
     lr: Annotated[Number, Field(gt=0)]
     momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _momentum_is_used(self):
+        if self.name == "sgd" and self.momentum != 0:
+            raise ValueError(f"momentum is {self.momentum}, but sgd has none: use the optimizer momentum, or remove it")
+        return self
 
 
 class SuppressLayer(Model):
@@ -69,10 +76,38 @@ class Arm(Model):
     optimizer: Optimizer
     defence: Suppress | None = None
 
+    @model_validator(mode="after")
+    def _schedule_fits(self):
+        if self.defence is not None and self.defence.end_epoch > self.epochs:
+            raise ValueError(
+                f"epochs is {self.epochs}, the defence's end_epoch is {self.defence.end_epoch}; "
+                "its schedule must end within the training: change one of them"
+            )
+        if self.defence is not None and self.optimizer.lr > 0.5:
+            raise ValueError(f"optimizer.lr is {self.optimizer.lr}; with suppression it is at most 0.5: lower it")
+        return self
+
+    def settings_of_a_run(self):
+        """What decides the outcome of training this arm: all but how it is called."""
+        return self.model_dump(exclude={"title", "documented"})
+
 
 class Evaluator(Model):
     arm: str
     seed: Seed
+
+
+class NoSettings(Model):
+    """Of an attack that has nothing to set."""
+
+
+class InversionSettings(Model):
+    loss_weights: Annotated[list[Annotated[Number, Field(gt=0)]], Field(min_length=3, max_length=3)]
+    iters: PositiveInt
+    smoothness: Literal[SMOOTHNESS_SCALES]
+
+
+ATTACK_SETTINGS = {"inversion": InversionSettings}
 
 
 class Attack(Model):
@@ -80,6 +115,15 @@ class Attack(Model):
     kind: Literal[tuple(ATTACKS)]
     depth: Literal[DEPTHS]
     settings: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _settings_fit(self):
+        validated(ATTACK_SETTINGS.get(self.kind, NoSettings), self.settings, f"settings of {self.title}")
+        return self
+
+    def settings_of_a_run(self):
+        """What decides the outcome of this attack: all but how it is called."""
+        return self.model_dump(exclude={"title"})
 
 
 class Targets(Model):
@@ -125,9 +169,14 @@ class Study(Model):
                 raise ValueError(
                     f"{place} names {name!r}; allowed are {', '.join(known)}: correct the name or define it"
                 )
-        for profile in self.profiles:
+        for name, profile in self.profiles.items():
             for arm in self.arms:
-                self.arm(profile, arm)
+                self.arm(name, arm)
+            if len(set(profile.seeds)) < len(profile.seeds) or self.evaluator.seed in profile.seeds:
+                raise ValueError(
+                    f"profiles.{name}.seeds is {profile.seeds}; seeds must differ from each other and from the "
+                    f"evaluator's ({self.evaluator.seed}), which would judge itself: choose others"
+                )
         return self
 
     @classmethod
@@ -152,7 +201,8 @@ class Study(Model):
     def attack(self, name, overrides=None):
         """An attack, with a rerunner's `overrides` of its settings on top."""
         attack = _named(self.attacks, name, "attack")
-        return attack.model_copy(update={"settings": attack.settings | (overrides or {})})
+        changed = attack.model_dump() | {"settings": attack.settings | (overrides or {})}
+        return validated(Attack, changed, f"attack {name}")
 
     def arm(self, profile, name, overrides=None):
         """An arm as a profile trains it, with a rerunner's `overrides` (nested as in study.yaml) on top."""
@@ -180,7 +230,8 @@ def validated(model, content, place):
         where = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "value_error":
-            raise SettingsError(f"{place}: {message}.") from error
+            nested = message.removesuffix(".")
+            raise SettingsError(f"{place}: {where}{': ' if where else ''}{nested}.") from error
         if first["type"] == "extra_forbidden":
             raise SettingsError(f"{place}: {where} is not a setting; remove it or correct its name.") from error
         raise SettingsError(f"{place}: {where} is {first['input']!r}; {message[0].lower()}{message[1:]}.") from error

@@ -1,5 +1,6 @@
 """Tables and sentences in Markdown, each written by one function from the summary alone."""
 
+ARMS = ("baseline", "suppressed-example")  # the tutorial's two models
 METRICS = {
     "relative_l2": "relative L2 distance",
     "ssim_range2": "SSIM (data range 2)",
@@ -50,49 +51,64 @@ def layer_table(summary, arm):
     return _table(["weights", "zeros"], rows)
 
 
-def answer(summary):
-    """What came out, in three sentences: cost in accuracy, what the reference attack gets, and the tutorial's word."""
-    arms = ("baseline", "suppressed-example")
-    accuracy = [_mean(summary["arms"][arm]["test_accuracy"]) for arm in arms]
-    documented_accuracy = [_documented(summary, arm, "test_accuracy") for arm in arms]
-    confidence = [summary["attacks"]["reference-cpu"][arm]["confidence"] for arm in arms]
-    documented_confidence = [_documented(summary, arm, "confidence") for arm in arms]
-    labels = summary["attacks"]["reference-cpu"]["suppressed-example"]["label_accuracy"]
-    zeros = [share for shares in summary["arms"]["suppressed-example"]["sparsity"].values() for share in shares]
-    return (
-        f"With {_percent_range(zeros)} of each weight matrix at zero, test accuracy goes from {accuracy[0]:.4f} to "
-        f"{accuracy[1]:.4f} (the tutorial: {documented_accuracy[0]:.4f} to {documented_accuracy[1]:.4f}). "
-        "Under the tutorial's attack, an independent classifier's confidence in the true digit goes from "
-        f"{interval(confidence[0])} to {interval(confidence[1])}; the tutorial reports {documented_confidence[0]:.3f} "
-        f"to {documented_confidence[1]:.3f}. Of the suppressed model's private digits it still recognises "
-        f"{100 * labels['mean']:.1f} % [{100 * labels['low']:.1f}, {100 * labels['high']:.1f}] in the reconstructions."
-    )
+def answer(summary, attacks):
+    """What came out, in a few sentences: the cost in accuracy, what the reference attack gets, the tutorial's word.
+
+    Args:
+        summary (dict): the profile's summary.
+        attacks (dict): titles of the reference attack's variants by name.
+    """
+    ordinary, suppressed = ARMS
+    accuracy = {arm: _mean(summary["arms"][arm]["test_accuracy"]) for arm in ARMS}
+    zeros = [share for shares in summary["arms"][suppressed]["sparsity"].values() for share in shares]
+    lines = [
+        f"With {_percent_range(zeros)} of each weight matrix at zero, test accuracy is {accuracy[suppressed]:.4f}, "
+        f"against {accuracy[ordinary]:.4f} for the ordinary model (the tutorial: "
+        f"{_documented(summary, suppressed, 'test_accuracy'):.4f} against "
+        f"{_documented(summary, ordinary, 'test_accuracy'):.4f}). An independent classifier's confidence in the true "
+        "digit, given what the tutorial's attack reconstructs, is"
+    ]
+    for attack, title in attacks.items():
+        values = {arm: summary["attacks"][attack][arm]["confidence"] for arm in ARMS}
+        lines.append(
+            f"- {interval(values[ordinary])} for the ordinary and {interval(values[suppressed])} for the suppressed "
+            f"model ({title}), where the tutorial reports {_documented(summary, ordinary, 'confidence'):.3f} and "
+            f"{_documented(summary, suppressed, 'confidence'):.3f}."
+        )
+    return "\n".join([lines[0], "", *lines[1:]])
 
 
 def attack_reading(summary, attacks):
-    """A list: for each attack, whether the models differ by it, and whether it beats the mean image."""
-    floor = summary["attacks"]["floor-mean"]["baseline"]["relative_l2"]
+    """A list: how the models differ under each attack, image by image, and whether it beats the mean image."""
+    ordinary, suppressed = ARMS
     lines = []
-    for attack in attacks:
-        ordinary, suppressed = (summary["attacks"][attack][arm] for arm in ("baseline", "suppressed-example"))
+    for attack, title in attacks.items():
+        difference = summary["differences"][attack][suppressed]
+        floor = summary["attacks"]["floor-mean"][ordinary]["relative_l2"]
+        distance = summary["attacks"][attack][ordinary]["relative_l2"]
         lines.append(
-            f"- **{attack}.** The evaluator's confidence in the true label is {interval(ordinary['confidence'])} on "
-            f"the ordinary model and {interval(suppressed['confidence'])} on the suppressed one: the intervals "
-            f"{_overlap(ordinary['confidence'], suppressed['confidence'])}. Labels are recovered for "
-            f"{interval(ordinary['label_accuracy'])} and {interval(suppressed['label_accuracy'])} of the images. In "
-            f"relative L2 distance the attack on the ordinary model, {interval(ordinary['relative_l2'])}, is "
-            f"{_against(ordinary['relative_l2'], floor)} the mean image, {interval(floor)}, which needs no attack."
+            f"- **{title}.** Suppressed minus ordinary, image by image: confidence {interval(difference['confidence'])}, "
+            f"labels recovered {interval(difference['label_accuracy'])}, relative L2 distance "
+            f"{interval(difference['relative_l2'])}. Even on the ordinary model the reconstructions are, in relative L2 "
+            f"distance, {_against(distance, floor)} the mean image, which needs no attack "
+            f"({interval(distance)}; {interval(floor)})."
         )
     return "\n".join(lines)
+
+
+def coverage(summary):
+    """What the intervals speak of."""
+    if len(summary["seeds"]) == 1:
+        return (
+            "Intervals are 95 % over images of the one model trained for each row; how much another training "
+            "would differ they do not cover."
+        )
+    return f"Intervals are 95 % over {len(summary['seeds'])} trainings and their images."
 
 
 def interval(estimate):
     """A mean with its 95 % interval, as text."""
     return f"{estimate['mean']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
-
-
-def _overlap(one, other):
-    return "do not overlap" if one["high"] < other["low"] or other["high"] < one["low"] else "overlap"
 
 
 def _against(distance, floor):
