@@ -3,8 +3,11 @@ import os
 # One thread: MindSpore's threads spin, and results must not depend on the machine's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import logging
 import struct
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,3 +49,34 @@ def idx_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("MNIST_DIR", raising=False)
     monkeypatch.chdir(tmp_path)
     return folder
+
+
+@pytest.fixture(scope="session")
+def original():
+    """The real MindArmour 2.0.0, silenced: a namespace of what is compared."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        try:
+            from mindarmour.privacy.evaluation.inversion_attack import ImageInversionAttack, InversionLoss
+            from mindarmour.privacy.sup_privacy import (
+                MaskLayerDes,
+                SuppressMasker,
+                SuppressModel,
+                SuppressPrivacyFactory,
+            )
+            from mindarmour.privacy.sup_privacy.sup_ctrl import conctrl
+            from mindarmour.utils.logger import LogUtil
+        finally:
+            logging.disable(logging.NOTSET)
+    LogUtil.get_instance().set_level("ERROR")
+    # Two collections in every update of every layer: they change nothing and take most of the time.
+    conctrl.gc = SimpleNamespace(collect=lambda: None)
+    return SimpleNamespace(
+        ImageInversionAttack=ImageInversionAttack,
+        InversionLoss=InversionLoss,
+        MaskLayerDes=MaskLayerDes,
+        SuppressMasker=SuppressMasker,
+        SuppressModel=SuppressModel,
+        SuppressPrivacyFactory=SuppressPrivacyFactory,
+    )

@@ -176,7 +176,7 @@ def test_every_record_says_what_it_is_and_where_it_ran(finished):
         (["--profile", "nope"], "profile is 'nope'; allowed are smoke, quick, full"),
         (["--profile", "smoke", "--device", "TPU"], "device is 'TPU'; allowed are auto, Ascend, GPU, CPU"),
         (["--profile", "smoke", "--results", "/proc/nowhere"], "results folder /proc/nowhere cannot be written"),
-        (["--profile", "smoke", "--results", "study.yaml"], "results folder study.yaml cannot be written"),
+        (["--profile", "smoke", "--results", "study.yaml"], "study.yaml cannot be written"),
     ],
 )
 def test_bad_input_is_one_sentence(copy, arguments, message):

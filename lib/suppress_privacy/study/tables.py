@@ -87,10 +87,11 @@ def attack_reading(summary, attacks):
         floor = summary["attacks"]["floor-mean"][ordinary]["relative_l2"]
         distance = summary["attacks"][attack][ordinary]["relative_l2"]
         lines.append(
-            f"- **{title}.** Suppressed minus ordinary, image by image: confidence {interval(difference['confidence'])}, "
-            f"labels recovered {interval(difference['label_accuracy'])}, relative L2 distance "
-            f"{interval(difference['relative_l2'])}. Even on the ordinary model the reconstructions are, in relative L2 "
-            f"distance, {_against(distance, floor)} the mean image, which needs no attack "
+            f"- **{title}.** Suppressed minus ordinary, image by image: "
+            f"confidence {interval(difference['confidence'])}, "
+            f"labels recovered {interval(difference['label_accuracy'])}, "
+            f"relative L2 distance {interval(difference['relative_l2'])}. In that distance the reconstructions are, "
+            f"even on the ordinary model, {_against(distance, floor)} the mean image, which needs no attack "
             f"({interval(distance)}; {interval(floor)})."
         )
     return "\n".join(lines)
