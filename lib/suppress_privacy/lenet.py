@@ -38,7 +38,7 @@ class LeNet5(nn.Cell):
         self.fc2 = _dense(120, 84, rng)
         self.fc3 = _dense(84, 10, rng)
         self.relu = nn.ReLU()
-        # The same numbers and gradients as a 2x2 max pool, at a third of its time on a CPU.
+        # The same numbers and gradients as a 2x2 max pool, at a third of its time on a CPU; untried on Ascend.
         self.pool1 = nn.AdaptiveMaxPool2d((14, 14))
         self.pool2 = nn.AdaptiveMaxPool2d((5, 5))
         self.flatten = nn.Flatten()
