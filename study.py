@@ -16,6 +16,7 @@ from pathlib import Path
 from suppress_privacy.mnist import DataError, load_mnist
 from suppress_privacy.runtime import choose_device
 from suppress_privacy.study.records import describe, write_json
+from suppress_privacy.study.runs import choose_targets
 from suppress_privacy.study.settings import Study
 
 ROOT = Path(__file__).parent
@@ -62,6 +63,7 @@ def prepare(options):
     for left in options.results.rglob(".part-*"):  # half-written by a run that was killed
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     data = load_mnist(profile.data)
+    choose_targets(data, profile.targets)  # refuses more targets than there are images
     described = options.results / "data.json"
     description = describe(data)
     if not described.exists() or load_json(described) != description:

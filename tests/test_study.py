@@ -106,24 +106,43 @@ def test_a_finished_study_has_nothing_left_to_do(finished):
     assert before == {path: path.stat().st_mtime_ns for path in (finished / "results").rglob("*.json")}
 
 
+def planned(folder, device="CPU"):
+    """The jobs that the workflow would run now, as Snakemake's table."""
+    command = [sys.executable, "-m", "snakemake", "--nolock", "--dry-run", "--quiet", "rules", "--cores", "1"]
+    command += ["--config", "profile=smoke", "results=results/smoke", f"device={device}"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_deleted_record_would_be_made_again_though_the_book_is_there(finished):
+    records = finished / "results" / "smoke" / "records"
+    for name, job in (("train-baseline-seed0", "train"), ("attack-floor-mean-baseline-seed0", "attack_baseline")):
+        record = records / f"{name}.json"
+        record.rename(finished / "aside.json")
+        assert re.search(rf"^{job}", planned(finished), re.M)
+        (finished / "aside.json").rename(record)
+    assert "Nothing to be done" in planned(finished)
+
+
+def test_another_device_would_repeat_all_runs(finished):
+    assert re.search(r"^train +3$", planned(finished, device="Ascend"), re.M)
+
+
 def test_a_changed_setting_would_repeat_the_runs_that_depend_on_it_and_no_others(finished):
     settings = finished / "study.yaml"
     before = settings.read_text()
 
-    def planned(changed):
+    def planned_with(changed):
         assert changed != before
         settings.write_text(changed)
-        command = [sys.executable, "-m", "snakemake", "--nolock", "--dry-run", "--quiet", "rules", "--cores", "1"]
-        command += ["--config", "profile=smoke", "results=results/smoke", "device=CPU"]
-        run = subprocess.run(command, cwd=finished, capture_output=True, text=True, check=True)
+        jobs = planned(finished)
         settings.write_text(before)
-        return run.stdout
+        return jobs
 
-    jobs = planned(before.replace("lr: 0.1}", "lr: 0.2}"))
+    jobs = planned_with(before.replace("lr: 0.1}", "lr: 0.2}"))
     assert re.search(r"^train +1$", jobs, re.M) and "attack_suppressed" in jobs and "attack_baseline" not in jobs
-    jobs = planned(before.replace("iters: 100, smoothness: cpu", "iters: 90, smoothness: cpu"))
+    jobs = planned_with(before.replace("iters: 100, smoothness: cpu", "iters: 90, smoothness: cpu"))
     assert "train" not in jobs and "attack_suppressed" in jobs and "attack_baseline" in jobs
-    jobs = planned(before.replace("title: ordinary", "title: plain"))
+    jobs = planned_with(before.replace("title: ordinary", "title: plain"))
     assert "train" not in jobs and "attack" not in jobs and "summary" in jobs
 
 

@@ -44,18 +44,18 @@ def substitutions(summary, study):
     }
 
 
-def banner(summary):
+def banner(summary, note):
     """One line for the top of every page: which run it shows, and what is wrong with its data if anything is."""
     seeds = len(summary["seeds"])
     counted = "1 seed" if seeds == 1 else f"{seeds} seeds"
-    return f"Profile <b>{summary['profile']}</b>: {summary['data']['name']}, {counted}. {summary['notice']}"
+    return f"Profile <b>{summary['profile']}</b>: {summary['data']['name']}, {counted}. {note} {summary['notice']}"
 
 
 def fill(app, config):
     summary = json.loads((Path(app.srcdir) / "generated" / "summary.json").read_text())
     study = Study.load(project_folder() / "study.yaml")
     config.myst_substitutions = substitutions(summary, study)
-    config.html_theme_options["announcement"] = banner(summary)
+    config.html_theme_options["announcement"] = banner(summary, study.profile(summary["profile"]).note)
     config.mathjax_path = "mathjax/tex-chtml-full.js"
 
 

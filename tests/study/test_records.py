@@ -44,3 +44,5 @@ def test_targets_are_the_same_ones_every_time_and_are_no_auxiliary_images(digits
         assert np.array_equal(image, source[index])
     owned = {image.tobytes() for image in first.auxiliary}
     assert not any(image.tobytes() in owned for image in first.images)
+    with pytest.raises(ValueError, match=r"targets.test_per_class is 101; MNIST-5000 has 100 of the rarest class"):
+        runs.choose_targets(digits, Targets(train_per_class=1, test_per_class=101))

@@ -74,6 +74,7 @@ def test_the_answer_states_both_models_and_the_tutorial(summary):
     text = tables.answer(summary, {"reference-cpu": "CPU scale"})
     for part in ("95.0 %", "0.9800", "0.9745", "0.810 [0.800, 0.820]", "0.830 [0.820, 0.840]", "0.955", "0.558"):
         assert part in text
+    assert "a change of 0.020 [0.010, 0.030], a smaller fall than the tutorial's -0.397" in text
 
 
 def test_figures_are_drawn_from_records_alone(summary, tmp_path):

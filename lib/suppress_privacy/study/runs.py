@@ -112,7 +112,19 @@ def choose_targets(data, settings):
 
     Returns:
         Targets, class by class, training images first within each class.
+
+    Raises:
+        ValueError: more are asked for than there are.
     """
+    for name, count, labels in (
+        ("train_per_class", settings.train_per_class, data.train_labels),
+        ("test_per_class", settings.test_per_class, data.test_labels),
+    ):
+        available = np.bincount(labels, minlength=CLASSES).min()
+        if count > available:
+            raise ValueError(
+                f"targets.{name} is {count}; {data.name} has {available} of the rarest class: ask for fewer."
+            )
     rng = generator(TARGET_SEED, "targets")
     chosen = [
         (in_training, index)

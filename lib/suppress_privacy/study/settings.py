@@ -132,6 +132,7 @@ class Targets(Model):
 
 
 class Profile(Model):
+    note: str = ""  # what a reader must know before believing a figure; on every page
     data: str
     seeds: Annotated[list[Seed], Field(min_length=1)]
     arms: Annotated[list[str], Field(min_length=1)]

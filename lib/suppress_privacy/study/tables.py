@@ -73,7 +73,7 @@ def answer(summary, attacks):
         lines.append(
             f"- {interval(values[ordinary])} for the ordinary and {interval(values[suppressed])} for the suppressed "
             f"model ({title}), where the tutorial reports {_documented(summary, ordinary, 'confidence'):.3f} and "
-            f"{_documented(summary, suppressed, 'confidence'):.3f}."
+            f"{_documented(summary, suppressed, 'confidence'):.3f}: {_fall(summary, attack)}."
         )
     return "\n".join([lines[0], "", *lines[1:]])
 
@@ -110,6 +110,19 @@ def coverage(summary):
 def interval(estimate):
     """A mean with its 95 % interval, as text."""
     return f"{estimate['mean']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
+
+
+def _fall(summary, attack):
+    """How the change in confidence, paired image by image, compares with the tutorial's."""
+    change = summary["differences"][attack][ARMS[1]]["confidence"]
+    documented = _documented(summary, ARMS[1], "confidence") - _documented(summary, ARMS[0], "confidence")
+    if change["low"] > documented:
+        verdict = "a smaller fall than"
+    elif change["high"] < documented:
+        verdict = "a larger fall than"
+    else:
+        verdict = "not distinguishable from"
+    return f"a change of {interval(change)}, {verdict} the tutorial's {documented:.3f}"
 
 
 def _against(distance, floor):
