@@ -60,9 +60,9 @@ def fill(app, config):
 
 
 def without_thebe(app, config):
-    """Take sphinx-thebe out: pages have no live cells, and it declares its script (a CDN's) twice on each."""
+    """Keep sphinx-thebe from declaring its script (a CDN's) twice on each page: none has live cells."""
     for listeners in app.events.listeners.values():
-        listeners[:] = [entry for entry in listeners if not entry.handler.__module__.startswith("sphinx_thebe")]
+        listeners[:] = [entry for entry in listeners if entry.handler.__name__ != "init_thebe_core"]
 
 
 def setup(app):

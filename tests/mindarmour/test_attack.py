@@ -31,12 +31,13 @@ def gradient_of(objective):
 def test_objective_and_gradient_are_equal_at_the_cpu_scale(original, network, images):
     theirs, ours = original.InversionLoss(network, list(WEIGHTS)), InversionObjective(network, WEIGHTS, "cpu")
     features = predict(network, images)
+    their_gradient, our_gradient = gradient_of(theirs), gradient_of(ours)
     for number, feature in enumerate(features):
         x = ms.Tensor(np.random.default_rng(number).random((1, 1, 32, 32)).astype(np.float32))
         alone = ms.Tensor(feature)  # the original takes one image's features without a batch axis
         batch = ms.Tensor(feature[None])
         assert float(ours(x, batch)[0]) == pytest.approx(float(theirs(x, alone)), rel=1e-5)
-        expected, found = gradient_of(theirs)(x, alone).asnumpy(), gradient_of(ours)(x, batch).asnumpy()
+        expected, found = their_gradient(x, alone).asnumpy(), our_gradient(x, batch).asnumpy()
         assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
