@@ -6,6 +6,8 @@ An unknown name warns, and warnings fail the build.
 import json
 from pathlib import Path
 
+from sphinx_thebe import init_thebe_core
+
 from suppress_privacy.study import tables
 from suppress_privacy.study.settings import Study, project_folder
 
@@ -62,7 +64,7 @@ def fill(app, config):
 def without_thebe(app, config):
     """Keep sphinx-thebe from declaring its script (a CDN's) twice on each page: none has live cells."""
     for listeners in app.events.listeners.values():
-        listeners[:] = [entry for entry in listeners if entry.handler.__name__ != "init_thebe_core"]
+        listeners[:] = [entry for entry in listeners if entry.handler is not init_thebe_core]
 
 
 def setup(app):
