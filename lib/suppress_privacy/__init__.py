@@ -3,7 +3,8 @@
 # First: it sets the environment that MindSpore reads when it loads.
 from suppress_privacy.runtime import configure  # isort: split
 
-from suppress_privacy.defences.suppress import MaskLayerDes, SuppressCtrl, SuppressPrivacyFactory
+from suppress_privacy.defences.layers import MaskLayerDes, maskable_layers, propose_mask_layers
+from suppress_privacy.defences.suppress import SuppressCtrl, SuppressPrivacyFactory
 from suppress_privacy.drop_in import ImageInversionAttack, SuppressMasker, SuppressModel
 from suppress_privacy.lenet import Features, LeNet5
 from suppress_privacy.mnist import generate_mnist_dataset, load_mnist
@@ -23,6 +24,8 @@ __all__ = [
     "generate_mnist_dataset",
     "load_checkpoint",
     "load_mnist",
+    "maskable_layers",
+    "propose_mask_layers",
     "save_checkpoint",
     "train",
 ]

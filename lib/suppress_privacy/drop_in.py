@@ -5,6 +5,7 @@ from mindspore import nn
 from mindspore.train import Callback, Model
 
 from suppress_privacy.attacks.inversion import FeatureInversion
+from suppress_privacy.checks import checked, described
 from suppress_privacy.defences.suppress import SuppressCtrl
 from suppress_privacy.evaluation import metrics
 from suppress_privacy.lenet import predict
@@ -26,9 +27,9 @@ class SuppressModel(Model):
     """
 
     def __init__(self, network, loss_fn, optimizer, **kwargs):
-        _require("network", network, nn.Cell)
-        _require("loss_fn", loss_fn, nn.Cell)
-        _require("optimizer", optimizer, nn.Optimizer)
+        checked("network", network, nn.Cell, "a nn.Cell")
+        checked("loss_fn", loss_fn, nn.Cell, "a nn.Cell, such as nn.SoftmaxCrossEntropyWithLogits")
+        checked("optimizer", optimizer, nn.Optimizer, "a nn.Optimizer")
         if kwargs.get("amp_level", "O0") != "O0" or kwargs.get("loss_scale_manager") is not None:
             raise ValueError(
                 "amp_level or loss_scale_manager is set; masks are exact in float32 alone: leave both out."
@@ -43,10 +44,12 @@ class SuppressModel(Model):
             suppress_pri_ctrl (SuppressCtrl): made for this model's network.
 
         Raises:
-            TypeError: not a SuppressCtrl.
+            TypeError: not a SuppressCtrl, or one made with `compat` for another optimiser than nn.SGD.
             ValueError: made for another network.
         """
-        _require("suppress_pri_ctrl", suppress_pri_ctrl, SuppressCtrl)
+        checked("suppress_pri_ctrl", suppress_pri_ctrl, SuppressCtrl, "what SuppressPrivacyFactory().create returned")
+        if suppress_pri_ctrl.compat:
+            checked("optimizer", self._optimizer, nn.SGD, "nn.SGD, for a control made with compat=True")
         if suppress_pri_ctrl.networks is not self._network:
             raise ValueError(
                 "suppress_pri_ctrl was made for another network: create it with the network of this model."
@@ -77,8 +80,8 @@ class SuppressMasker(Callback):
     """
 
     def __init__(self, model, suppress_ctrl):
-        _require("model", model, SuppressModel)
-        _require("suppress_ctrl", suppress_ctrl, SuppressCtrl)
+        checked("model", model, SuppressModel, "a SuppressModel")
+        checked("suppress_ctrl", suppress_ctrl, SuppressCtrl, "what SuppressPrivacyFactory().create returned")
         if model.linked is not suppress_ctrl:
             raise ValueError(
                 "suppress_ctrl is not linked to model: call model.link_suppress_ctrl(suppress_ctrl) first."
@@ -118,23 +121,29 @@ class ImageInversionAttack(FeatureInversion):
             it; mean confidence of `new_network` in the true labels, None without labels or network.
 
         Raises:
-            TypeError: new_network is no nn.Cell.
-            ValueError: shapes differ, or there are not as many labels as images.
+            TypeError: images or labels are no numpy.ndarray, new_network is no nn.Cell.
+            ValueError: shapes differ, values are not finite, or labels are not one known class number each.
         """
+        checked("original_images", original_images, np.ndarray, "a numpy.ndarray, [N, C, H, W]")
+        checked("inversion_images", inversion_images, np.ndarray, "a numpy.ndarray, [N, C, H, W]")
+        if new_network is not None:
+            checked("new_network", new_network, nn.Cell, "a nn.Cell, or None")
         distance = metrics.relative_l2(original_images, inversion_images).mean()
         similarity = metrics.ssim(original_images, inversion_images, data_range=2).mean()
-        if labels is None or new_network is None:
+        if labels is None:
             return float(distance), float(similarity), None
-        _require("new_network", new_network, nn.Cell)
-        labels = np.ravel(labels)
-        if len(labels) != len(inversion_images):
+        checked("labels", labels, np.ndarray, "a numpy.ndarray of class numbers, [N], or None")
+        labels = labels.ravel()
+        if len(labels) != len(inversion_images) or labels.dtype.kind not in "iu":
             raise ValueError(
-                f"labels has {len(labels)} entries for {len(inversion_images)} images: give one label each."
+                f"labels is {described(labels)} for {len(inversion_images)} images: give one class number each."
             )
-        logits = predict(new_network, np.asarray(inversion_images, np.float32))
+        if new_network is None:
+            return float(distance), float(similarity), None
+        logits = predict(new_network, inversion_images.astype(np.float32))
+        if not (labels.min() >= 0 and labels.max() < logits.shape[1]):
+            raise ValueError(
+                f"labels has values from {labels.min()} to {labels.max()}; new_network tells {logits.shape[1]} "
+                "classes apart, from 0: give its class numbers."
+            )
         return float(distance), float(similarity), float(metrics.confidence(logits, labels).mean())
-
-
-def _require(name, value, kind):
-    if not isinstance(value, kind):
-        raise TypeError(f"{name} is a {type(value).__name__}; it must be a {kind.__module__}.{kind.__name__}.")

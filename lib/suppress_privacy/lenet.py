@@ -6,6 +6,7 @@ from mindspore import nn
 from mindspore.common.initializer import TruncatedNormal
 from scipy.stats import truncnorm
 
+from suppress_privacy.checks import checked
 from suppress_privacy.runtime import generator
 
 WEIGHT_SIGMA = 0.05  # the tutorial's initialiser, for weights and biases alike
@@ -31,6 +32,8 @@ class LeNet5(nn.Cell):
 
     def __init__(self, seed=None):
         super().__init__()
+        if seed is not None:
+            checked("seed", seed, int, "an integer from 0, or None", lambda v: v >= 0)
         rng = None if seed is None else generator(seed, "initialisation")
         self.conv1 = _conv(1, 6, rng)
         self.conv2 = _conv(6, 16, rng)
@@ -72,11 +75,16 @@ class Features(nn.Cell):
         depth (str): one of `DEPTHS`.
 
     Raises:
-        ValueError: unknown depth.
+        TypeError, ValueError: no such network, unknown depth.
     """
 
     def __init__(self, network, depth):
         super().__init__(auto_prefix=False)
+        checked("network", network, nn.Cell, "a nn.Cell with a method features(x, depth)")
+        if not callable(getattr(network, "features", None)):
+            raise ValueError(
+                f"network is {type(network).__name__}, which has no features(x, depth): give it that method."
+            )
         if depth not in DEPTHS:
             raise ValueError(f"depth is {depth!r}; allowed are {', '.join(DEPTHS)}: name one of these layers.")
         self.network = network

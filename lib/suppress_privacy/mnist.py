@@ -19,6 +19,7 @@ from mindspore import dtype as mstype
 from mindspore.dataset import transforms, vision
 from mindspore.dataset.vision import Inter
 
+from suppress_privacy.checks import checked
 from suppress_privacy.runtime import generator
 
 with warnings.catch_warnings():
@@ -84,8 +85,10 @@ def load_mnist(source="auto"):
         Mnist.
 
     Raises:
+        TypeError: source is no name.
         DataError: a directory the user named lacks a file, or a file in it is damaged.
     """
+    checked("source", source, (str, os.PathLike), "'auto', 'embedded' or a directory")
     if source == "embedded":
         return _embedded()
     if source != "auto":
@@ -136,8 +139,21 @@ def generate_mnist_dataset(
         mindspore.dataset.Dataset with columns image float32 [B, 1, 32, 32] and label.
 
     Raises:
+        TypeError, ValueError: an argument of the wrong type or out of its range.
         DataError: no IDX files in `data_path`.
     """
+    checked("data_path", data_path, (str, os.PathLike), "a folder of IDX files")
+    for name, value in (
+        ("batch_size", batch_size),
+        ("repeat_size", repeat_size),
+        ("num_parallel_workers", num_parallel_workers),
+    ):
+        checked(name, value, int, "an integer from 1", lambda v: v >= 1)
+    checked("sparse", sparse, bool, "True or False")
+    if samples is not None:
+        checked("samples", samples, int, "an integer from 1, or None for all", lambda v: v >= 1)
+    if seed is not None:
+        checked("seed", seed, int, "an integer from 0, or None", lambda v: v >= 0)
     if not list(Path(data_path).glob("*-ubyte")):
         raise DataError(
             f"data_path is {str(data_path)!r}, which holds no *-ubyte files: name the folder of MNIST's IDX files."

@@ -13,7 +13,9 @@ import numpy as np
 from mindspore import nn, ops
 from tqdm import tqdm
 
+from suppress_privacy.checks import checked
 from suppress_privacy.lenet import predict
+from suppress_privacy.mnist import Mnist
 from suppress_privacy.runtime import generator
 
 CHECKPOINT_PREFIX = "checkpoint_lenet"  # the tutorial's file names: checkpoint_lenet-{epoch}_{step}.ckpt
@@ -129,18 +131,24 @@ def train(
         History.
 
     Raises:
-        ValueError: a setting out of range; or a state that is damaged or of another training, in which
-            case nothing has changed.
+        TypeError, ValueError: an argument of the wrong type or out of its range; or a state that is damaged
+            or of another training. Nothing has changed then.
     """
+    checked("network", network, nn.Cell, "the nn.Cell to train")
+    checked("optimizer", optimizer, nn.Optimizer, "a nn.Optimizer over the network's parameters")
+    checked("data", data, Mnist, "what load_mnist returns, or a suppress_privacy.mnist.Mnist")
     count = len(data.train_labels)
-    if epochs < 1:
-        raise ValueError(f"epochs is {epochs}; it must be at least 1: give the number of passes over the data.")
-    if not 1 <= batch_size <= count:
-        raise ValueError(f"batch_size is {batch_size}; allowed are 1 to {count}, the number of training images.")
-    if save_every is not None and save_every < 1:
-        raise ValueError(f"save_every is {save_every}; it must be at least 1, or None for once an epoch.")
+    checked("epochs", epochs, int, "an integer from 1, the passes over the data", lambda v: v >= 1)
+    checked(
+        "batch_size", batch_size, int, f"an integer from 1 to {count}, the training images", lambda v: 1 <= v <= count
+    )
+    checked("seed", seed, int, "an integer from 0", lambda v: v >= 0)
+    if defence is not None:
+        checked("defence", defence, Defence, "a Defence, or None for ordinary training")
+    if save_every is not None:
+        checked("save_every", save_every, int, "a number of steps from 1, or None for once an epoch", lambda v: v >= 1)
     if resume not in (False, True, "last-good"):
-        raise ValueError(f"resume is {resume!r}; allowed are False, True and 'last-good'.")
+        raise ValueError(f"resume is {resume!r}; allowed are False, True and 'last-good': choose one.")
     if checkpoints is None and (resume or save_every):
         raise ValueError("checkpoints is None, but resume or save_every needs a folder: name one.")
     defence = defence or Defence()
@@ -266,6 +274,8 @@ def sparsity(network):
 
 def save_checkpoint(network, path):
     """Write the network's parameters; whoever reads `path` finds a whole file. The last 10 are kept."""
+    checked("network", network, nn.Cell, "a nn.Cell")
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".part-{path.name}")
     ms.save_checkpoint(network, str(part))
@@ -287,8 +297,10 @@ def load_checkpoint(network, path):
     """Load parameters into a network.
 
     Raises:
-        ValueError: the file is missing, damaged, or of another network; the network is then unchanged.
+        TypeError, ValueError: not a nn.Cell; the file is missing, damaged, or of another network, which is
+            then unchanged.
     """
+    checked("network", network, nn.Cell, "a nn.Cell")
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path} is not a checkpoint file: train the model first, or name another file.")

@@ -11,6 +11,7 @@ import numpy as np
 from mindspore import nn, ops
 
 from suppress_privacy.attacks.views import FeatureView, Reconstruction
+from suppress_privacy.checks import checked, described
 from suppress_privacy.runtime import generator
 
 # MindArmour computes another smoothness on a CPU than elsewhere; at 32x32 the first weighs about 31
@@ -29,6 +30,8 @@ class InversionObjective(nn.Cell):
         smoothness (str): "cpu" sums, over neighbouring rows, the mean squared difference along the
             row, and the same for columns; "ascend" takes the mean over the whole image of squared
             differences to the next row, the last row against zero, and the same for columns.
+        guard_scale (bool): measure features that are all zero as they are. They have no scale of their
+            own; the reference divides by it all the same, and gets images that are not numbers.
 
     Inputs:
         images (Tensor), [N, C, H, W]; features (Tensor), the targets, [N, ...].
@@ -37,18 +40,19 @@ class InversionObjective(nn.Cell):
         Tensor, [N].
     """
 
-    def __init__(self, network, loss_weights, smoothness):
+    def __init__(self, network, loss_weights, smoothness, *, guard_scale=True):
         super().__init__(auto_prefix=False)
         self.network = network
         self.feature_weight, self.smoothness_weight, self.norm_weight = (float(w) for w in loss_weights)
         self.sum_of_rows = smoothness == "cpu"
+        self.guard_scale = guard_scale
 
     def construct(self, images, features):
         target = features.reshape(features.shape[0], -1)  # [N, ...] -> [N, F]
         found = self.network(images).reshape(target.shape)
         scale = ops.square(target).mean(1)
-        # All-zero features have no scale of their own; the reference divides by zero there.
-        scale = ops.select(scale > 0, scale, ops.ones_like(scale))
+        if self.guard_scale:
+            scale = ops.select(scale > 0, scale, ops.ones_like(scale))
         mismatch = ops.square(found - target).mean(1) / scale
         norm = ops.square(images).mean((1, 2, 3))
         return (
@@ -102,41 +106,47 @@ class FeatureInversion:
             `InversionObjective`); None takes the one the reference would use on this device.
         seed (int): seeds the start.
         batch_size (int): images at a time.
+        compat (bool): True does what MindArmour does also where it is wrong: features that are all zero
+            give images that are not numbers.
 
     Raises:
         TypeError, ValueError: an argument of the wrong type or out of its range.
     """
 
     def __init__(
-        self, network, input_shape, input_bound, loss_weights=(1, 0.2, 5), *, smoothness=None, seed=0, batch_size=500
+        self,
+        network,
+        input_shape,
+        input_bound,
+        loss_weights=(1, 0.2, 5),
+        *,
+        smoothness=None,
+        seed=0,
+        batch_size=500,
+        compat=False,
     ):
-        if not isinstance(network, nn.Cell):
-            raise TypeError(
-                f"network is a {type(network).__name__}; it must be a mindspore.nn.Cell from images to features."
-            )
-        if len(input_shape) != 3 or not all(isinstance(size, int) and size > 0 for size in input_shape):
-            raise ValueError(
-                f"input_shape is {input_shape}; it must be three positive integers: channels, height, width."
-            )
-        if len(input_bound) != 2 or not input_bound[0] < input_bound[1]:
-            raise ValueError(f"input_bound is {input_bound}; it must be a smaller and a larger pixel value, as (0, 1).")
-        if len(loss_weights) != 3 or not all(weight > 0 for weight in loss_weights):
-            raise ValueError(
-                f"loss_weights is {loss_weights}; it must be three numbers above 0: features, smoothness, norm."
-            )
+        checked("network", network, nn.Cell, "a nn.Cell from images to features")
+        _numbers(
+            "input_shape", input_shape, int, "three positive integers: channels, height, width", 3, lambda v: v > 0
+        )
+        _numbers("input_bound", input_bound, float, "a smaller and a larger pixel value, as (0, 1)", 2)
+        low, high = input_bound
+        if not low < high:
+            raise ValueError(f"input_bound is {input_bound}; it must be a smaller and a larger pixel value: swap them.")
+        weights = "three numbers above 0: of features, smoothness and norm"
+        _numbers("loss_weights", loss_weights, float, weights, 3, lambda v: v > 0)
         if smoothness is None:
             smoothness = "cpu" if ms.get_context("device_target") == "CPU" else "ascend"
-        if smoothness not in SMOOTHNESS_SCALES:
-            raise ValueError(
-                f"smoothness is {smoothness!r}; allowed are {' and '.join(SMOOTHNESS_SCALES)}: choose one."
-            )
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; it must be at least 1: give the images to invert at a time.")
+        allowed = " or ".join(map(repr, SMOOTHNESS_SCALES))
+        checked("smoothness", smoothness, str, allowed, lambda v: v in SMOOTHNESS_SCALES)
+        checked("seed", seed, int, "an integer from 0", lambda v: v >= 0)
+        checked("batch_size", batch_size, int, "an integer from 1, the images at a time", lambda v: v >= 1)
+        checked("compat", compat, bool, "True or False")
         network.set_train(False)
         self._network = network
         self._shape = tuple(input_shape)
-        self._bound = (float(input_bound[0]), float(input_bound[1]))
-        self._objective = InversionObjective(network, loss_weights, smoothness)
+        self._bound = (float(low), float(high))
+        self._objective = InversionObjective(network, loss_weights, smoothness, guard_scale=not compat)
         self._step = _SignStep(self._objective, STEP, self._bound)
         self._seed = seed
         self._batch_size = batch_size
@@ -152,7 +162,7 @@ class FeatureInversion:
             numpy.ndarray, float32 [N, C, H, W] within the pixels' range; the last iterate.
 
         Raises:
-            ValueError: features of another shape than the network's, or not finite; iters below 1.
+            TypeError, ValueError: features of another shape than the network's, or not finite; iters below 1.
         """
         return self.descend(target_features, iters)[0]
 
@@ -162,9 +172,11 @@ class FeatureInversion:
 
     def descend(self, target_features, iters):
         """As `generate`, and the objective at each image: (float32 [N, C, H, W], float64 [N])."""
-        target_features = np.asarray(target_features, np.float32)
-        if iters < 1:
-            raise ValueError(f"iters is {iters}; it must be at least 1: give the number of steps.")
+        checked("target_features", target_features, np.ndarray, "a numpy.ndarray, [N, ...]")
+        checked("iters", iters, int, "an integer from 1, the number of steps", lambda v: v >= 1)
+        if target_features.dtype.kind not in "fiu":
+            raise TypeError(f"target_features is {described(target_features)}; it must hold numbers: convert it.")
+        target_features = target_features.astype(np.float32)
         if not np.isfinite(target_features).all():
             raise ValueError("target_features holds values that are not finite: leave those images out.")
         count = len(target_features)
@@ -184,6 +196,12 @@ class FeatureInversion:
             images.append(image.asnumpy())
             objective.append(self._objective(image, target).asnumpy())
         return np.concatenate(images), np.concatenate(objective).astype(np.float64)
+
+
+def _numbers(name, values, kind, allowed, count, in_range=lambda value: True):
+    checked(name, values, (tuple, list), allowed, lambda v: len(v) == count)
+    for value in values:
+        checked(name, value, kind, allowed, in_range)
 
 
 def invert(view: FeatureView, *, seed, loss_weights, iters, smoothness) -> Reconstruction:

@@ -6,6 +6,10 @@ it, so that any optimiser works and suppressed weights are exactly zero.
 
     s(t) = s_end + (s_start - s_end) (1 - (t - t0) / T)^3           target sparsity  (Zhu & Gupta 2017)
     w   <- (w - lr g) m + d                                         m: mask, d: move of a kept weight
+
+MindArmour's own way, through the gradient of plain SGD, is kept as `compat=True`:
+
+    w   <- w - lr (g m + (w - target) / lr)
 """
 
 import logging
@@ -15,6 +19,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
+from suppress_privacy.checks import checked
+from suppress_privacy.defences.layers import NAME, MaskLayerDes, matched, named
 from suppress_privacy.runtime import generator
 from suppress_privacy.training import Defence
 
@@ -26,38 +32,9 @@ LOWER_BOUND = 0.005  # least magnitude of a weight that stays, where it is moved
 LEAST_UPPER_BOUND = 0.10
 NOISY_MAGNITUDE = 0.5  # weights beyond it may receive noise
 NOISE = 0.1  # half-width of the uniform noise
+NEARLY_ZERO = 1e-7  # what the reference counts as zero: acting through the gradient leaves a residue
 DEAD_FIRST_LAYER = 0.02  # an update is given up while the first layer's largest weight is below it
 RECOMMENDED_INTERVAL = (10, 20)  # steps between updates
-
-
-class MaskLayerDes:
-    """One layer to suppress.
-
-    Args:
-        layer_name (str): the parameter's name, or a part of it that no other parameter has.
-        grad_idx (int or None): position of the parameter among the trainable ones; found from the name,
-            so None will do, and a position that contradicts the name is refused.
-        is_add_noise (bool): add uniform noise to kept weights beyond 0.5 at each update.
-        is_lower_clip (bool): move kept weights of at most 0.005 to 0.005.
-        min_num (int): weights that always stay; -1 for no minimum.
-        upper_bound (float): kept weights beyond it are moved to it; never below 0.10.
-
-    Noise and both bounds are without effect in layers of more than 10,000 weights (the upper bound
-    still holds if it is the network's first layer).
-
-    Raises:
-        TypeError, ValueError: an argument of the wrong type or out of its range.
-    """
-
-    def __init__(self, layer_name, grad_idx, is_add_noise, is_lower_clip, min_num, upper_bound=1.20):
-        self.layer_name = _checked("layer_name", layer_name, str, "a parameter's name")
-        self.grad_idx = grad_idx
-        if grad_idx is not None:
-            _checked("grad_idx", grad_idx, int, "an integer from 0, or None", lambda v: v >= 0)
-        self.is_add_noise = _checked("is_add_noise", is_add_noise, bool, "True or False")
-        self.is_lower_clip = _checked("is_lower_clip", is_lower_clip, bool, "True or False")
-        self.min_num = _checked("min_num", min_num, int, "an integer from -1 (no minimum)", lambda v: v >= -1)
-        self.upper_bound = _checked("upper_bound", upper_bound, (int, float), "a number above 0", lambda v: v > 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,27 +180,46 @@ class SuppressCtrl(Defence):
     Made by `SuppressPrivacyFactory.create`, which documents the arguments and what they raise.
     """
 
-    def __init__(self, networks, mask_layers, schedule, *, seed):
+    def __init__(self, networks, mask_layers, schedule, *, lr, seed, compat):
         super().__init__(auto_prefix=False)
         object.__setattr__(self, "networks", networks)  # not a child: this cell owns masks alone
         self.schedule = schedule
-        self.layers = _matched(networks, mask_layers)
+        self.compat = compat
+        self.layers = matched(networks, mask_layers, first_wins=compat)
         self.weights = ms.ParameterTuple([parameter for parameter, _ in self.layers])
         self.masks = ms.ParameterTuple([_state("mask", weight, 1) for weight in self.weights])
         self._first_parameter = next(iter(networks.get_parameters()))
-        movable = [weight.size <= LARGE_LAYER or weight is self._first_parameter for weight in self.weights]
         # Larger layers never move a kept weight, so the step adds nothing to theirs: -1.
+        movable = [compat or weight.size <= LARGE_LAYER or weight is self._first_parameter for weight in self.weights]
         self.move_of = tuple(sum(movable[:index]) if movable[index] else -1 for index in range(len(movable)))
         self.moves = ms.ParameterTuple(
             [_state("move", weight, 0) for weight, moves in zip(self.weights, movable, strict=True) if moves]
         )
+        masked = [parameter.name for parameter, _ in self.layers]
+        trained = [parameter.name for parameter in networks.trainable_params()]
+        self.layer_of_gradient = tuple(masked.index(name) if name in masked else -1 for name in trained)
+        self._lr = lr
         self._rng = generator(seed, "suppression noise")
         self._moving = False
         self._planned_to = 0
         self._updates = {}
         self._report = {}
 
+    def on_gradients(self, gradients):
+        if not self.compat:
+            return gradients
+        acted = ()
+        for index in range(len(gradients)):
+            layer = self.layer_of_gradient[index]
+            gradient = gradients[index]
+            if layer >= 0:
+                gradient = gradient * self.masks[layer] + self.moves[layer]
+            acted += (gradient,)
+        return acted
+
     def after_update(self):
+        if self.compat:
+            return
         for index in range(len(self.weights)):
             kept = self.weights[index] * self.masks[index]
             if self.move_of[index] >= 0:
@@ -231,13 +227,14 @@ class SuppressCtrl(Defence):
             ops.assign(self.weights[index], kept)
 
     def after_step(self, step):
-        if self._moving:
-            for move in self.moves:
-                move.set_data(ops.zeros_like(move))
-            self._moving = False
         if step > self._planned_to:
             self._planned_to = max(2 * step, self.schedule.end_epoch * self.schedule.batch_num)
             self._updates = self.schedule.updates(self._planned_to)
+        # The reference lets a move act again where an update follows at once and leaves the layer out.
+        if self._moving and not (self.compat and step in self._updates):
+            for move in self.moves:
+                move.set_data(ops.zeros_like(move))
+            self._moving = False
         if step in self._updates:
             self.update_masks(self._updates[step])
 
@@ -258,12 +255,13 @@ class SuppressCtrl(Defence):
             shape = parameter.shape
             self.masks[index].set_data(ms.Tensor(update.mask.reshape(shape).astype(np.float32)))
             if self.move_of[index] >= 0:
-                move = np.where(update.mask, update.weights - old, 0).astype(np.float32)
-                self.moves[self.move_of[index]].set_data(ms.Tensor(move.reshape(shape)))
+                move = (old - update.weights) / self._lr if self.compat else update.mask * (update.weights - old)
+                self.moves[self.move_of[index]].set_data(ms.Tensor(move.reshape(shape).astype(np.float32)))
                 self._moving = True
             self._report[parameter.name] = {
                 "weights": parameter.size,
                 "suppressed": update.suppressed,
+                "alive": parameter.size - update.suppressed,
                 "target": suppress,
                 "threshold": update.threshold,
                 "raised": update.raised,
@@ -272,8 +270,9 @@ class SuppressCtrl(Defence):
             }
 
     def report(self):
-        """By layer, at its last update: weights, suppressed and the number aimed at, the threshold, and how
-        many kept weights were raised to the lower bound, lowered to the upper, and given noise."""
+        """By layer, at its last update: its weights, how many are suppressed, alive, and were to be suppressed
+        (target), the threshold, and how many were raised to the lower bound, lowered to the upper, and given
+        noise. `study.tables.layer_report` and `study.figures.layer_report` show it."""
         return {name: dict(entry) for name, entry in self._report.items()}
 
     def state(self):
@@ -290,13 +289,19 @@ class SuppressCtrl(Defence):
             networks (nn.Cell): the network to look at.
             layer_name (str): the parameter's name, or a part of it that no other parameter has.
 
+        With `compat`, as the reference has it: of several parameters that fit the first is taken, an
+        unknown one gives 0.0, and weights of at most 1e-7 count as zero.
+
         Raises:
             TypeError, ValueError: no nn.Cell; no parameter, or more than one, of that name.
         """
-        _checked("networks", networks, nn.Cell, "a nn.Cell")
-        _checked("layer_name", layer_name, str, "a parameter's name")
-        values = networks.parameters_dict()[_named(networks, layer_name)].asnumpy()
-        return float(np.mean(values == 0))
+        checked("networks", networks, nn.Cell, "a nn.Cell")
+        checked("layer_name", layer_name, str, NAME)
+        parameters = networks.parameters_dict()
+        if self.compat and not any(layer_name in name for name in parameters):
+            return 0.0
+        values = parameters[named(networks, layer_name, first_wins=self.compat)].asnumpy()
+        return float(np.mean(np.abs(values) <= (NEARLY_ZERO if self.compat else 0)))
 
     def print_paras(self):
         """Print the schedule."""
@@ -336,21 +341,28 @@ class SuppressPrivacyFactory:
         sparse_start=0.0,
         *,
         seed=0,
+        compat=False,
     ):
         """Prepare a network's suppression.
 
         Args:
             networks (nn.Cell): the network that will be trained.
-            mask_layers (list of MaskLayerDes): its layers to suppress.
+            mask_layers (list of MaskLayerDes): its layers to suppress, at least one.
             policy (str): "local_train", the only one there is.
             end_epoch (int): last epoch of the schedule, start_epoch to 100.
             batch_num (int): training steps in one epoch.
             start_epoch (int): first epoch of the schedule, from 1.
             mask_times (int): mask updates over the schedule, from 1.
-            lr (float): in (0, 0.5]. Checked, then unused: masks act after the optimiser, which knows its rate.
+            lr (float): in (0, 0.5]. Without `compat` it is checked, then unused: masks act after the
+                optimiser, which knows its rate.
             sparse_end (float): sparsity to reach, in (sparse_start, 1).
             sparse_start (float): sparsity of the first update, in [0, sparse_end).
             seed (int): seeds the noise on kept weights.
+            compat (bool): True does what MindArmour does also where it is wrong. Masks act through the
+                gradient: the optimiser must be plain SGD at exactly `lr`, suppressed weights keep
+                residues of about 1e-9, and where one update follows another at once, a layer that the
+                second leaves out is moved twice, which brings suppressed weights back. A part of a
+                name stands for the first parameter it fits.
 
         Returns:
             SuppressCtrl.
@@ -359,31 +371,32 @@ class SuppressPrivacyFactory:
             TypeError, ValueError: an argument of the wrong type or out of its range, a layer that is
                 unknown, ambiguous or named twice, a grad_idx that contradicts the layer's name.
         """
-        _checked("networks", networks, nn.Cell, "the nn.Cell to train")
-        _checked("mask_layers", mask_layers, list, "a list of MaskLayerDes")
+        checked("networks", networks, nn.Cell, "the nn.Cell to train")
+        checked("mask_layers", mask_layers, list, "a list of at least one MaskLayerDes", lambda v: len(v) > 0)
         for layer in mask_layers:
-            _checked("mask_layers", layer, MaskLayerDes, "a list of MaskLayerDes")
-        _checked("policy", policy, str, "'local_train'", lambda v: v == "local_train")
-        _checked("end_epoch", end_epoch, int, "an integer from 1 to 100", lambda v: 1 <= v <= 100)
-        _checked("batch_num", batch_num, int, "an integer from 1, the steps in one epoch", lambda v: v >= 1)
-        _checked(
+            checked("mask_layers", layer, MaskLayerDes, "a list of MaskLayerDes")
+        checked("policy", policy, str, "'local_train'", lambda v: v == "local_train")
+        checked("end_epoch", end_epoch, int, "an integer from 1 to 100", lambda v: 1 <= v <= 100)
+        checked("batch_num", batch_num, int, "an integer from 1, the steps in one epoch", lambda v: v >= 1)
+        checked(
             "start_epoch",
             start_epoch,
             int,
             f"an integer from 1 to end_epoch ({end_epoch})",
             lambda v: 1 <= v <= end_epoch,
         )
-        _checked("mask_times", mask_times, int, "an integer from 1", lambda v: v >= 1)
-        _checked("lr", lr, (int, float), "a number above 0, at most 0.5", lambda v: 0 < v <= 0.5)
-        _checked("sparse_end", sparse_end, float, "a number above 0, below 1", lambda v: 0 < v < 1)
-        _checked(
+        checked("mask_times", mask_times, int, "an integer from 1", lambda v: v >= 1)
+        checked("lr", lr, float, "a number above 0, at most 0.5", lambda v: 0 < v <= 0.5)
+        checked("sparse_end", sparse_end, float, "a number above 0, below 1", lambda v: 0 < v < 1)
+        checked(
             "sparse_start",
             sparse_start,
-            (int, float),
+            float,
             f"a number from 0, below sparse_end ({sparse_end})",
             lambda v: 0 <= v < sparse_end,
         )
-        _checked("seed", seed, int, "an integer from 0", lambda v: v >= 0)
+        checked("seed", seed, int, "an integer from 0", lambda v: v >= 0)
+        checked("compat", compat, bool, "True or False")
         schedule = Schedule(
             batch_num=batch_num,
             start_epoch=start_epoch,
@@ -397,7 +410,7 @@ class SuppressPrivacyFactory:
             log.info(
                 "Masks are updated every %.4g steps; between %d and %d is recommended.", schedule.interval, low, high
             )
-        return SuppressCtrl(networks, mask_layers, schedule, seed=seed)
+        return SuppressCtrl(networks, mask_layers, schedule, lr=lr, seed=seed, compat=compat)
 
 
 def from_settings(network, *, batch_num, lr, seed, layers, **schedule):
@@ -421,49 +434,6 @@ def from_settings(network, *, batch_num, lr, seed, layers, **schedule):
     return SuppressPrivacyFactory.create(network, described, batch_num=batch_num, lr=lr, seed=seed, **schedule)
 
 
-def _matched(network, mask_layers):
-    """The (parameter, description) pairs of the layers to suppress, in the network's order."""
-    parameters = list(network.get_parameters())
-    trainable = [parameter.name for parameter in network.trainable_params()]
-    chosen = {}
-    for layer in mask_layers:
-        name = _named(network, layer.layer_name)
-        if name in chosen:
-            raise ValueError(f"layer_name {layer.layer_name!r} names {name} a second time: describe each layer once.")
-        if name not in trainable:
-            raise ValueError(
-                f"layer_name {layer.layer_name!r} names {name}, which is not trained: choose a trainable parameter."
-            )
-        if layer.grad_idx is not None and layer.grad_idx != trainable.index(name):
-            raise ValueError(
-                f"grad_idx is {layer.grad_idx}, but {name} is trainable parameter {trainable.index(name)}: "
-                "correct it or give None."
-            )
-        chosen[name] = layer
-    return [(parameter, chosen[parameter.name]) for parameter in parameters if parameter.name in chosen]
-
-
-def _named(network, layer_name):
-    """The one parameter that a name, or a part of one, stands for."""
-    names = [parameter.name for parameter in network.get_parameters()]
-    exact = [name for name in names if name == layer_name]
-    matches = exact or [name for name in names if layer_name in name]
-    if len(matches) != 1:
-        found = f"matches {', '.join(matches)}" if matches else f"is none of {', '.join(names)}"
-        raise ValueError(f"layer_name is {layer_name!r}, which {found}: name one parameter of the network.")
-    return matches[0]
-
-
 def _state(kind, weight, value):
     filled = ms.Tensor(np.full(weight.shape, value, np.float32))
     return ms.Parameter(filled, name=f"{kind}.{weight.name}", requires_grad=False)
-
-
-def _checked(name, value, types, allowed, in_range=lambda value: True):
-    """The value, if it has the type and lies in the range; bool does not pass as a number."""
-    wanted = types if isinstance(types, tuple) else (types,)
-    if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-        raise TypeError(f"{name} is {value!r}; it must be {allowed}: correct its type.")
-    if not in_range(value):
-        raise ValueError(f"{name} is {value!r}; it must be {allowed}: correct its value.")
-    return value
