@@ -1,4 +1,4 @@
-# make study | test | book: each sets up .venv by itself, and again when the lock changes.
+# make study | test | bench | book: each sets up .venv by itself, and again when the lock changes.
 
 PYTHON ?= python3.11
 PROFILE ?= quick
@@ -6,7 +6,7 @@ DEVICE ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: study test book lock clean
+.PHONY: study test bench book lock clean
 
 study: $(VENV)/ready
 	$(BIN)/python study.py --profile $(PROFILE) --device $(DEVICE) $(if $(RESULTS),--results $(RESULTS))
@@ -16,7 +16,10 @@ book: $(VENV)/ready
 
 test: $(VENV)/ready-dev
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(filter Ascend,$(DEVICE)),--device Ascend) $(TESTS)
+
+bench: $(VENV)/ready-dev _build/torch/ready
+	TORCH_PYTHON=$(CURDIR)/_build/torch/bin/python $(BIN)/python benchmarks/bench.py
 
 # Written last: a set-up that was interrupted is done again from the start.
 $(VENV)/ready: requirements.lock pyproject.toml
@@ -30,6 +33,15 @@ $(VENV)/ready: requirements.lock pyproject.toml
 # The peers that tests compare with: without their dependencies, see requirements-dev.txt.
 $(VENV)/ready-dev: $(VENV)/ready requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	touch $@
+
+# PyTorch is a peer of the benchmark alone, and large: it gets an environment of its own.
+_build/torch/ready: requirements-bench.txt
+	rm -rf _build/torch
+	$(PYTHON) -m venv _build/torch
+	sed 's/^\(torch==.*\)/\1+cpu/' requirements-bench.txt > _build/torch/cpu.txt
+	_build/torch/bin/pip install --quiet --disable-pip-version-check -r _build/torch/cpu.txt 2>/dev/null \
+	  || _build/torch/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	touch $@
 
 # After editing requirements.txt or requirements-dev.txt.

@@ -13,8 +13,30 @@ import numpy as np
 import pytest
 
 from suppress_privacy import configure, load_mnist, mnist
+from suppress_privacy.runtime import choose_device
 
 ROOT = Path(__file__).parent.parent
+LONGEST = ("test_full_size.py", "test_study.py")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--device", default="CPU", help="Ascend also runs the tests that need such a card")
+
+
+def pytest_configure(config):
+    try:
+        choose_device(config.getoption("--device"))
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--device") != "Ascend":
+        for item in items:
+            if item.get_closest_marker("ascend"):
+                item.add_marker(pytest.mark.skip(reason="needs an Ascend card: on one, make test DEVICE=Ascend"))
+    # Handed out file by file to two processes: the longest first, so that neither waits for the other.
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -107,31 +107,3 @@ def test_an_unlinked_model_trains_ordinarily(folder):
     network, _, model = prepared(TUTORIAL, 0.05)
     model.train(1, generate_mnist_dataset(folder, 32))
     assert all(share == 0 for share in sparsity(network).values())
-
-
-def test_misuse_is_refused_with_the_remedy(folder):
-    network, control, model = prepared(TUTORIAL, 0.05)
-    with pytest.raises(ValueError, match=r"not linked to model: call model.link_suppress_ctrl"):
-        SuppressMasker(model, control)
-    with pytest.raises(ValueError, match="made for another network"):
-        model.link_suppress_ctrl(prepared(TUTORIAL, 0.05)[1])
-    with pytest.raises(TypeError, match="suppress_pri_ctrl is a str"):
-        model.link_suppress_ctrl("control")
-    with pytest.raises(TypeError, match=r"model is a LeNet5; it must be a .*SuppressModel"):
-        SuppressMasker(network, control)
-    loss, optimizer = nn.MSELoss(), nn.SGD(network.trainable_params(), 0.1)
-    for wrong, message in (
-        ((None, loss, optimizer), "network is a NoneType"),
-        ((network, None, optimizer), "loss_fn is a NoneType"),
-        ((network, loss, None), "optimizer is a NoneType"),
-    ):
-        with pytest.raises(TypeError, match=message):
-            SuppressModel(*wrong)
-    with pytest.raises(ValueError, match="leave both out"):
-        SuppressModel(network, loss, optimizer, amp_level="O2")
-    with pytest.raises(ValueError, match=r"is none of conv1\.weight"):
-        control.calc_actual_sparse_for_layer(network, "fc9.weight")
-    network, control, model = prepared(TUTORIAL, 0.05, batch_num=7)
-    model.link_suppress_ctrl(control)
-    with pytest.raises(ValueError, match="batch_num is 7, but the dataset has 20 batches"):
-        model.train(1, generate_mnist_dataset(folder, 32), callbacks=[SuppressMasker(model, control)])

@@ -80,11 +80,6 @@ def test_parameters_have_the_tutorials_names():
     ]  # fmt: skip
 
 
-def test_an_unknown_depth_is_refused():
-    with pytest.raises(ValueError, match="depth is 'fc9'; allowed are conv1, conv2, fc1, fc2, logits"):
-        Features(LeNet5(seed=0), "fc9")
-
-
 def test_batches_do_not_change_predictions(images):
     network = LeNet5(seed=0)
     np.testing.assert_allclose(predict(network, images, 3), predict(network, images), rtol=1e-5, atol=1e-7)

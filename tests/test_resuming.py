@@ -88,16 +88,3 @@ def test_without_resume_an_earlier_training_leaves_no_trace(few, whole, tmp_path
         "checkpoint_lenet-1_10.ckpt",
         "training_state-00000010.npz",
     ]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"save_every": 0}, "save_every is 0"),
-        ({"resume": "yes"}, "resume is 'yes'; allowed are False, True and 'last-good'"),
-        ({"resume": True, "checkpoints": None}, "checkpoints is None"),
-    ],
-)
-def test_wrong_settings_are_refused(few, tmp_path, options, message):
-    with pytest.raises(ValueError, match=message):
-        run(few, options.pop("checkpoints", tmp_path), **options)

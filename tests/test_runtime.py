@@ -54,11 +54,6 @@ def test_an_unknown_or_absent_device_is_refused_with_the_remedy():
             runtime.choose_device(name)
 
 
-def test_an_unknown_mode_is_refused():
-    with pytest.raises(ValueError, match="mode is 'eager'; allowed are graph, pynative"):
-        runtime.configure("CPU", "eager")
-
-
 def test_streams_of_draws_are_repeatable_and_apart():
     def draw(*arguments):
         return runtime.generator(*arguments).random(4)

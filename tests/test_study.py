@@ -57,7 +57,7 @@ def killed(copy):
     log = copy / "killed.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "study.py", "--profile", "smoke"],
+            [sys.executable, "study.py", "--profile", "smoke", "--cores", "1"],
             cwd=copy,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -80,7 +80,7 @@ def killed(copy):
 @pytest.fixture(scope="module")
 def finished(copy, killed):
     """The same study, started again and left to end."""
-    run = study(copy, "--profile", "smoke")
+    run = study(copy, "--profile", "smoke", "--cores", "1")  # the other core has tests of its own
     assert run.returncode == 0, run.stdout + run.stderr
     return copy
 

@@ -107,12 +107,3 @@ def test_a_bad_checkpoint_is_refused_and_changes_nothing(tmp_path):
         with pytest.raises(ValueError, match=reason):
             load_checkpoint(network, path)
     assert all(np.array_equal(before[name], value) for name, value in weights(network).items())
-
-
-@pytest.mark.parametrize(("option", "value"), [("epochs", 0), ("batch_size", 0), ("batch_size", 201)])
-def test_impossible_lengths_are_refused(few, option, value):
-    network = LeNet5(seed=0)
-    optimizer = nn.SGD(network.trainable_params(), 0.1)
-    options = {"epochs": 1, "batch_size": 20, option: value}
-    with pytest.raises(ValueError, match=f"{option} is {value}"):
-        train(network, optimizer, few, seed=0, **options)

@@ -141,37 +141,6 @@ def test_the_seed_decides_the_start(network, images):
     assert np.array_equal(attack(0), attack(0)) and not np.array_equal(attack(0), attack(1))
 
 
-@pytest.mark.parametrize(
-    ("changes", "error", "message"),
-    [
-        ({"network": "LeNet5"}, TypeError, "network is a str"),
-        ({"input_shape": (32, 32)}, ValueError, "input_shape is"),
-        ({"input_shape": (1, 0, 32)}, ValueError, "input_shape is"),
-        ({"input_bound": (1, 0)}, ValueError, "input_bound is"),
-        ({"loss_weights": (1, 0, 5)}, ValueError, "loss_weights is"),
-        ({"loss_weights": (1, 5)}, ValueError, "loss_weights is"),
-        ({"smoothness": "gpu"}, ValueError, "smoothness is 'gpu'; allowed are cpu and ascend"),
-        ({"batch_size": 0}, ValueError, "batch_size is 0"),
-    ],
-)
-def test_a_wrong_setting_is_refused(network, changes, error, message):
-    good = {"network": network, "input_shape": (1, 32, 32), "input_bound": (0, 1), "loss_weights": WEIGHTS}
-    with pytest.raises(error, match=message):
-        ImageInversionAttack(**(good | changes))
-
-
-def test_wrong_features_are_refused(network):
-    attack = ImageInversionAttack(network, (1, 32, 32), (0, 1))
-    for features, iters, message in (
-        (np.ones((2, 84)), 5, r"target_features has shape \(2, 84\); the network gives \('N', 120\)"),
-        (np.ones((0, 120)), 5, "N at least 1"),
-        (np.full((1, 120), np.nan), 5, "not finite"),
-        (np.ones((1, 120)), 0, "iters is 0"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            attack.generate(features, iters)
-
-
 def test_floors_look_at_no_features(network, digits):
     view = FeatureView(np.full((3, 120), np.nan, np.float32), network, digits.test_images[:50])
     assert np.array_equal(floors.black(view, seed=0).images, np.zeros((3, 1, 32, 32)))

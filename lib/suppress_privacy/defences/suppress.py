@@ -163,15 +163,28 @@ def update_large_layer(weights, mask, suppress):
     if wanted < 1:
         return None
     magnitude = np.abs(weights)
-    candidates = magnitude if masked == 0 else np.unique(magnitude[mask])  # distinct values, from the second update on
-    position = min(wanted, len(candidates) - 1)
-    if position < 1:
-        return None
-    threshold = np.partition(candidates, position - 1)[position - 1]
-    if threshold == 0 and masked > 0:
+    if masked == 0:
+        threshold = np.partition(magnitude, wanted - 1)[wanted - 1]
+    else:
+        threshold = _smallest_distinct(magnitude[mask], wanted)
+    if threshold is None or (threshold == 0 and masked > 0):
         return None
     new_mask = magnitude > threshold
     return LayerUpdate(new_mask, weights * new_mask, float(threshold))
+
+
+def _smallest_distinct(values, position):
+    """The `position`-th smallest of the distinct values, or the last but one; None where there is only one.
+
+    Sorting all of them would take most of an update's time; few are needed as long as few are equal.
+    """
+    few = 2 * position + 100
+    if few < len(values):
+        smallest = np.unique(np.partition(values, few)[:few])
+        if len(smallest) > position:
+            return smallest[position - 1]
+    distinct = np.unique(values)
+    return distinct[min(position, len(distinct) - 1) - 1] if len(distinct) > 1 else None
 
 
 class SuppressCtrl(Defence):
@@ -221,10 +234,11 @@ class SuppressCtrl(Defence):
         if self.compat:
             return
         for index in range(len(self.weights)):
-            kept = self.weights[index] * self.masks[index]
+            weight, mask = self.weights[index], self.masks[index]
             if self.move_of[index] >= 0:
-                kept = kept + self.moves[self.move_of[index]]
-            ops.assign(self.weights[index], kept)
+                ops.assign(weight, ops.addcmul(self.moves[self.move_of[index]], weight, mask))
+            else:
+                ops.assign(weight, weight * mask)
 
     def after_step(self, step):
         if step > self._planned_to:

@@ -113,7 +113,7 @@ def provenance(runtime, data, clock):
         "commit": commit(),
         "device": asdict(runtime),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
-        "machine": {"processor": _processor(), "cores": os.cpu_count()},
+        "machine": {"processor": processor(), "cores": os.cpu_count()},
         "data": describe(data),
         "times": {"started": clock.started, "seconds": clock.seconds},
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -289,7 +289,7 @@ def _estimate(metric, values):
     return asdict(proportion(values) if metric in PROPORTIONS else bootstrap_mean(values))
 
 
-def _processor():
+def processor():
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
