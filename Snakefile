@@ -130,6 +130,7 @@ rule book:
         "_config.yml",
         PAGES,
         modules("study/tables.py"),
+        "results/bench.json",
         f"{RESULTS}/summary.json",
         f"{RESULTS}/figures",
         f"{RESULTS}/notebooks/compare.ipynb",

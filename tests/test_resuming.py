@@ -1,46 +1,20 @@
 """Training that stopped anywhere and goes on ends with the weights of one that never stopped, bit for bit."""
 
-from dataclasses import replace
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
-from mindspore import nn
 
-from suppress_privacy import LeNet5, MaskLayerDes, SuppressPrivacyFactory, train
-
-LAYERS = [("conv1.weight", True, True), ("fc1.weight", True, False), ("fc3.weight", True, True)]
-
-
-class PowerCut(RuntimeError):
-    pass
+import suppressed_training
+from conftest import ROOT
+from suppressed_training import PowerCut, run
 
 
 @pytest.fixture(scope="module")
 def few(digits):
-    chosen = np.arange(0, 4000, 20)
-    return replace(digits, train_images=digits.train_images[chosen], train_labels=digits.train_labels[chosen])
-
-
-def run(data, folder, *, stop_after=None, seed=0, **options):
-    """A suppressed training with momentum and noise; cut off after a step if asked."""
-    network = LeNet5(seed=seed)
-    network.fc3.weight.set_data(network.fc3.weight * 10)  # beyond 0.5, where noise is added
-    layers = [MaskLayerDes(name, None, noise, clip, -1) for name, noise, clip in LAYERS]
-    defence = SuppressPrivacyFactory().create(
-        network, layers, end_epoch=3, batch_num=10, start_epoch=1, mask_times=7, lr=0.05, sparse_end=0.9, seed=seed
-    )
-    after_step = defence.after_step
-
-    def after_step_or_cut(step):
-        after_step(step)
-        if step == stop_after:
-            raise PowerCut
-
-    object.__setattr__(defence, "after_step", after_step_or_cut)
-    optimizer = nn.Momentum(network.trainable_params(), 0.05, 0.9)
-    options = {"epochs": 3, "batch_size": 20, "seed": seed, "defence": defence, "checkpoints": folder} | options
-    history = train(network, optimizer, data, **options)
-    return {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}, history, defence.report()
+    return suppressed_training.few(digits)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +30,23 @@ def test_it_ends_with_the_same_weights(few, whole, tmp_path, stop_after):
     assert all(np.array_equal(weights[name], value) for name, value in whole[0].items())
     assert history == whole[1]
     assert report == whole[2] and report["fc3.weight"]["noised"] > 0
+
+
+def test_a_training_killed_twice_by_kill_9_ends_with_the_same_weights(whole, tmp_path):
+    out = tmp_path / "weights.npz"
+    command = [sys.executable, ROOT / "tests" / "suppressed_training.py", tmp_path / "states", out]
+    for step in (4, 17):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "states" / f"training_state-{step:08d}.npz").exists():
+            assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        process.stderr.close()
+    subprocess.run(command, check=True, capture_output=True)
+    with np.load(out) as weights:
+        assert all(np.array_equal(weights[name], value) for name, value in whole[0].items())
 
 
 def test_a_damaged_state_is_refused_and_the_one_before_used_only_when_asked(few, whole, tmp_path):

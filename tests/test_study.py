@@ -45,6 +45,8 @@ def copy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project") / "copy"
     shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
     shutil.rmtree(folder / "book" / "notebooks", ignore_errors=True)
+    (folder / "results").mkdir()
+    shutil.copy(ROOT / "results" / "bench.json", folder / "results")  # part of the repository, as the pages are
     return folder
 
 

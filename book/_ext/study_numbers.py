@@ -46,6 +46,17 @@ def substitutions(summary, study):
     }
 
 
+def bench_substitutions(bench):
+    """The names that the page on speed may write."""
+    return {
+        "bench_ratios": tables.bench_ratios(bench),
+        "bench_times": tables.bench_times(bench),
+        "bench_memory": tables.bench_memory(bench),
+        "bench_profile": tables.bench_profile(bench),
+        "bench_machine": tables.bench_machine(bench),
+    }
+
+
 def banner(summary, note):
     """One line for the top of every page: which run it shows, and what is wrong with its data if anything is."""
     seeds = len(summary["seeds"])
@@ -56,7 +67,8 @@ def banner(summary, note):
 def fill(app, config):
     summary = json.loads((Path(app.srcdir) / "generated" / "summary.json").read_text())
     study = Study.load(project_folder() / "study.yaml")
-    config.myst_substitutions = substitutions(summary, study)
+    bench = json.loads((project_folder() / "results" / "bench.json").read_text())
+    config.myst_substitutions = substitutions(summary, study) | bench_substitutions(bench)
     config.html_theme_options["announcement"] = banner(summary, study.profile(summary["profile"]).note)
     config.mathjax_path = "mathjax/tex-chtml-full.js"
 

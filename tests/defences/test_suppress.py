@@ -4,7 +4,15 @@ import pytest
 from mindspore import nn
 from scipy.stats import kstest
 
-from suppress_privacy import LeNet5, MaskLayerDes, SuppressPrivacyFactory, train
+from suppress_privacy import (
+    LeNet5,
+    MaskLayerDes,
+    SuppressPrivacyFactory,
+    maskable_layers,
+    propose_mask_layers,
+    train,
+)
+from suppress_privacy.convnet import ConvNet
 from suppress_privacy.defences import suppress
 from suppress_privacy.training import TrainStep, sparsity, with_cross_entropy
 
@@ -255,3 +263,52 @@ def test_a_large_first_layer_is_bounded_but_gets_no_noise():
     defence.update_masks(0.5)
     entry = defence.report()[weight.name]
     assert entry["suppressed"] == 10_000 and entry["lowered"] > 0 and entry["noised"] == 0
+
+
+def test_maskable_layers_are_the_trainable_weights_without_norms_and_biases():
+    network = ConvNet()
+    found = maskable_layers(network)
+    trainable = [parameter.name for parameter in network.trainable_params()]
+    assert [trainable[layer.grad_idx] for layer in found] == [layer.layer_name for layer in found]
+    assert [len(layer.shape) for layer in found] == [4] * 6 + [2, 2]
+    assert all(layer.weights == np.prod(layer.shape) for layer in found)
+    network.fc1.weight.requires_grad = False
+    assert "fc1.weight" not in [layer.layer_name for layer in maskable_layers(network)]
+
+
+def test_the_proposal_for_lenet_is_mindarmours_example():
+    proposal = [
+        (layer.layer_name, layer.grad_idx, layer.is_add_noise, layer.is_lower_clip, layer.min_num)
+        for layer in propose_mask_layers(LeNet5(seed=0))
+    ]
+    example = [
+        ("conv1.weight", 0, False, True, 10),
+        ("conv2.weight", 1, False, True, 150),
+        ("fc1.weight", 2, True, False, -1),
+        ("fc2.weight", 4, True, False, -1),
+        ("fc3.weight", 6, True, False, 53),  # a sixteenth; the example keeps 50
+    ]
+    assert proposal == example
+    network = ConvNet()
+    defence = SuppressPrivacyFactory().create(network, propose_mask_layers(network))
+    defence.update_masks(0.9)
+    assert all(entry["alive"] == entry["weights"] - entry["suppressed"] for entry in defence.report().values())
+
+
+def test_a_pattern_names_all_weights_it_matches():
+    network = ConvNet()
+    layers = [MaskLayerDes("features.*", None, False, False, -1), MaskLayerDes("fc2.weight", None, False, False, 5)]
+    defence = SuppressPrivacyFactory().create(network, layers)
+    names = [layer.layer_name for layer in maskable_layers(network)]
+    assert [weight.name for weight in defence.weights] == [*names[:6], "fc2.weight"]
+
+
+@pytest.mark.parametrize("position", [1, 3, 40, 60, 95, 96, 200])
+@pytest.mark.parametrize("ties", [0, 150])
+def test_the_distinct_threshold_is_that_of_a_full_sort(position, ties):
+    rng = np.random.default_rng(position)
+    values = rng.random(400).astype(np.float32)
+    values[:ties] = values[-1]
+    distinct = np.unique(values)
+    assert suppress._smallest_distinct(values, position) == distinct[min(position, len(distinct) - 1) - 1]
+    assert suppress._smallest_distinct(np.full(400, 0.5), position) is None

@@ -156,9 +156,9 @@ def test_compat_follows_mindarmour_step_by_step_also_where_it_is_wrong(original,
             # A weight at the threshold goes either way by rounding.
             equal = np.isclose(value, expected[name], rtol=0, atol=1e-3)
             assert equal.mean() > 0.995, (name, step)
-    assert max(counts["fc1.weight"] for counts in returned(theirs)) > 100
+    assert max(counts["fc1.weight"] for counts in returned(theirs)) > 20
     ours = run(suppress_privacy, shuffled, "graph", **settings)
-    assert max(counts["fc1.weight"] for counts in returned(compat)) > 100
+    assert max(counts["fc1.weight"] for counts in returned(compat)) > 20
     assert all(count == 0 for counts in returned(ours) for count in counts.values())
-    residues = [np.abs(each.taken[-1][1]["fc1.weight"])[~each.taken[-2][2]["fc1.weight"]] for each in (compat, ours)]
+    residues = [np.abs(each.taken[6][1]["fc1.weight"])[~each.taken[5][2]["fc1.weight"]] for each in (compat, ours)]
     assert 0 < residues[0].max() < 1e-7 and residues[1].max() == 0

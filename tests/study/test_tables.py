@@ -49,6 +49,20 @@ def test_tables_have_a_cell_for_every_figure(summary):
     assert "| `fc1.weight` | 95.0 % |" in tables.layer_table(summary, ARMS[1])
 
 
+def report():
+    entry = {"weights": 2000, "alive": 100, "suppressed": 1900, "target": 1900, "threshold": 0.02345}
+    return {name: entry | {"raised": 3, "lowered": 1, "noised": 7} for name in ("features.0.weight", "head.weight")}
+
+
+def test_the_layer_report_takes_any_names():
+    lines = tables.layer_report(report()).splitlines()
+    assert lines[3] == "| `head.weight` | 2,000 | 100 | 1,900 | 1,900 | 3 | 1 | 7 | 0.02345 |"
+    figure = figures.layer_report(report())
+    axis = figure.axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == list(report())
+    assert [patch.get_width() for patch in axis.patches] == [95, 95]
+
+
 def test_several_seeds_show_their_range(summary):
     summary["arms"]["baseline"]["test_accuracy"] = [0.98, 0.99]
     summary["seeds"] = [0, 1]

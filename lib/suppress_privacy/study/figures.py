@@ -51,6 +51,34 @@ def training_curves(record):
     return figure
 
 
+def layer_report(report):
+    """Share of each layer's weights that a defence suppressed, against the share it aimed at.
+
+    Args:
+        report (dict): of `SuppressCtrl.report()`, for layers of any names.
+
+    Returns:
+        matplotlib.figure.Figure.
+    """
+    names = list(report)
+    positions = np.arange(len(names))
+    shares = {
+        key: np.array([100 * report[name][key] / report[name]["weights"] for name in names])
+        for key in ("suppressed", "target")
+    }
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(7, 0.4 * len(names) + 1.2))
+        axis.barh(positions, shares["suppressed"], color=COLOURS[0], height=0.6, label="suppressed")
+        axis.plot(
+            shares["target"], positions, color=COLOURS[1], marker="|", markersize=16, linestyle="", label="target"
+        )
+        axis.set(xlabel="share of the layer's weights (%)", yticks=positions, yticklabels=names, xlim=(0, 100))
+        axis.invert_yaxis()
+        figure.legend(loc="outside upper right", ncols=2, fontsize=8)
+    plt.close(figure)
+    return figure
+
+
 def reconstruction_grid(records, arms, attacks, seed, originals, count=10):
     """The same digits, one a class, in every arm and attack: rows of images under the originals.
 

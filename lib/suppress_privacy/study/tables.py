@@ -1,5 +1,7 @@
 """Tables and sentences in Markdown, each written by one function from the summary alone."""
 
+from statistics import median
+
 ARMS = ("baseline", "suppressed-example")  # the tutorial's two models
 METRICS = {
     "relative_l2": "relative L2 distance",
@@ -49,6 +51,95 @@ def layer_table(summary, arm):
     """Share of zeros in each layer of an arm."""
     rows = [[f"`{layer}`", _percent_range(shares)] for layer, shares in summary["arms"][arm]["sparsity"].items()]
     return _table(["weights", "zeros"], rows)
+
+
+def layer_report(report):
+    """What a `SuppressCtrl.report()` says of each layer at its last mask update, whatever the layers are called."""
+    columns = ("weights", "alive", "suppressed", "target", "raised", "lowered", "noised")
+    rows = [
+        [f"`{name}`", *(f"{entry[column]:,}" for column in columns), f"{entry['threshold']:.4g}"]
+        for name, entry in report.items()
+    ]
+    return _table(["layer", *columns, "threshold"], rows)
+
+
+def bench_ratios(bench):
+    """The benchmark's ratios, each with its bound and whether it is kept."""
+    names = {
+        "epoch_mindarmour_over_ours": "suppressed epoch: MindArmour / this package",
+        "epoch_suppressed_over_dense": "epoch: suppressed / ordinary, this package",
+        "step_ours_over_torch": "training step: this package / PyTorch",
+        "attack_mindarmour_over_ours": "attack, 30 images x 100 steps: MindArmour / this package",
+        "attack_cost_1000_over_100": "attack, this package: 1,000 images / 100 images",
+    }
+    rows = []
+    for name, label in names.items():
+        direction, bound = bench["bounds"][name]
+        kept = "yes" if bench["within"][name] else "**no**"
+        rows.append([label, f"{bench['ratio'][name]:.3g}", f"{direction} {bound:g}", kept])
+    return _table(["ratio", "measured", "wanted", "kept"], rows)
+
+
+def bench_times(bench):
+    """Median, least and greatest time of every contender; MindArmour's short stretches scaled to a whole epoch."""
+    epoch, found = bench["epoch_steps"], bench["measurements"]
+
+    def row(label, contender, values, scale, unit):
+        values = [scale * value for value in values]
+        return [label, contender, f"{median(values):.3g} {unit}", f"{min(values):.3g} to {max(values):.3g}"]
+
+    rows = [
+        row("training step, batch 32", name, [run["seconds"] for run in runs], 1000, "ms")
+        for name, runs in found["step"].items()
+    ]
+    rows += [
+        row("suppressed epoch", name, [run["suppressed"] * epoch / run.get("steps", epoch) for run in runs], 1, "s")
+        for name, runs in found["epoch"].items()
+    ]
+    # As it comes, MindArmour attacked one image: thirty cost thirty times as much, one after the other.
+    images = {"mindarmour as it comes": 30}
+    rows += [
+        row("attack, 30 images, 100 steps", name, [run["seconds"] for run in runs], images.get(name, 1), "s")
+        for name, runs in found["attack"].items()
+    ]
+    rows += [
+        row(f"attack, {int(count):,} images", "ours", [run["seconds"] for run in runs], 1, "s")
+        for count, runs in found["attack by images"].items()
+    ]
+    for width, runs in found["step by width"].items():
+        for kind in ("dense", "suppressed"):
+            label = f"{kind} step, ConvNet of {runs[0]['weights']:,} parameters (width {width})"
+            rows.append(row(label, "ours", [run[kind] for run in runs], 1000, "ms"))
+    rows += [row("whole training, 10 epochs", "ours", [run["seconds"] for run in found["training"]["ours"]], 1, "s")]
+    return _table(["what", "who", "median", "least to greatest"], rows)
+
+
+def bench_memory(bench):
+    """Peak memory of the processes that trained, in GB."""
+    found = bench["measurements"]
+    peaks = {
+        "whole training on MNIST, ours": found["training"]["ours"],
+        "suppressed epoch, MindArmour": found["epoch"]["mindarmour"],
+        "1,000 images attacked, ours": found["attack by images"]["1000"],
+    }
+    rows = [[label, f"{max(run['peak_memory_bytes'] for run in runs) / 1e9:.2f} GB"] for label, runs in peaks.items()]
+    return _table(["what", "peak memory"], rows)
+
+
+def bench_profile(bench):
+    """Where an ordinary training step spends its time, as oneDNN reports it."""
+    rows = [[kind, f"{milliseconds:.2f} ms"] for kind, milliseconds in bench["profile_ms"].items()]
+    return _table(["oneDNN primitive", "a step"], rows)
+
+
+def bench_machine(bench):
+    """One sentence: what the benchmark ran on."""
+    machine, versions = bench["machine"], bench["machine"]["versions"]
+    return (
+        f"{machine['cores']} cores of {machine['processor']}, {machine['threads']} threads for every contender, "
+        f"MindSpore {versions['mindspore']}, MindArmour {versions['mindarmour']}, PyTorch {machine['torch']}, "
+        f"Python {machine['python']}, commit `{bench['commit'][:12]}`"
+    )
 
 
 def answer(summary, attacks):
