@@ -138,7 +138,7 @@ def bench_machine(bench):
     return (
         f"{machine['cores']} cores of {machine['processor']}, {machine['threads']} threads for every contender, "
         f"MindSpore {versions['mindspore']}, MindArmour {versions['mindarmour']}, PyTorch {machine['torch']}, "
-        f"Python {machine['python']}, commit `{bench['commit'][:12]}`"
+        f"Python {machine['python']}, commit `{bench['commit']}`"
     )
 
 
