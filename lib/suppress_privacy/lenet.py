@@ -48,13 +48,14 @@ class LeNet5(nn.Cell):
 
     def features(self, x, depth):
         """What the network computes up to `depth`, one of `DEPTHS`: after that layer's ReLU."""
-        x = self.relu(self.conv1(x))  # [N, 1, 32, 32] -> [N, 6, 28, 28]
+        # ReLU after the pool: the same numbers and gradients as before it, on a quarter of the values.
+        x = self.conv1(x)  # [N, 1, 32, 32] -> [N, 6, 28, 28]
         if depth == "conv1":
-            return x
-        x = self.relu(self.conv2(self.pool1(x)))  # -> [N, 6, 14, 14] -> [N, 16, 10, 10]
+            return self.relu(x)
+        x = self.conv2(self.relu(self.pool1(x)))  # -> [N, 6, 14, 14] -> [N, 16, 10, 10]
         if depth == "conv2":
-            return x
-        x = self.flatten(self.pool2(x))  # -> [N, 16, 5, 5] -> [N, 400]
+            return self.relu(x)
+        x = self.flatten(self.relu(self.pool2(x)))  # -> [N, 16, 5, 5] -> [N, 400]
         x = self.relu(self.fc1(x))  # -> [N, 120]
         if depth == "fc1":
             return x
