@@ -4,7 +4,14 @@ import shlex
 import sys
 from pathlib import Path
 
-from suppress_privacy.study.records import Records, attack_name, summarise, training_name, write_json
+from suppress_privacy.study.records import (
+    Records,
+    attack_name,
+    mechanism_name,
+    summarise,
+    training_name,
+    write_json,
+)
 from suppress_privacy.study.settings import Study
 
 study = Study.load("study.yaml")
@@ -13,7 +20,7 @@ RESULTS = config["results"]
 DEVICE = config["device"]
 profile = study.profile(PROFILE)
 
-EVALUATOR = (study.evaluator.arm, study.evaluator.seed)
+EVALUATORS = [(judge.arm, judge.seed) for judge in study.evaluators.values()]
 MODELS = [(arm, seed) for arm in profile.arms for seed in profile.seeds]
 SHOWN = profile.seeds[0]  # the book shows the notebooks of the first seed
 
@@ -24,9 +31,9 @@ def modules(*patterns):
     return [str(path) for pattern in patterns for path in sorted(package.glob(pattern))]
 
 
-COMMON = ["requirements.lock", *modules("runtime.py", "mnist.py", "lenet.py", "study/runs.py", "study/records.py")]
-LEARNING = [*COMMON, *modules("training.py", "defences/*.py")]
-ATTACKING = [*COMMON, *modules("attacks/*.py", "evaluation/metrics.py")]
+COMMON = ["requirements.lock", *modules("runtime.py", "mnist.py", "lenet.py", "study/runs.py")]
+LEARNING = [*COMMON, *modules("convnet.py", "training.py", "defences/*.py")]
+ATTACKING = [*COMMON, *modules("attacks/*.py", "evaluation/me*.py")]
 
 # One thread a run, as many runs as cores: MindSpore's threads spin, and two runs on one core starve.
 EXECUTE = f"OMP_NUM_THREADS=1 TQDM_DISABLE=1 {shlex.quote(sys.executable)} notebooks/execute.py"
@@ -38,14 +45,15 @@ def records(names, ending="json"):
 
 
 def attack_names(arm, seed):
-    return [attack_name(attack, arm, seed) for attack in profile.attacks]
+    """The records that attacking one model gives."""
+    return [*(attack_name(attack, arm, seed) for attack in profile.attacks_on(arm, seed)), mechanism_name(arm, seed)]
 
 
 WRITTEN = {"notebooks", "generated", "__pycache__"}  # folders of book/ that runs write
 PAGES = [str(path) for path in sorted(Path("book").rglob("*")) if path.is_file() and not WRITTEN & {*path.parts}]
 
 
-TRAINED = sorted({training_name(*model) for model in [*MODELS, EVALUATOR]})
+TRAINED = sorted({training_name(*model) for model in [*MODELS, *EVALUATORS]})
 ATTACKED = [name for model in MODELS for name in attack_names(*model)]
 
 
@@ -83,9 +91,8 @@ for arm, seed in MODELS:
         input:
             "notebooks/attack.ipynb",
             ATTACKING,
-            records([training_name(arm, seed), training_name(*EVALUATOR)]),
-            f"{RESULTS}/checkpoints/{training_name(arm, seed)}",
-            f"{RESULTS}/checkpoints/{training_name(*EVALUATOR)}",
+            records([training_name(*model) for model in [(arm, seed), *EVALUATORS]]),
+            [f"{RESULTS}/checkpoints/{training_name(*model)}" for model in [(arm, seed), *EVALUATORS]],
         output:
             records(attack_names(arm, seed)),
             records(attack_names(arm, seed), "npz"),
@@ -93,7 +100,8 @@ for arm, seed in MODELS:
         params:
             arm=arm,
             seed=seed,
-            settings=[study.attack(attack).settings_of_a_run() for attack in profile.attacks],
+            settings=[study.attack(PROFILE, name).settings_of_a_run() for name in profile.attacks_on(arm, seed)],
+            recipe=study.arm(PROFILE, arm).settings_of_a_run(),
             targets=profile.targets.model_dump(),
             device=DEVICE,
         shell:
@@ -104,7 +112,7 @@ for arm, seed in MODELS:
 rule summary:
     input:
         "study.yaml",
-        modules("study/records.py", "study/settings.py", "evaluation/intervals.py"),
+        modules("study/records.py", "study/settings.py", "evaluation/*.py"),
         records([*TRAINED, *ATTACKED]),
         records(ATTACKED, "npz"),
     output:

@@ -63,8 +63,9 @@ def checked_parameters(name, values):
     if "arm" in parameters:
         study.arm(parameters["profile"], parameters["arm"], parameters.get("overrides"))
     if "attacks" in parameters:
-        for attack in parameters["attacks"] or study.profile(parameters["profile"]).attacks:
-            study.attack(attack, parameters["attack_overrides"])
+        profile = study.profile(parameters["profile"])
+        for attack in parameters["attacks"] or profile.attacks_on(parameters["arm"], parameters["seed"]):
+            study.attack(parameters["profile"], attack, parameters["attack_overrides"])
     if parameters.get("seed", 0) < 0:
         raise ParameterError(f"seed is {parameters['seed']}; it must be 0 or more: choose another.")
     if parameters.get("mode", MODES[0]) not in MODES:

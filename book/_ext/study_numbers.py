@@ -14,12 +14,12 @@ from suppress_privacy.study.settings import Study, project_folder
 
 def substitutions(summary, study):
     """The names pages may write between double braces."""
-    profile = study.profile(summary["profile"])
-    schedule = study.arm(summary["profile"], "suppressed-example").defence
+    profile_name = summary["profile"]
+    schedule = study.arm(profile_name, "suppressed-example").defence
     seeds = len(summary["seeds"])
-    titles = {name: study.attack(name).title for name in profile.attacks}
-    reference = {name: title for name, title in titles.items() if name.startswith("reference")}
-    settings = study.attack("reference-cpu").settings
+    groups = tables.groups(summary, study)
+    reference = {name: title for name, title in groups.reported.items() if name.startswith("reference")}
+    settings = study.attack(profile_name, "reference-cpu").settings
     return {
         "profile": summary["profile"],
         "data_name": summary["data"]["name"],
@@ -36,7 +36,7 @@ def substitutions(summary, study):
         "mask_times": str(schedule.mask_times),
         "sparse_end": f"{schedule.sparse_end:g}",
         "accuracy_table": tables.accuracy_table(summary),
-        "attack_table": tables.attack_table(summary, {name: study.attack(name).title for name in profile.attacks}),
+        "attack_table": tables.attack_table(summary, groups.reported),
         "layer_table": tables.layer_table(summary, "suppressed-example"),
         "answer": tables.answer(summary, reference),
         "coverage": tables.coverage(summary),

@@ -1,6 +1,10 @@
-"""A deeper convolutional network with batch normalisation, for 3x32x32 images: the defence is not LeNet5's alone."""
+"""A deeper convolutional network with batch normalisation, for 32x32 images: the defence is not LeNet5's alone."""
 
+import mindspore as ms
+import numpy as np
 from mindspore import nn
+
+from suppress_privacy.runtime import generator
 
 
 class ConvNet(nn.Cell):
@@ -9,17 +13,20 @@ class ConvNet(nn.Cell):
     Args:
         width (int): channels of the first stage; the later ones have twice and four times as many.
         num_classes (int): outputs.
+        channels (int): of the images.
+        seed (int or None): seeds the initial weights, normal as by He et al. 2015; None draws them as
+            MindSpore does, from its global seed.
 
     Inputs:
-        x (Tensor): images, float32 [N, 3, 32, 32].
+        x (Tensor): images, float32 [N, channels, 32, 32].
 
     Outputs:
         Tensor, logits, float32 [N, num_classes].
     """
 
-    def __init__(self, width=16, num_classes=10):
+    def __init__(self, width=16, num_classes=10, *, channels=3, seed=None):
         super().__init__()
-        cells, channels = [], 3
+        cells = []
         for stage, side in ((width, 16), (2 * width, 8), (4 * width, 4)):
             for _ in range(2):
                 cells += [nn.Conv2d(channels, stage, 3, has_bias=False), nn.BatchNorm2d(stage), nn.ReLU()]
@@ -29,7 +36,13 @@ class ConvNet(nn.Cell):
         self.flatten = nn.Flatten()
         self.fc1 = nn.Dense(channels * 16, 128, activation="relu")
         self.fc2 = nn.Dense(128, num_classes)
+        if seed is not None:
+            rng = generator(seed, "initialisation")
+            for parameter in self.trainable_params():
+                if parameter.ndim > 1:
+                    sigma = np.sqrt(2 / np.prod(parameter.shape[1:]))
+                    parameter.set_data(ms.Tensor((sigma * rng.standard_normal(parameter.shape)).astype(np.float32)))
 
     def construct(self, x):
-        x = self.flatten(self.features(x))  # [N, 3, 32, 32] -> [N, 64 width]
+        x = self.flatten(self.features(x))  # [N, C, 32, 32] -> [N, 64 width]
         return self.fc2(self.fc1(x))

@@ -64,6 +64,18 @@ class LeNet5(nn.Cell):
             return x
         return self.fc3(x)  # -> [N, 10]
 
+    def rest(self, x, depth):
+        """What the network makes of its features at `depth`: logits."""
+        if depth == "logits":
+            return x
+        if depth == "conv1":
+            x = self.relu(self.conv2(self.pool1(x)))  # [N, 6, 28, 28] -> [N, 16, 10, 10]
+        if depth in ("conv1", "conv2"):
+            x = self.relu(self.fc1(self.flatten(self.pool2(x))))  # -> [N, 120]
+        if depth != "fc2":
+            x = self.relu(self.fc2(x))  # -> [N, 84]
+        return self.fc3(x)  # -> [N, 10]
+
     def construct(self, x):
         return self.features(x, "logits")
 
@@ -93,6 +105,23 @@ class Features(nn.Cell):
 
     def construct(self, x):
         return self.network.features(x, self.depth)
+
+
+class Rest(nn.Cell):
+    """The other half of a network split at one depth: from its features to logits; it shares the weights.
+
+    Args:
+        network (Cell): a network with a `rest(x, depth)` method.
+        depth (str): one of `DEPTHS`.
+    """
+
+    def __init__(self, network, depth):
+        super().__init__(auto_prefix=False)
+        self.network = network
+        self.depth = depth
+
+    def construct(self, x):
+        return self.network.rest(x, self.depth)
 
 
 def predict(network, images, batch_size=1000):

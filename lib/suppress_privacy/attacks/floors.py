@@ -3,6 +3,9 @@
 import numpy as np
 
 from suppress_privacy.attacks.views import FeatureView, Reconstruction
+from suppress_privacy.lenet import predict
+
+NEIGHBOUR_ROWS = 100  # features compared at a time, so that the table of distances stays small
 
 
 def black(view: FeatureView, *, seed) -> Reconstruction:
@@ -12,5 +15,29 @@ def black(view: FeatureView, *, seed) -> Reconstruction:
 
 def mean(view: FeatureView, *, seed) -> Reconstruction:
     """The mean of the auxiliary images for every target; the seed is not used."""
-    average = view.auxiliary.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return Reconstruction(np.repeat(average[None], len(view.features), axis=0))
+    return Reconstruction(np.repeat(_mean(view.auxiliary)[None], len(view.features), axis=0))
+
+
+def class_mean(view: FeatureView, *, seed) -> Reconstruction:
+    """The mean of the auxiliary images of the class that the network gives the target; the seed is not used."""
+    predicted = predict(view.rest, view.features).argmax(1)
+    means = {label: _mean(view.auxiliary[view.auxiliary_labels == label]) for label in np.unique(view.auxiliary_labels)}
+    everything = _mean(view.auxiliary)  # for a class that no auxiliary image has
+    return Reconstruction(np.stack([means.get(label, everything) for label in predicted]))
+
+
+def nearest(view: FeatureView, *, seed) -> Reconstruction:
+    """The auxiliary image whose features are nearest to the target's (Euclidean); the seed is not used."""
+    known = predict(view.network, view.auxiliary)
+    known = known.reshape(len(known), -1).astype(np.float64)
+    targets = view.features.reshape(len(view.features), -1).astype(np.float64)
+    squares = (known**2).sum(1)
+    chosen = [
+        (squares - 2 * targets[first : first + NEIGHBOUR_ROWS] @ known.T).argmin(1)
+        for first in range(0, len(targets), NEIGHBOUR_ROWS)
+    ]
+    return Reconstruction(view.auxiliary[np.concatenate(chosen)])
+
+
+def _mean(images):
+    return images.mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -48,16 +48,21 @@ class InversionObjective(nn.Cell):
         self.guard_scale = guard_scale
 
     def construct(self, images, features):
+        norm = ops.square(images).mean((1, 2, 3))
+        return (
+            self.feature_weight * self.mismatch(images, features)
+            + self.smoothness_weight * self.roughness(images)
+            + self.norm_weight * norm
+        )
+
+    def mismatch(self, images, features):
+        """The feature term, [N]."""
         target = features.reshape(features.shape[0], -1)  # [N, ...] -> [N, F]
         found = self.network(images).reshape(target.shape)
         scale = ops.square(target).mean(1)
         if self.guard_scale:
             scale = ops.select(scale > 0, scale, ops.ones_like(scale))
-        mismatch = ops.square(found - target).mean(1) / scale
-        norm = ops.square(images).mean((1, 2, 3))
-        return (
-            self.feature_weight * mismatch + self.smoothness_weight * self.roughness(images) + self.norm_weight * norm
-        )
+        return ops.square(found - target).mean(1) / scale
 
     def roughness(self, images):
         """The smoothness term, [N, C, H, W] -> [N]."""

@@ -5,6 +5,7 @@ from scipy.special import softmax
 from skimage.metrics import structural_similarity
 
 SSIM_WINDOW = 7  # pixels, uniform: the reference's, and scikit-image's default
+MOST_PSNR = 100.0  # dB; a perfect image would have none
 
 
 def relative_l2(originals, images):
@@ -70,15 +71,84 @@ def label_recovered(logits, labels):
     return (logits.argmax(1) == labels).astype(np.float64)
 
 
-def reconstruction_metrics(originals, images, labels, evaluator_logits):
-    """All of the study's metrics of one attack: a dict from metric to float64 [N]."""
-    return {
-        "relative_l2": relative_l2(originals, images),
+def mse(originals, images):
+    """Mean squared error, per image: float64 [N]. Arguments and errors as `relative_l2`, black originals aside."""
+    originals, images = _checked(originals, images)
+    return ((originals - images) ** 2).mean((1, 2, 3))
+
+
+def skill(originals, images, prior):
+    """1 - MSE / MSE(mean image), in terms whose mean over images is exactly that.
+
+    Args:
+        originals, images (numpy.ndarray): [N, C, H, W], the same shape, finite.
+        prior (numpy.ndarray): [C, H, W], the mean image of what the attacker owns.
+
+    Returns:
+        numpy.ndarray, float64 [N] up to 1; 1 is perfect, 0 is what the mean image scores on average. Each
+        term is divided by the mean image's error averaged over all originals.
+
+    Raises:
+        ValueError: as `mse`; or all originals equal the mean image.
+    """
+    of_prior = mse(originals, np.broadcast_to(prior, np.shape(originals))).mean()
+    if of_prior == 0:
+        raise ValueError("originals all equal the mean image: no skill against it exists, give other images.")
+    return 1 - mse(originals, images) / of_prior
+
+
+def psnr(originals, images):
+    """Peak signal-to-noise ratio in dB for images that span 1, per image: float64 [N], at most 100."""
+    return -10 * np.log10(np.maximum(mse(originals, images), 10 ** (-MOST_PSNR / 10)))
+
+
+def identified(originals, images, labels, gallery):
+    """Whether the original is the nearest to its reconstruction among it and others of its class (rank 1).
+
+    Args:
+        originals, images (numpy.ndarray): [N, C, H, W], the same shape, finite.
+        labels (numpy.ndarray): int [N].
+        gallery (dict): from label to other images of that class, [G, C, H, W], none of them an original.
+
+    Returns:
+        numpy.ndarray, float64 [N] of 0 and 1; a blind guess scores 1 / (G + 1). Distances are Euclidean; a
+        tie is not identification.
+    """
+    originals, images = _checked(originals, images)
+    own = ((originals - images) ** 2).sum((1, 2, 3))
+    found = np.zeros(len(images))
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        flat = images[rows].reshape(len(rows), -1)
+        others = gallery[label].reshape(len(gallery[label]), -1).astype(np.float64)
+        distances = (flat**2).sum(1)[:, None] - 2 * flat @ others.T + (others**2).sum(1)
+        found[rows] = own[rows] < distances.min(1)
+    return found
+
+
+def reconstruction_metrics(originals, images, labels, logits, prior, gallery):
+    """All of the study's metrics of one attack: a dict from metric to float64 [N].
+
+    Args:
+        originals, images (numpy.ndarray): [N, C, H, W], the same shape, finite.
+        labels (numpy.ndarray): int [N].
+        logits (dict): what each evaluator makes of the images, [N, K]; the first one's verdict goes by the
+            plain names, the others' carry their name.
+        prior, gallery: as `skill` and `identified` take them.
+    """
+    found = {
+        "skill": skill(originals, images, prior),
+        "rank1": identified(originals, images, labels, gallery),
+        "psnr": psnr(originals, images),
         "ssim": ssim(originals, images, data_range=1),
         "ssim_range2": ssim(originals, images, data_range=2),
-        "confidence": confidence(evaluator_logits, labels),
-        "label_accuracy": label_recovered(evaluator_logits, labels),
+        "relative_l2": relative_l2(originals, images),
     }
+    for number, (name, values) in enumerate(logits.items()):
+        ending = f"_{name}" if number else ""
+        found[f"confidence{ending}"] = confidence(values, labels)
+        found[f"label_accuracy{ending}"] = label_recovered(values, labels)
+    return found
 
 
 def _checked(originals, images):

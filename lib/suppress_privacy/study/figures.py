@@ -3,7 +3,9 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from suppress_privacy.study.records import attack_name
+from suppress_privacy.evaluation.membership import roc
+from suppress_privacy.lenet import DEPTHS
+from suppress_privacy.study.records import FALSE_POSITIVE_RATE, attack_name
 
 # Okabe & Ito's colours, told apart in the usual colour blindnesses.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -17,7 +19,7 @@ STYLE = {
     "grid.alpha": 0.3,
     "legend.frameon": False,
 }
-METRIC_LABELS = {
+METRIC_LABELS = {  # those that the tutorial reports, or is often read to report
     "relative_l2": "relative L2 distance",
     "ssim": "SSIM (range 1)",
     "ssim_range2": "SSIM (range 2)",
@@ -79,69 +81,246 @@ def layer_report(report):
     return figure
 
 
-def reconstruction_grid(records, arms, attacks, seed, originals, count=10):
-    """The same digits, one a class, in every arm and attack: rows of images under the originals.
+def reconstruction_grid(records, arms, attacks, seed, targets, count=10):
+    """The same digits, the first target of each class, in every arm and attack: rows under the originals.
 
     Args:
         records (Records): where the reconstructions are.
-        arms, attacks (dict): titles by name, in the order of the rows.
+        arms, attacks (dict): titles by name, in the order of the rows; an arm without an attack is passed over.
         seed (int): the seed whose models are shown.
-        originals (numpy.ndarray): [N, 1, 32, 32] in [0, 1], the targets in their order.
-        count (int): columns; the first target of each of so many classes.
+        targets (Targets): with the originals and their labels, in their order.
+        count (int): columns, so many classes.
 
     Returns:
         matplotlib.figure.Figure.
     """
-    rows = [("original", originals)]
-    labels = None
+
+    def first_of_each(images, labels):
+        return [images[int(np.flatnonzero(labels == label)[0]), 0] for label in range(count)]
+
+    rows = [("original", first_of_each(targets.images, targets.labels))]
     for attack, attack_title in attacks.items():
-        found = {arm: records.arrays(attack_name(attack, arm, seed)) for arm in arms}
-        labels = next(iter(found.values()))["label"]
-        images = [arrays["reconstruction"] / 255 for arrays in found.values()]
-        if all(np.array_equal(images[0], other) for other in images[1:]):
-            rows.append((attack_title, images[0]))  # a floor does not look at the model
+        found = _reconstructions(records, attack, arms, seed)
+        lines = {arm: first_of_each(arrays["reconstruction"] / 255, arrays["label"]) for arm, arrays in found.items()}
+        first, *others = lines.values()
+        if all(np.array_equal(first, other) for other in others):
+            rows.append((attack_title, first))  # a floor does not look at the model
             continue
-        rows += [(f"{attack_title}:\n{arms[arm]}", image) for arm, image in zip(arms, images, strict=True)]
-    columns = [int(np.flatnonzero(labels == label)[0]) for label in range(count)]
+        rows += [(f"{attack_title}:\n{arms[arm]}", line) for arm, line in lines.items()]
+    return _pictures(rows)
+
+
+def extremes(records, arms, attacks, seed, targets, each=3):
+    """The targets that the attacks reconstruct best, in the middle and worst, chosen by skill alone.
+
+    Args:
+        records, arms, attacks, seed, targets: as `reconstruction_grid`. The first arm and the first attack
+            decide which targets are shown, the same in every row.
+        each (int): targets of each sort.
+
+    Returns:
+        matplotlib.figure.Figure.
+    """
+    deciding = records.arrays(attack_name(next(iter(attacks)), next(iter(arms)), seed))["skill"]
+    order = np.argsort(-deciding, kind="stable")
+    middle = (len(order) - each) // 2
+    columns = [*order[:each], *order[middle : middle + each], *order[len(order) - each :]]
+    rows = [("original", [targets.images[column, 0] for column in columns])]
+    for attack, attack_title in attacks.items():
+        for arm, arrays in _reconstructions(records, attack, arms, seed).items():
+            line = [arrays["reconstruction"][column, 0] / 255 for column in columns]
+            rows.append((f"{attack_title}:\n{arms[arm]}", line))
+    heads = [f"{word} {number + 1}" for word in ("best", "median", "worst") for number in range(each)]
+    return _pictures(rows, heads)
+
+
+def _reconstructions(records, attack, arms, seed):
+    """The arrays of an attack on one seed's models, of those arms that have it."""
+    names = {arm: attack_name(attack, arm, seed) for arm in arms}
+    return {arm: records.arrays(name) for arm, name in names.items() if (records.folder / f"{name}.json").is_file()}
+
+
+def _pictures(rows, heads=()):
+    """Rows of images, each with a title at its left."""
+    count = len(rows[0][1])
     with plt.rc_context(STYLE | {"axes.grid": False}):
         figure, axes = plt.subplots(len(rows), count, figsize=(0.62 * count + 2.2, 0.66 * len(rows)))
         for (title, images), line in zip(rows, axes, strict=True):
-            for column, axis in zip(columns, line, strict=True):
-                axis.imshow(images[column, 0], cmap="gray", vmin=0, vmax=1)
+            for image, axis in zip(images, line, strict=True):
+                axis.imshow(image, cmap="gray", vmin=0, vmax=1)
                 axis.set(xticks=[], yticks=[])
             line[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=8)
+        for axis, head in zip(axes[0], heads, strict=False):
+            axis.set_title(head, fontsize=7)
     plt.close(figure)
     return figure
 
 
-def documented_against_reproduced(summary):
-    """Every metric of every attack and arm with its 95 % interval, beside the tutorial's figure.
+def convergence(records, arms, attacks, seed):
+    """The objective against the steps, for every attack that keeps a curve: median and middle half of the targets.
+
+    Args:
+        records, arms, attacks, seed: as `reconstruction_grid`.
+
+    Returns:
+        matplotlib.figure.Figure, or None where no attack keeps a curve.
+    """
+    curves = [
+        (f"{title}, {arms[arm]}", arrays["curve"], records.read(attack_name(attack, arm, seed))["settings"]["settings"])
+        for attack, title in attacks.items()
+        for arm, arrays in _reconstructions(records, attack, arms, seed).items()
+        if "curve" in arrays
+    ]
+    if not curves:
+        return None
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(7, 3.5))
+        for number, (label, curve, settings) in enumerate(curves):
+            steps = np.linspace(0, settings["iters"], len(curve))
+            low, middle, high = np.quantile(curve, (0.25, 0.5, 0.75), axis=1)
+            style = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
+            axis.plot(steps, middle, label=label, markersize=4, **style)
+            axis.fill_between(steps, low, high, color=style["color"], alpha=0.2, linewidth=0)
+        axis.set(xlabel="step", ylabel="best objective so far", yscale="log")
+        figure.legend(loc="outside upper center", ncols=2, fontsize=8)
+    plt.close(figure)
+    return figure
+
+
+def ladder(summary, titles):
+    """Skill and rank-1 identification of every attack on every arm with 95 % intervals.
 
     Args:
         summary (dict): the profile's summary.
+        titles (dict): attacks' titles by name, in the order of the rows.
 
     Returns:
         matplotlib.figure.Figure.
     """
-    documented, attacks = summary["documented"], list(summary["attacks"])
-    positions = np.arange(len(attacks))
-    arms = list(summary["arms"])
+    panels = {"skill": "skill against the mean image", "rank1": "identified among 1,000 of its class (share)"}
+    positions = np.arange(len(titles))
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(2, 3, figsize=(8.5, 2 * (0.4 * len(attacks) + 1.2)), sharey=True)
-        *panels, legend = axes.flat
-        for axis, (metric, label) in zip(panels, METRIC_LABELS.items(), strict=True):
-            for number, arm in enumerate(arms):
-                shift = 0.2 * (number - (len(arms) - 1) / 2)
-                values = [summary["attacks"][attack][arm][metric] for attack in attacks]
+        figure, axes = plt.subplots(1, 2, figsize=(9, 0.38 * len(titles) + 1.4), sharey=True)
+        for axis, (metric, label) in zip(axes, panels.items(), strict=True):
+            _estimates(axis, summary, list(titles), metric)
+            axis.axvline(0, color="black", linewidth=1)
+            axis.set(xlabel=label, yticks=positions, yticklabels=titles.values(), ylim=(len(titles) - 0.4, -0.6))
+        # A bad attack is worse than the mean image without bound: what is left of the axis does not matter.
+        axes[0].set_xlim(left=max(axes[0].get_xlim()[0], -1.0))
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
+    plt.close(figure)
+    return figure
+
+
+def depth_curve(summary, families):
+    """Skill of each family of attacks by the depth of the features it is given, for every arm.
+
+    Args:
+        summary (dict): the profile's summary.
+        families (dict): title -> dict from depth to the attack's name in the summary.
+
+    Returns:
+        matplotlib.figure.Figure.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(families), figsize=(3.2 * len(families), 3.2), sharey=True, squeeze=False)
+        for axis, (title, attacks) in zip(axes[0], families.items(), strict=True):
+            for number, arm in enumerate(summary["arms"]):
+                places = [
+                    (position, summary["attacks"][attacks[depth]][arm]["skill"])
+                    for position, depth in enumerate(DEPTHS)
+                    if arm in summary["attacks"].get(attacks[depth], {})
+                ]
+                if not places:
+                    continue
+                at, values = zip(*places, strict=True)
                 means = np.array([value["mean"] for value in values])
                 ends = np.abs([[value["low"] for value in values], [value["high"] for value in values]] - means)
-                style = {"color": COLOURS[number], "marker": MARKERS[number], "linestyle": "", "capsize": 2}
-                axis.errorbar(means, positions + shift, xerr=ends, label=summary["arms"][arm]["title"], **style)
+                style = {"color": COLOURS[number], "marker": MARKERS[number], "capsize": 2}
+                axis.errorbar(at, means, yerr=ends, label=summary["arms"][arm]["title"], **style)
+            axis.axhline(0, color="black", linewidth=1)
+            axis.set(title=title, xlabel="features seen at", xticks=range(len(DEPTHS)), xticklabels=DEPTHS)
+        axes[0][0].set(ylabel="skill against the mean image")
+        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
+    plt.close(figure)
+    return figure
+
+
+def membership_roc(records, summary, attacks):
+    """ROC of membership inference on log axes, one panel an attack, one line a seed.
+
+    Args:
+        records (Records): where the scores are.
+        summary (dict): the profile's summary.
+        attacks (dict): titles by name.
+
+    Returns:
+        matplotlib.figure.Figure.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(attacks), figsize=(4 * len(attacks), 3.6), sharey=True, squeeze=False)
+        for axis, (attack, title) in zip(axes[0], attacks.items(), strict=True):
+            least = 1.0
+            for number, (arm, seeds) in enumerate(summary["seeds_of"][attack].items()):
+                for line, seed in enumerate(seeds):
+                    arrays = records.arrays(attack_name(attack, arm, seed))
+                    curve = roc(arrays["score"], arrays["member"])
+                    least = min(least, 1 / np.sum(~arrays["member"]))
+                    label = None if line else summary["arms"][arm]["title"]
+                    style = {"color": COLOURS[number], "linestyle": ("-", "--", ":", "-.")[number % 4]}
+                    axis.plot(curve.false_positive_rate, curve.true_positive_rate, label=label, linewidth=1, **style)
+            axis.plot([least, 1], [least, 1], color="black", linewidth=1, linestyle=":", label="guessing")
+            axis.axvline(FALSE_POSITIVE_RATE, color="grey", linewidth=1)
+            axis.set(title=title, xlabel="false positive rate", xscale="log", yscale="log")
+            axis.set(xlim=(least, 1), ylim=(least, 1))
+        axes[0][0].set(ylabel="true positive rate")
+        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
+    plt.close(figure)
+    return figure
+
+
+def _estimates(axis, summary, attacks, metric):
+    """One row an attack, one marker an arm: means with their intervals."""
+    arms = list(summary["arms"])
+    for number, arm in enumerate(arms):
+        shift = 0.2 * (number - (len(arms) - 1) / 2)
+        places = [
+            (position + shift, summary["attacks"][attack][arm][metric])
+            for position, attack in enumerate(attacks)
+            if arm in summary["attacks"][attack]
+        ]
+        if not places:
+            continue
+        at, values = zip(*places, strict=True)
+        means = np.array([value["mean"] for value in values])
+        ends = np.abs([[value["low"] for value in values], [value["high"] for value in values]] - means)
+        style = {"color": COLOURS[number], "marker": MARKERS[number], "linestyle": "", "capsize": 2}
+        axis.errorbar(means, at, xerr=ends, label=summary["arms"][arm]["title"], **style)
+
+
+def documented_against_reproduced(summary, titles):
+    """The tutorial's metrics of some attacks on every arm with 95 % intervals, beside the tutorial's figures.
+
+    Args:
+        summary (dict): the profile's summary.
+        titles (dict): attacks' titles by name, in the order of the rows.
+
+    Returns:
+        matplotlib.figure.Figure.
+    """
+    documented = summary["documented"]
+    positions = np.arange(len(titles))
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(2, 3, figsize=(8.5, 2 * (0.4 * len(titles) + 1.2)), sharey=True)
+        *panels, legend = axes.flat
+        for axis, (metric, label) in zip(panels, METRIC_LABELS.items(), strict=True):
+            _estimates(axis, summary, list(titles), metric)
+            for number, arm in enumerate(summary["arms"]):
                 published = documented["models"].get(documented["arms"].get(arm), {}).get(metric)
                 if published is not None:
                     line = {"color": COLOURS[number], "linestyle": "--", "linewidth": 1}
                     axis.axvline(published, label=f"{summary['arms'][arm]['title']}, documented", **line)
-            axis.set(xlabel=label, yticks=positions, yticklabels=attacks, ylim=(len(attacks) - 0.4, -0.6))
+            axis.set(xlabel=label, yticks=positions, yticklabels=titles.values(), ylim=(len(titles) - 0.4, -0.6))
         handles, names = panels[0].get_legend_handles_labels()
         legend.axis("off")
         legend.legend(handles, names, loc="center", fontsize=8)

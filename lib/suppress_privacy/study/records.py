@@ -10,15 +10,37 @@ import time
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from suppress_privacy.evaluation import gates
 from suppress_privacy.evaluation.intervals import bootstrap_mean, proportion
+from suppress_privacy.evaluation.membership import auc_estimate, tpr_estimate
 
 LIBRARIES = ("mindspore", "numpy", "scipy", "scikit-image")
 REFERENCE_ARM = "baseline"  # the arm that differences are taken against
-PROPORTIONS = ("label_accuracy",)  # metrics of 0 and 1; all others are means of real numbers
+FALSE_POSITIVE_RATE = 0.01  # at which membership inference is judged
+# Metrics of one image each; those of 0 and 1 are proportions.
+IMAGE_METRICS = (
+    "skill",
+    "rank1",
+    "psnr",
+    "ssim",
+    "ssim_range2",
+    "relative_l2",
+    "confidence",
+    "label_accuracy",
+    "confidence_lenet2",
+    "label_accuracy_lenet2",
+    "confidence_convnet",
+    "label_accuracy_convnet",
+    "label_found",
+)
+PROPORTIONS = ("rank1", "label_accuracy", "label_accuracy_lenet2", "label_accuracy_convnet", "label_found")
+MEMBERSHIP_METRICS = ("auc", "tpr_at_1pct_fpr")
+Metric = Literal[(*IMAGE_METRICS, *MEMBERSHIP_METRICS)]
 
 
 class Interval(BaseModel):
@@ -47,13 +69,23 @@ class ArmSummary(BaseModel):
     sparsity: dict[str, list[float]]
 
 
-class AttackMetrics(BaseModel):
+class MechanismSummary(BaseModel):
+    """What is left of an image in the first dense layer: per image; dead units one value a seed."""
+
     model_config = ConfigDict(extra="forbid")
-    relative_l2: Interval
-    ssim: Interval
-    ssim_range2: Interval
-    confidence: Interval
-    label_accuracy: Interval
+    effective_rank: Interval
+    feature_norm: Interval
+    dead_units: list[float]
+
+
+class GateSummary(BaseModel):
+    """One validity gate: what was asked, what was found, whether it passed."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    asked: str
+    found: float
+    passed: bool
 
 
 class Documented(BaseModel):
@@ -68,7 +100,9 @@ class Documented(BaseModel):
 class Summary(BaseModel):
     """What `summary.json` holds; its JSON Schema is `summary.schema.json` beside this module.
 
-    `differences.<attack>.<arm>` are that arm's metrics minus the baseline's, paired by image and seed.
+    `attacks.<attack>.<arm>.<metric>` and `differences`, that arm's metrics minus the baseline's, paired by image
+    and seed; `seeds_of.<attack>.<arm>` says which seeds they come from. `gates` lists those that the profile's
+    attacks can decide.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -80,8 +114,11 @@ class Summary(BaseModel):
     commits: list[str]
     evaluator: dict[str, float]
     arms: dict[str, ArmSummary]
-    attacks: dict[str, dict[str, AttackMetrics]]
-    differences: dict[str, dict[str, AttackMetrics]]
+    mechanism: dict[str, MechanismSummary]
+    attacks: dict[str, dict[str, dict[Metric, Interval]]]
+    seeds_of: dict[str, dict[str, list[int]]]
+    differences: dict[str, dict[str, dict[Metric, Interval]]]
+    gates: list[GateSummary]
     documented: Documented
 
 
@@ -168,6 +205,10 @@ def attack_name(attack, arm, seed):
     return f"attack-{attack}-{arm}-seed{seed}"
 
 
+def mechanism_name(arm, seed):
+    return f"mechanism-{arm}-seed{seed}"
+
+
 class Records:
     """The records of one results folder, read by name."""
 
@@ -212,66 +253,74 @@ def summarise(study, profile_name, records):
         RecordError: a record was made with other settings than the study's, or on other data than the rest.
     """
     profile = study.profile(profile_name)
-    evaluator_name = training_name(study.evaluator.arm, study.evaluator.seed)
+    judges = {name: training_name(judge.arm, judge.seed) for name, judge in study.evaluators.items()}
     training = {arm: [training_name(arm, seed) for seed in profile.seeds] for arm in profile.arms}
-    attacks = {
-        attack: {arm: [attack_name(attack, arm, seed) for seed in profile.seeds] for arm in profile.arms}
-        for attack in profile.attacks
+    plan = profile.plan()
+    wanted = {
+        training_name(judge.arm, judge.seed): study.arm(profile_name, judge.arm) for judge in study.evaluators.values()
     }
-    wanted = {evaluator_name: study.arm(profile_name, study.evaluator.arm)}
     wanted |= {name: study.arm(profile_name, arm) for arm, names in training.items() for name in names}
     wanted |= {
-        name: study.attack(attack) for attack, arms in attacks.items() for names in arms.values() for name in names
+        attack_name(attack, arm, seed): study.attack(profile_name, attack)
+        for attack, arms in plan.items()
+        for arm, seeds in arms.items()
+        for seed in seeds
     }
     found = {name: records.read(name) for name in wanted}
-    data = found[evaluator_name]["data"]
+    first = next(iter(judges.values()))
+    data = found[first]["data"]
     for name, record in found.items():
         if record["settings"] != wanted[name].settings_of_a_run():
             raise RecordError(
                 f"record {name} was made with other settings than study.yaml has: delete it and run again."
             )
         if record["data"] != data:
-            raise RecordError(f"record {name} was made on other data than {evaluator_name}: delete it and run again.")
+            raise RecordError(f"record {name} was made on other data than {first}: delete it and run again.")
     values = {
-        attack: {arm: _stacked(records, names) for arm, names in arms.items()} for attack, arms in attacks.items()
+        attack: {
+            arm: _stacked(records, [attack_name(attack, arm, seed) for seed in seeds]) for arm, seeds in arms.items()
+        }
+        for attack, arms in plan.items()
+    }
+    estimates = {attack: {arm: _estimates(arrays) for arm, arrays in arms.items()} for attack, arms in values.items()}
+    summaries = {
+        arm: ArmSummary(
+            title=study.arms[arm].title,
+            test_accuracy=[found[name]["results"]["test_accuracy"] for name in names],
+            sparsity={
+                layer: [found[name]["results"]["sparsity"][layer] for name in names]
+                for layer in found[names[0]]["results"]["sparsity"]
+            },
+        )
+        for arm, names in training.items()
     }
     return Summary(
         profile=profile_name,
         data={key: data[key] for key in ("name", "train", "test")},
         notice=data["notice"],
         seeds=profile.seeds,
-        images=next(iter(next(iter(values.values())).values()))["relative_l2"].shape[1],
+        images=max(
+            arrays["skill"].shape[1] for arms in values.values() for arrays in arms.values() if "skill" in arrays
+        ),
         commits=sorted({record["commit"] for record in found.values()}),
-        evaluator={"test_accuracy": found[evaluator_name]["results"]["test_accuracy"]},
-        arms={
-            arm: ArmSummary(
-                title=study.arms[arm].title,
-                test_accuracy=[found[name]["results"]["test_accuracy"] for name in names],
-                sparsity={
-                    layer: [found[name]["results"]["sparsity"][layer] for name in names]
-                    for layer in found[names[0]]["results"]["sparsity"]
-                },
-            )
-            for arm, names in training.items()
+        evaluator={
+            f"test_accuracy{f'_{name}' if number else ''}": found[record]["results"]["test_accuracy"]
+            for number, (name, record) in enumerate(judges.items())
         },
-        attacks={
-            attack: {
-                arm: {metric: _estimate(metric, array) for metric, array in metrics.items()}
-                for arm, metrics in arms.items()
-            }
-            for attack, arms in values.items()
-        },
+        arms=summaries,
+        mechanism={arm: _mechanism(records, arm, profile.seeds) for arm in profile.arms},
+        attacks=estimates,
+        seeds_of=plan,
         differences={
             attack: {
-                arm: {
-                    metric: asdict(bootstrap_mean(array - arms[REFERENCE_ARM][metric]))
-                    for metric, array in metrics.items()
-                }
-                for arm, metrics in arms.items()
-                if arm != REFERENCE_ARM
+                arm: _differences(arms, plan[attack], arm)
+                for arm in arms
+                if arm != REFERENCE_ARM and _shared(plan[attack], arm)
             }
             for attack, arms in values.items()
+            if REFERENCE_ARM in arms
         },
+        gates=[asdict(gate) for gate in _gates(study, profile_name, estimates, values, summaries)],
         documented={
             **study.documented.model_dump(),
             "arms": {arm: study.arms[arm].documented for arm in profile.arms if study.arms[arm].documented},
@@ -280,13 +329,79 @@ def summarise(study, profile_name, records):
 
 
 def _stacked(records, names):
-    """The per-image metrics of several seeds: metric -> [S, N]."""
+    """The arrays of several seeds that are judged, each [S, ...]."""
     runs = [records.arrays(name) for name in names]
-    return {metric: np.stack([run[metric] for run in runs]) for metric in AttackMetrics.model_fields}
+    kept = [name for name in (*IMAGE_METRICS, "score", "member", "curve") if name in runs[0]]
+    return {name: np.stack([run[name] for run in runs]) for name in kept}
 
 
-def _estimate(metric, values):
-    return asdict(proportion(values) if metric in PROPORTIONS else bootstrap_mean(values))
+def _estimates(arrays):
+    if "score" in arrays:
+        scores, members = arrays["score"], arrays["member"]
+        return {
+            "auc": asdict(auc_estimate(scores, members)),
+            "tpr_at_1pct_fpr": asdict(tpr_estimate(scores, members, FALSE_POSITIVE_RATE)),
+        }
+    return {
+        metric: asdict(proportion(array) if metric in PROPORTIONS else bootstrap_mean(array))
+        for metric, array in arrays.items()
+        if metric in IMAGE_METRICS
+    }
+
+
+def _shared(seeds, arm):
+    """The seeds that both an arm and the baseline have."""
+    return [seed for seed in seeds[arm] if seed in seeds[REFERENCE_ARM]]
+
+
+def _differences(arms, seeds, arm):
+    """Image by image and seed by seed; of membership there is nothing to pair."""
+    shared = _shared(seeds, arm)
+
+    def rows(which, metric):
+        return arms[which][metric][[seeds[which].index(seed) for seed in shared]]
+
+    return {
+        metric: asdict(bootstrap_mean(rows(arm, metric) - rows(REFERENCE_ARM, metric)))
+        for metric in arms[arm]
+        if metric in IMAGE_METRICS
+    }
+
+
+def _mechanism(records, arm, seeds):
+    names = [mechanism_name(arm, seed) for seed in seeds]
+    arrays = [records.arrays(name) for name in names]
+    return MechanismSummary(
+        **{
+            metric: asdict(bootstrap_mean(np.stack([run[metric] for run in arrays])))
+            for metric in ("effective_rank", "feature_norm")
+        },
+        dead_units=[records.read(name)["results"]["dead_units"] for name in names],
+    )
+
+
+def _gates(study, profile_name, estimates, values, summaries):
+    """The gates that the profile's attacks can decide."""
+
+    def estimate(attack, metric):
+        found = estimates.get(attack, {}).get(REFERENCE_ARM)
+        return None if found is None else Interval(**found[metric])
+
+    for attack, metric, gate in (
+        ("tuned-inversion", "skill", gates.beats_the_mean_image),
+        ("tuned-conv1", "psnr", gates.near_perfect_at_conv1),
+        ("ridge-shuffled", "skill", gates.shuffled_learns_nothing),
+    ):
+        if estimate(attack, metric) is not None:
+            yield gate(estimate(attack, metric))
+    for arm, arrays in values.get("tuned-inversion", {}).items():
+        yield gates.objective_never_rises(f"objective-{arm}", arrays["curve"])
+    for arm, summary in summaries.items():
+        band = study.arm(profile_name, arm).band
+        if band is not None:
+            yield gates.inside_band(f"accuracy-{arm}", "test accuracy", summary.test_accuracy, band.test_accuracy)
+            shares = [share for shares in summary.sparsity.values() for share in shares]
+            yield gates.inside_band(f"sparsity-{arm}", "zeros in each weight matrix", shares, band.sparsity)
 
 
 def processor():

@@ -1,30 +1,38 @@
 """The study's runs: train one arm from one seed, attack one trained arm."""
 
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from mindspore import nn
 
-from suppress_privacy.attacks import ATTACKS
-from suppress_privacy.attacks.views import FeatureView
+from suppress_privacy.attacks import ON_FEATURES, ON_GRADIENTS, ON_MEMBERSHIP, gradients
+from suppress_privacy.attacks.views import FeatureView, GradientView, MembershipView
+from suppress_privacy.convnet import ConvNet
 from suppress_privacy.defences import DEFENCES
+from suppress_privacy.evaluation import mechanism
+from suppress_privacy.evaluation.membership import auc, roc, tpr_at
 from suppress_privacy.evaluation.metrics import reconstruction_metrics
-from suppress_privacy.lenet import Features, LeNet5, predict
+from suppress_privacy.lenet import Features, LeNet5, Rest, predict
+from suppress_privacy.mnist import Mnist
 from suppress_privacy.runtime import generator
-from suppress_privacy.study.records import Records, file_sha256, training_name
+from suppress_privacy.study.records import FALSE_POSITIVE_RATE, Records, file_sha256, training_name
 from suppress_privacy.training import Defence, checkpoints_in, load_checkpoint, train
 
 CLASSES = 10
 TARGET_SEED = 0  # the same targets in every arm, attack and seed
+GALLERY = 999  # others of its class among which an image is to be identified
+JACOBIAN_IMAGES = 50  # auxiliary images on which the mechanism is measured
+NETWORKS = {"lenet5": LeNet5, "convnet": lambda seed=None: ConvNet(8, channels=1, seed=seed)}
 
 
 @dataclass(frozen=True)
 class Targets:
-    """The private images under attack, and the auxiliary images an attacker may own.
+    """The private images under attack, and the images an attacker may own or is given to choose from.
 
     Targets come half from the training set, half from the test set; auxiliary images are the test
-    images that are no targets.
+    images that are no targets, in an order drawn once; the gallery holds training images that are no targets.
     """
 
     images: np.ndarray  # float32 [N, 1, 32, 32]
@@ -32,6 +40,40 @@ class Targets:
     in_training: np.ndarray  # bool [N]
     index: np.ndarray  # int64 [N], position in the training or test set
     auxiliary: np.ndarray  # float32 [M, 1, 32, 32]
+    auxiliary_labels: np.ndarray  # int32 [M]
+    gallery: dict  # label -> float32 [G, 1, 32, 32]
+
+    def first_of_each_class(self, count):
+        """Positions of the first `count` targets of each class."""
+        return np.concatenate([np.flatnonzero(self.labels == label)[:count] for label in range(CLASSES)])
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A trained network under attack."""
+
+    network: nn.Cell
+    checkpoints: Path | None = None  # folder of its training, for what it was like on the way
+    arm: object = None  # settings.Arm, how it was trained
+    seed: int = 0
+
+    def at(self, moment):
+        """The network at the "start", in the "middle" or at the "end" of its training.
+
+        Raises:
+            ValueError: it was not trained here.
+        """
+        if moment == "end":
+            return self.network
+        if self.checkpoints is None or self.arm is None:
+            raise ValueError(
+                f"moment is {moment!r}; of a network that was not trained here only 'end' is known: use that."
+            )
+        network = NETWORKS[self.arm.network](seed=self.seed)
+        if moment == "middle":
+            saved = checkpoints_in(self.checkpoints)
+            load_checkpoint(network, saved[(len(saved) - 1) // 2])
+        return network
 
 
 def optimizer(settings, network):
@@ -41,19 +83,19 @@ def optimizer(settings, network):
     return nn.Momentum(network.trainable_params(), settings.lr, settings.momentum)
 
 
-def train_arm(arm, seed, data, checkpoints):
-    """Train a LeNet5 as an arm says.
+def train_arm(arm, seed, data, checkpoints=None):
+    """Train a network as an arm says.
 
     Args:
         arm (settings.Arm): how.
         seed (int): seeds initial weights, order of the images, and the defence's noise.
         data (Mnist): on what.
-        checkpoints (Path): folder for the checkpoints.
+        checkpoints (Path or None): folder for the checkpoints, if any are to be kept.
 
     Returns:
-        tuple of LeNet5, History, and the defence's report (a dict).
+        tuple of nn.Cell, History, and the defence's report (a dict).
     """
-    network = LeNet5(seed=seed)
+    network = NETWORKS[arm.network](seed=seed)
     defence = Defence()
     if arm.defence is not None:
         settings = arm.defence.model_dump(exclude={"kind"})
@@ -78,8 +120,16 @@ def checkpoint_folder(results, arm, seed):
     return Path(results) / "checkpoints" / training_name(arm, seed)
 
 
-def trained_network(results, arm, seed):
+def trained(results, study, profile, arm, seed):
     """The network of a finished training run: the weights its record names, and no others.
+
+    Args:
+        results (Path): the folder of records and checkpoints.
+        study (Study), profile (str): which say how the arm is trained.
+        arm (str), seed (int): the run.
+
+    Returns:
+        Victim.
 
     Raises:
         ValueError: there is no such run, or its checkpoint is not the one it recorded.
@@ -92,9 +142,40 @@ def trained_network(results, arm, seed):
     path = checkpoint_folder(results, arm, seed) / checkpoint["name"]
     if not path.is_file() or file_sha256(path) != checkpoint["sha256"]:
         raise ValueError(f"{path} is missing or is not what record {name} was made with: train the model again.")
-    network = LeNet5()
+    settings = study.arm(profile, arm)
+    network = NETWORKS[settings.network]()
     load_checkpoint(network, path)
-    return network
+    return Victim(network, path.parent, settings, seed)
+
+
+def own_network(source, arm, seed):
+    """A network that was not trained here.
+
+    Args:
+        source (str): a checkpoint file of a LeNet5, or "module:callable" that makes the network; it needs the
+            methods features(x, depth) and rest(x, depth), and operators with second derivatives for attacks
+            on gradients.
+        arm (settings.Arm), seed (int): how shadow networks of it are trained.
+
+    Returns:
+        Victim.
+
+    Raises:
+        ValueError: there is no such file, module or callable, or it makes no such network.
+    """
+    module, colon, name = source.partition(":")
+    if not colon:
+        network = LeNet5()
+        load_checkpoint(network, source)
+        return Victim(network, None, arm, seed)
+    try:
+        network = getattr(importlib.import_module(module), name)()
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"victim is {source!r}, which cannot be made ({error}): correct it.") from error
+    for method in ("features", "rest"):
+        if not callable(getattr(network, method, None)):
+            raise ValueError(f"victim {source} has no method {method}(x, depth): add it.")
+    return Victim(network, None, arm, seed)
 
 
 def last_checkpoint(results, arm, seed):
@@ -121,9 +202,10 @@ def choose_targets(data, settings):
         ("test_per_class", settings.test_per_class, data.test_labels),
     ):
         available = np.bincount(labels, minlength=CLASSES).min()
-        if count > available:
+        if count >= available:
             raise ValueError(
-                f"targets.{name} is {count}; {data.name} has {available} of the rarest class: ask for fewer."
+                f"targets.{name} is {count}; {data.name} has {available} of the rarest class, and some must be "
+                "left to compare with: ask for fewer."
             )
     rng = generator(TARGET_SEED, "targets")
     chosen = [
@@ -147,34 +229,131 @@ def choose_targets(data, settings):
         data.train_labels[np.where(in_training, index, 0)],
         data.test_labels[np.where(in_training, 0, index)],
     )
-    auxiliary = np.delete(data.test_images, index[~in_training], axis=0)
-    return Targets(images, labels, in_training, index, auxiliary)
+    rng = generator(TARGET_SEED, "auxiliary and gallery")
+    auxiliary = rng.permutation(np.setdiff1d(np.arange(len(data.test_labels)), index[~in_training]))
+    others = rng.permutation(np.setdiff1d(np.arange(len(data.train_labels)), index[in_training]))
+    gallery = {
+        label: data.train_images[others[data.train_labels[others] == label][:GALLERY]] for label in range(CLASSES)
+    }
+    return Targets(
+        images, labels, in_training, index, data.test_images[auxiliary], data.test_labels[auxiliary], gallery
+    )
 
 
-def attack_network(attack, network, targets, evaluator, seed):
+def attack(settings, victim, targets, evaluators, data, seed):
     """Attack a trained network and judge what comes out.
 
     Args:
-        attack (settings.Attack): which attack, at which depth, with which settings.
-        network (LeNet5): the victim.
-        targets (Targets): the private images; the attack sees their features alone.
-        evaluator (nn.Cell): an independent classifier.
-        seed (int): seeds the attack's start.
+        settings (settings.Attack): which attack, with which settings.
+        victim (Victim): whom.
+        targets (Targets): the private images; the attack sees no more of them than its view holds.
+        evaluators (dict): independent classifiers (nn.Cell) by name, the first one's verdict being the main one.
+        data (Mnist): for attacks on membership, whose candidates come from all of it.
+        seed (int): seeds the attack.
 
     Returns:
-        dict of numpy.ndarray, each with one entry an image: the metrics by name; reconstruction,
-        uint8 [N, 1, 32, 32]; objective where the attack has one; index, in_training and label.
+        tuple of two dicts. First numpy.ndarray: the metrics by name, one entry an image; reconstruction, uint8
+        [N, 1, 32, 32]; objective and curve where the attack has them; index, in_training and label; of an attack
+        on membership score and member instead of the metrics. Then what the attack chose by itself.
     """
-    features = Features(network, attack.depth)
-    view = FeatureView(predict(features, targets.images), features, targets.auxiliary)
-    found = ATTACKS[attack.kind](view, seed=seed, **attack.settings)
-    logits = predict(evaluator, found.images)
-    arrays = reconstruction_metrics(targets.images, found.images, targets.labels, logits)
+    if settings.kind in ON_MEMBERSHIP:
+        return _attack_membership(settings, victim, data, seed), {}
+    if settings.kind in ON_GRADIENTS:
+        shown, found = _attack_gradients(settings, victim, targets, seed)
+    else:
+        features = Features(victim.network, settings.depth)
+        view = FeatureView(
+            predict(features, targets.images),
+            features,
+            Rest(victim.network, settings.depth),
+            targets.auxiliary,
+            targets.auxiliary_labels,
+        )
+        shown = np.arange(len(targets.labels))
+        found = ON_FEATURES[settings.kind](view, seed=seed, **settings.settings)
+    arrays = reconstruction_metrics(
+        targets.images[shown],
+        found.images,
+        targets.labels[shown],
+        {name: predict(evaluator, found.images) for name, evaluator in evaluators.items()},
+        targets.auxiliary.mean(axis=0, dtype=np.float64),
+        targets.gallery,
+    )
+    if found.labels is not None:
+        arrays["label_found"] = (found.labels == targets.labels[shown]).astype(np.float64)
     if found.objective is not None:
         arrays["objective"] = found.objective
+    if found.curve is not None:
+        arrays["curve"] = found.curve
     return arrays | {
         "reconstruction": np.rint(found.images * 255).astype(np.uint8),
-        "index": targets.index,
-        "in_training": targets.in_training,
-        "label": targets.labels,
+        "index": targets.index[shown],
+        "in_training": targets.in_training[shown],
+        "label": targets.labels[shown],
+    }, found.chosen or {}
+
+
+def _attack_gradients(settings, victim, targets, seed):
+    own = dict(settings.settings)
+    network = victim.at(own.pop("moment"))
+    shown = targets.first_of_each_class(own.pop("images_per_class"))
+    twin = gradients.TwiceDifferentiable(network) if isinstance(network, LeNet5) else network
+    observe = gradients.Observer(twin, CLASSES)
+    views = [
+        GradientView(observe(targets.images[position], int(targets.labels[position])), twin, targets.images.shape[1:])
+        for position in shown
+    ]
+    return shown, ON_GRADIENTS[settings.kind](views, seed=seed, **own)
+
+
+def _attack_membership(settings, victim, data, seed):
+    """Candidates: as many training as test images; the attacker owns both sets whole, bar who was trained on."""
+    own = dict(settings.settings)
+    count = min(own.pop("candidates"), len(data.test_labels), len(data.train_labels))
+    rng = generator(TARGET_SEED, "membership candidates")
+    images = np.concatenate([data.train_images, data.test_images])
+    labels = np.concatenate([data.train_labels, data.test_labels])
+    of_train = rng.choice(len(data.train_labels), count, replace=False)
+    of_test = rng.choice(len(data.test_labels), count, replace=False)
+    candidates = np.concatenate([of_train, len(data.train_labels) + of_test])
+
+    def train_shadow(indices, shadow_seed):
+        # Its own test set is looked at after every epoch, to no end: a short one will do.
+        subset = Mnist(
+            images[indices], labels[indices], data.test_images[:100], data.test_labels[:100], data.name, data.sha256
+        )
+        return predict(train_arm(victim.arm, shadow_seed, subset)[0], images)
+
+    view = MembershipView(predict(victim.network, images), labels, candidates, train_shadow)
+    return {
+        "score": ON_MEMBERSHIP[settings.kind](view, seed=seed, **own),
+        "member": candidates < len(data.train_labels),
+        "index": np.concatenate([of_train, of_test]),
+        "label": labels[candidates],
+    }
+
+
+def results_of(arrays, metrics):
+    """One number a metric, for the record and the notebook's table."""
+    if "score" in arrays:
+        curve = roc(arrays["score"], arrays["member"])
+        return {"auc": auc(curve), "tpr_at_1pct_fpr": tpr_at(curve, FALSE_POSITIVE_RATE)}
+    return {metric: float(arrays[metric].mean()) for metric in metrics if metric in arrays}
+
+
+def measure_mechanism(victim, targets):
+    """What is left of an image in the first dense layer's features.
+
+    Returns:
+        tuple of arrays, one entry an auxiliary image, and of results: the share of dead units.
+    """
+    features = Features(victim.network, "fc1")
+    values = predict(features, targets.auxiliary)
+    jacobians = mechanism.jacobians(features, targets.auxiliary[:JACOBIAN_IMAGES])
+    arrays = {
+        "effective_rank": mechanism.effective_rank(jacobians),
+        "feature_norm": mechanism.feature_norm(values[:JACOBIAN_IMAGES]),
+    }
+    return arrays, {"dead_units": mechanism.dead_units(values)} | {
+        name: float(array.mean()) for name, array in arrays.items()
     }

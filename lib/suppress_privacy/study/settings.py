@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError, model_validator
 
-from suppress_privacy.attacks import ATTACKS
+from suppress_privacy.attacks import ATTACKS, ON_FEATURES
 from suppress_privacy.attacks.inversion import SMOOTHNESS_SCALES
 from suppress_privacy.lenet import DEPTHS
 
@@ -14,6 +14,8 @@ FILE = "study.yaml"
 Number = StrictFloat | StrictInt
 PositiveInt = Annotated[StrictInt, Field(ge=1)]
 Seed = Annotated[StrictInt, Field(ge=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Positive = Annotated[Number, Field(gt=0)]
 
 
 class SettingsError(ValueError):
@@ -68,9 +70,18 @@ class Suppress(Model):
         return self
 
 
+class Band(Model):
+    """Where a sound training ends, for every seed: test accuracy, and zeros of each weight matrix."""
+
+    test_accuracy: Annotated[list[Share], Field(min_length=2, max_length=2)]
+    sparsity: Annotated[list[Share], Field(min_length=2, max_length=2)]
+
+
 class Arm(Model):
     title: str
     documented: str | None = None
+    band: Band | None = None
+    network: Literal["lenet5", "convnet"] = "lenet5"
     epochs: PositiveInt
     batch_size: PositiveInt
     optimizer: Optimizer
@@ -89,7 +100,7 @@ class Arm(Model):
 
     def settings_of_a_run(self):
         """What decides the outcome of training this arm: all but how it is called."""
-        return self.model_dump(exclude={"title", "documented"})
+        return self.model_dump(exclude={"title", "documented", "band"})
 
 
 class Evaluator(Model):
@@ -102,22 +113,74 @@ class NoSettings(Model):
 
 
 class InversionSettings(Model):
-    loss_weights: Annotated[list[Annotated[Number, Field(gt=0)]], Field(min_length=3, max_length=3)]
+    loss_weights: Annotated[list[Positive], Field(min_length=3, max_length=3)]
     iters: PositiveInt
     smoothness: Literal[SMOOTHNESS_SCALES]
 
 
-ATTACK_SETTINGS = {"inversion": InversionSettings}
+class TunedSettings(Model):
+    iters: PositiveInt
+    search_iters: PositiveInt
+    lr: Positive
+    smoothness_weights: Annotated[list[Annotated[Number, Field(ge=0)]], Field(min_length=1)]
+    anchor_weights: Annotated[list[Annotated[Number, Field(ge=0)]], Field(min_length=1)]
+    restarts: PositiveInt
+    batch_size: PositiveInt = 500
+
+
+class RidgeSettings(Model):
+    shuffled: StrictBool
+
+
+class DecoderSettings(Model):
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    lr: Positive
+
+
+class MatchingSettings(Model):
+    moment: Literal["start", "middle", "end"]
+    images_per_class: PositiveInt
+    restarts: PositiveInt
+    iters: PositiveInt
+
+
+class CosineSettings(MatchingSettings):
+    lr: Positive
+    tv_weight: Annotated[Number, Field(ge=0)]
+
+
+class MembershipSettings(Model):
+    candidates: PositiveInt  # of the training set, and as many of the test set
+
+
+class LiraSettings(MembershipSettings):
+    shadows: Annotated[StrictInt, Field(ge=2, multiple_of=2)]
+
+
+ATTACK_SETTINGS = {
+    "inversion": InversionSettings,
+    "tuned-inversion": TunedSettings,
+    "decoder-ridge": RidgeSettings,
+    "decoder-network": DecoderSettings,
+    "gradient-dlg": MatchingSettings,
+    "gradient-idlg": MatchingSettings,
+    "gradient-cosine": CosineSettings,
+    "membership-loss": MembershipSettings,
+    "membership-lira": LiraSettings,
+}
 
 
 class Attack(Model):
     title: str
     kind: Literal[tuple(ATTACKS)]
-    depth: Literal[DEPTHS]
+    depth: Literal[DEPTHS] = "fc1"  # of attacks on features
     settings: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _settings_fit(self):
+        if self.depth != "fc1" and self.kind not in ON_FEATURES:
+            raise ValueError(f"depth is {self.depth}, but {self.kind} does not look at features: remove it")
         validated(ATTACK_SETTINGS.get(self.kind, NoSettings), self.settings, f"settings of {self.title}")
         return self
 
@@ -131,14 +194,39 @@ class Targets(Model):
     test_per_class: PositiveInt
 
 
+class Further(Model):
+    """Attacks that are too dear for every arm and seed of a profile."""
+
+    attacks: Annotated[list[str], Field(min_length=1)]
+    arms: Annotated[list[str], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+
+
 class Profile(Model):
     note: str = ""  # what a reader must know before believing a figure; on every page
     data: str
     seeds: Annotated[list[Seed], Field(min_length=1)]
     arms: Annotated[list[str], Field(min_length=1)]
     attacks: Annotated[list[str], Field(min_length=1)]
+    further: list[Further] = []
     targets: Targets
-    overrides: dict[str, dict[str, Any]] = {}
+    overrides: dict[str, dict[str, Any]] = {}  # of arms
+    attack_overrides: dict[str, dict[str, Any]] = {}  # of attacks' settings
+
+    def plan(self):
+        """Every attack of the profile: attack -> arm -> seeds, in the order of the tables."""
+        plan = {attack: {arm: list(self.seeds) for arm in self.arms} for attack in self.attacks}
+        for entry in self.further:
+            for attack in entry.attacks:
+                arms = plan.setdefault(attack, {})
+                for arm in entry.arms:
+                    arms[arm] = sorted({*arms.get(arm, ()), *entry.seeds})
+        return plan
+
+    def attacks_on(self, arm, seed):
+        """The attacks that the profile runs on one model; on one it does not have, those it runs on all."""
+        planned = [attack for attack, arms in self.plan().items() if seed in arms.get(arm, ())]
+        return planned or list(self.attacks)
 
 
 class Documented(Model):
@@ -151,13 +239,13 @@ class Documented(Model):
 class Study(Model):
     documented: Documented
     arms: dict[str, Arm]
-    evaluator: Evaluator
+    evaluators: Annotated[dict[str, Evaluator], Field(min_length=1)]
     attacks: dict[str, Attack]
     profiles: dict[str, Profile]
 
     @model_validator(mode="after")
     def _names_exist(self):
-        used = [("evaluator.arm", self.evaluator.arm, self.arms)]
+        used = [(f"evaluators.{name}.arm", judge.arm, self.arms) for name, judge in self.evaluators.items()]
         for name, arm in self.arms.items():
             if arm.documented is not None:
                 used.append((f"arms.{name}.documented", arm.documented, self.documented.models))
@@ -165,18 +253,27 @@ class Study(Model):
             used += [(f"profiles.{name}.arms", arm, self.arms) for arm in profile.arms]
             used += [(f"profiles.{name}.overrides", arm, self.arms) for arm in profile.overrides]
             used += [(f"profiles.{name}.attacks", attack, self.attacks) for attack in profile.attacks]
+            used += [(f"profiles.{name}.attack_overrides", attack, self.attacks) for attack in profile.attack_overrides]
+            for entry in profile.further:
+                used += [(f"profiles.{name}.further.attacks", attack, self.attacks) for attack in entry.attacks]
+                # Only models that the profile trains can be attacked.
+                used += [(f"profiles.{name}.further.arms", arm, profile.arms) for arm in entry.arms]
+                used += [(f"profiles.{name}.further.seeds", seed, profile.seeds) for seed in entry.seeds]
         for place, name, known in used:
             if name not in known:
                 raise ValueError(
-                    f"{place} names {name!r}; allowed are {', '.join(known)}: correct the name or define it"
+                    f"{place} names {name!r}; allowed are {', '.join(map(str, known))}: correct the name or define it"
                 )
         for name, profile in self.profiles.items():
             for arm in self.arms:
                 self.arm(name, arm)
-            if len(set(profile.seeds)) < len(profile.seeds) or self.evaluator.seed in profile.seeds:
+            for attack in self.attacks:
+                self.attack(name, attack)
+            judges = sorted({judge.seed for judge in self.evaluators.values()})
+            if len(set(profile.seeds)) < len(profile.seeds) or set(judges) & set(profile.seeds):
                 raise ValueError(
                     f"profiles.{name}.seeds is {profile.seeds}; seeds must differ from each other and from the "
-                    f"evaluator's ({self.evaluator.seed}), which would judge itself: choose others"
+                    f"evaluators' ({', '.join(map(str, judges))}), which would judge themselves: choose others"
                 )
         return self
 
@@ -199,11 +296,11 @@ class Study(Model):
     def profile(self, name):
         return _named(self.profiles, name, "profile")
 
-    def attack(self, name, overrides=None):
-        """An attack, with a rerunner's `overrides` of its settings on top."""
+    def attack(self, profile, name, overrides=None):
+        """An attack as a profile runs it, with a rerunner's `overrides` of its settings on top."""
         attack = _named(self.attacks, name, "attack")
-        changed = attack.model_dump() | {"settings": attack.settings | (overrides or {})}
-        return validated(Attack, changed, f"attack {name}")
+        settings = attack.settings | self.profile(profile).attack_overrides.get(name, {}) | (overrides or {})
+        return validated(Attack, attack.model_dump() | {"settings": settings}, f"attack {name} in profile {profile}")
 
     def arm(self, profile, name, overrides=None):
         """An arm as a profile trains it, with a rerunner's `overrides` (nested as in study.yaml) on top."""

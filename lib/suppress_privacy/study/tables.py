@@ -1,8 +1,31 @@
 """Tables and sentences in Markdown, each written by one function from the summary alone."""
 
+from dataclasses import dataclass
 from statistics import median
 
+from suppress_privacy.attacks import ON_FEATURES, ON_GRADIENTS, ON_MEMBERSHIP
+from suppress_privacy.lenet import DEPTHS
+
 ARMS = ("baseline", "suppressed-example")  # the tutorial's two models
+# By family, the attack at each depth; the first dense layer is where all others are compared.
+DEPTH_FAMILIES = {
+    title: {depth: at_fc1 if depth == "fc1" else f"{prefix}-{depth}" for depth in DEPTHS}
+    for title, prefix, at_fc1 in (
+        ("tuned inversion", "tuned", "tuned-inversion"),
+        ("ridge decoder", "ridge", "decoder-ridge"),
+        ("decoder network", "network", "decoder-network"),
+    )
+}
+REPORTED = ("floor-black", "floor-mean", "reference-cpu", "reference-ascend")  # read with the tutorial's metrics
+LEARNED = ("decoder-network", "decoder-ridge", "tuned-inversion")  # the attacks that use what the attacker owns
+PRIMARY = {
+    "skill": "skill",
+    "rank1": "identified (rank 1)",
+    "psnr": "PSNR (dB)",
+    "label_accuracy": "labels recovered",
+}
+JUDGES = {"": "first", "_lenet2": "second", "_convnet": "other architecture"}
+MEMBERSHIP = {"auc": "area under the ROC", "tpr_at_1pct_fpr": "true positives at 1 % false positives"}
 METRICS = {
     "relative_l2": "relative L2 distance",
     "ssim_range2": "SSIM (data range 2)",
@@ -10,6 +33,35 @@ METRICS = {
     "confidence": "confidence in the true label",
     "label_accuracy": "labels recovered",
 }
+
+
+@dataclass(frozen=True)
+class Groups:
+    """A summary's attacks by what they are compared with: dicts from name to title, in the order of study.yaml."""
+
+    ladder: dict  # on features of the first dense layer
+    reported: dict  # those to read beside the tutorial's figures
+    learned: dict  # the strongest of the ladder, the first one deciding which pictures are shown
+    depths: dict  # on features of other layers
+    gradients: dict
+    membership: dict
+
+
+def groups(summary, study):
+    """The attacks of a summary in their groups."""
+    attacks = {name: study.attacks[name] for name in study.attacks if name in summary["attacks"]}
+
+    def titles(chosen):
+        return {name: attack.title for name, attack in attacks.items() if chosen(name, attack)}
+
+    return Groups(
+        ladder=titles(lambda name, attack: attack.kind in ON_FEATURES and attack.depth == "fc1"),
+        reported=titles(lambda name, attack: name in REPORTED),
+        learned=titles(lambda name, attack: name in LEARNED),
+        depths=titles(lambda name, attack: attack.depth != "fc1"),
+        gradients=titles(lambda name, attack: attack.kind in ON_GRADIENTS),
+        membership=titles(lambda name, attack: attack.kind in ON_MEMBERSHIP),
+    )
 
 
 def accuracy_table(summary):
@@ -41,10 +93,107 @@ def attack_table(summary, titles):
     return _table(["metric", "model", "documented", *titles.values()], rows)
 
 
-def means_table(means):
+def ladder_table(summary, titles):
+    """The primary metrics of every attack on every arm, each with its interval, and the number of values.
+
+    Args:
+        summary (dict): the profile's summary.
+        titles (dict): attacks' titles by name, in the order of the rows.
+    """
+    rows = []
+    for attack, title in titles.items():
+        for arm, metrics in summary["attacks"][attack].items():
+            cells = [interval(metrics[metric]) for metric in PRIMARY]
+            rows.append([title, summary["arms"][arm]["title"], *cells, str(metrics["skill"]["n"])])
+            title = ""
+    return _table(["attack", "model", *PRIMARY.values(), "n"], rows)
+
+
+def judges_table(summary, titles):
+    """Labels recovered and confidence by each evaluator. Arguments as `ladder_table`."""
+    columns = [f"{metric}{ending}" for metric in ("label_accuracy", "confidence") for ending in JUDGES]
+    heads = [f"{word}, {judge}" for word in ("labels", "confidence") for judge in JUDGES.values()]
+    rows = []
+    for attack, title in titles.items():
+        for arm, metrics in summary["attacks"][attack].items():
+            rows.append([title, summary["arms"][arm]["title"], *(interval(metrics[column]) for column in columns)])
+            title = ""
+    return _table(["attack", "model", *heads], rows)
+
+
+def gradient_table(summary, titles):
+    """The primary metrics of attacks on gradients, and how often the attack found the label itself."""
+    rows = []
+    for attack, title in titles.items():
+        for arm, metrics in summary["attacks"][attack].items():
+            cells = [interval(metrics[metric]) for metric in ("psnr", "skill", "rank1", "label_found")]
+            rows.append([title, summary["arms"][arm]["title"], *cells, str(metrics["skill"]["n"])])
+            title = ""
+    return _table(["attack", "model", "PSNR (dB)", "skill", "identified (rank 1)", "label found", "n"], rows)
+
+
+def membership_table(summary, titles):
+    """Membership inference: area under the ROC and true positives at 1 % false positives."""
+    rows = []
+    for attack, title in titles.items():
+        for arm, metrics in summary["attacks"][attack].items():
+            seeds = len(summary["seeds_of"][attack][arm])
+            cells = [interval(metrics[metric]) for metric in MEMBERSHIP]
+            rows.append([title, summary["arms"][arm]["title"], *cells, f"{metrics['auc']['n']:,} ({seeds} seeds)"])
+            title = ""
+    return _table(["attack", "model", *MEMBERSHIP.values(), "candidates"], rows)
+
+
+def mechanism_table(summary):
+    """How much of an image the first dense layer's features hold, by arm."""
+    rows = [
+        [
+            summary["arms"][arm]["title"],
+            interval(values["effective_rank"]),
+            _percent_range(values["dead_units"]),
+            interval(values["feature_norm"]),
+        ]
+        for arm, values in summary["mechanism"].items()
+    ]
+    return _table(["model", "effective rank of the Jacobian", "dead units", "norm of the features"], rows)
+
+
+def mechanism_results(results):
+    """The same of one model."""
+    return (
+        f"At the first dense layer: effective rank of the Jacobian {results['effective_rank']:.1f}, "
+        f"{100 * results['dead_units']:.1f} % of the units dead, norm of the features {results['feature_norm']:.2f}."
+    )
+
+
+def gate_table(summary):
+    """Every validity gate: what was asked, what was found."""
+    rows = [
+        [f"`{gate['name']}`", gate["asked"], f"{gate['found']:.4g}", "passed" if gate["passed"] else "**failed**"]
+        for gate in summary["gates"]
+    ]
+    return _table(["gate", "asked", "found", ""], rows)
+
+
+def gate_verdict(summary):
+    """Whether the attacks are strong enough for their failure to mean anything: one sentence."""
+    failed = [gate for gate in summary["gates"] if not gate["passed"]]
+    if failed:
+        listed = "; ".join(f"`{gate['name']}`: {gate['found']:.4g}, asked was {gate['asked']}" for gate in failed)
+        return f"**Attack too weak.** Of {len(summary['gates'])} validity gates {len(failed)} failed: {listed}."
+    return f"All {len(summary['gates'])} validity gates of this run passed."
+
+
+def means_table(found):
     """Every metric of every attack on one model: a dict from title to a dict from metric to mean."""
-    rows = [[title, *(f"{values[metric]:.3f}" for metric in METRICS)] for title, values in means.items()]
-    return _table(["attack", *METRICS.values()], rows)
+    columns = [metric for metric in (*PRIMARY, *METRICS, *MEMBERSHIP) if any(metric in row for row in found.values())]
+    columns = list(dict.fromkeys(columns))
+    heads = PRIMARY | METRICS | MEMBERSHIP
+    rows = [
+        [title, *(f"{values[metric]:.3f}" if metric in values else "" for metric in columns)]
+        for title, values in found.items()
+    ]
+    return _table(["attack", *(heads[metric] for metric in columns)], rows)
 
 
 def layer_table(summary, arm):

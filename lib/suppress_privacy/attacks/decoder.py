@@ -1,0 +1,171 @@
+"""Decoders: maps from features to images, learned from the attacker's own images run through the network.
+
+They suit themselves to the network under attack, whatever its defence does to the features
+(Dosovitskiy & Brox 2016; the closed form is ridge regression, Hoerl & Kennard 1970).
+"""
+
+from dataclasses import dataclass
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn, ops
+from scipy.linalg import solve
+from tqdm import tqdm
+
+from suppress_privacy.attacks.views import FeatureView, Reconstruction
+from suppress_privacy.lenet import predict
+from suppress_privacy.runtime import generator
+
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of which the held-out images choose
+PREDICTED = 250  # images decoded at a time
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """An affine map from standardised features to images, clipped to the pixels' range."""
+
+    mean: np.ndarray  # [F], of the features it was fitted on
+    scale: float  # their standard deviation around it, all features together
+    weights: np.ndarray  # [F, P]
+    offset: np.ndarray  # [P], the mean image
+    shape: tuple
+    penalty: float
+    held_out_mse: dict  # by penalty
+
+    def __call__(self, features):
+        """Images [N, C, H, W] for features [N, ...]."""
+        flat = (features.reshape(len(features), -1) - self.mean) / self.scale
+        images = flat @ self.weights + self.offset
+        return np.clip(images, 0, 1).astype(np.float32).reshape(-1, *self.shape)
+
+
+def fitted_ridge(view: FeatureView, *, shuffle=None) -> Ridge:
+    """Fit a ridge regression from features to pixels; its penalty is the best on the held-out images.
+
+        W = argmin |Z W - (X - mean X)|^2 + M penalty |W|^2,    Z: standardised features, M images
+
+    Args:
+        view (FeatureView): its features of private images are not looked at.
+        shuffle (numpy.random.Generator or None): draws an order in which images and features are paired
+            wrongly, so that nothing but the mean image can be learned.
+    """
+    images = view.learning()
+    features = _flat(predict(view.network, images))
+    pixels = _flat(images).astype(np.float64)
+    if shuffle is not None:
+        pixels = pixels[shuffle.permutation(len(pixels))]
+    mean, offset = features.mean(0), pixels.mean(0)
+    scale = features.std() or 1.0  # a dead layer has no spread
+    centred = (features - mean) / scale  # [M, F]
+    gram, cross = centred.T @ centred, centred.T @ (pixels - offset)  # [F, F], [F, P]
+    held_out = view.held_out()
+    held_out_features = predict(view.network, held_out)
+    best, losses = None, {}
+    for penalty in PENALTIES:
+        weights = solve(gram + len(images) * penalty * np.eye(len(gram)), cross, assume_a="pos")
+        ridge = Ridge(mean, scale, weights, offset, images.shape[1:], penalty, losses)
+        losses[penalty] = float(((ridge(held_out_features) - held_out) ** 2).mean())
+        if losses[penalty] == min(losses.values()):
+            best = ridge
+    return best
+
+
+def ridge(view: FeatureView, *, seed, shuffled) -> Reconstruction:
+    """Ridge regression.
+
+    Args:
+        view (FeatureView): what the attacker has.
+        seed (int): draws the order of the shuffled control; otherwise unused.
+        shuffled (bool): True pairs images and features wrongly, a control that must not do better than the
+            mean image.
+    """
+    decoder = fitted_ridge(view, shuffle=generator(seed, "shuffled features") if shuffled else None)
+    chosen = {"penalty": decoder.penalty, "held_out_mse": {str(key): mse for key, mse in decoder.held_out_mse.items()}}
+    return Reconstruction(decoder(view.features), chosen=chosen)
+
+
+class DecoderNetwork(nn.Cell):
+    """Features to 32x32 images: two dense layers' width in the middle, then two transposed convolutions.
+
+    Args:
+        count (int): features of one image.
+        shape (tuple): channels, height and width of one image; sides divisible by 4.
+        rng (numpy.random.Generator): draws the initial weights (He et al. 2015).
+
+    Inputs:
+        x (Tensor): standardised features, [N, count].
+
+    Outputs:
+        Tensor, images in (0, 1), [N, C, H, W].
+    """
+
+    CHANNELS = (32, 16)
+
+    def __init__(self, count, shape, rng):
+        super().__init__()
+        channels, height, width = shape
+        first, second = self.CHANNELS
+        self.start = (-1, first, height // 4, width // 4)
+
+        def drawn(*size, fan_in):
+            return ms.Tensor((rng.standard_normal(size) * np.sqrt(2 / fan_in)).astype(np.float32))
+
+        def upsampling(inside, outside):
+            weight = drawn(inside, outside, 4, 4, fan_in=4 * inside)
+            return nn.Conv2dTranspose(
+                inside, outside, 4, 2, "pad", padding=1, has_bias=True, weight_init=weight, bias_init="zeros"
+            )
+
+        wide = first * (height // 4) * (width // 4)
+        self.dense = nn.Dense(count, wide, drawn(wide, count, fan_in=count), "zeros")
+        self.up1 = upsampling(first, second)
+        self.up2 = upsampling(second, channels)
+        self.relu, self.sigmoid = nn.ReLU(), nn.Sigmoid()
+
+    def construct(self, x):
+        x = self.relu(self.dense(x)).reshape(self.start)  # [N, F] -> [N, 32, H/4, W/4]
+        return self.sigmoid(self.up2(self.relu(self.up1(x))))  # -> [N, 16, H/2, W/2] -> [N, C, H, W]
+
+
+class _SquaredError(nn.Cell):
+    def __init__(self, decoder):
+        super().__init__(auto_prefix=False)
+        self.decoder = decoder
+
+    def construct(self, features, images):
+        return ops.square(self.decoder(features) - images).mean()
+
+
+def network(view: FeatureView, *, seed, epochs, batch_size, lr) -> Reconstruction:
+    """A small transposed-convolution network, trained by Adam on squared error with cosine decay.
+
+    Args:
+        view (FeatureView): what the attacker has.
+        seed (int): draws initial weights and the order of the images.
+        epochs, batch_size (int): the training's length.
+        lr (float): Adam's first rate.
+    """
+    images = view.learning()
+    features = _flat(predict(view.network, images))
+    mean, scale = features.mean(0), features.std() or 1.0
+
+    def standardised(values):
+        return ((_flat(values) - mean) / scale).astype(np.float32)
+
+    features = standardised(features)
+    rng = generator(seed, "decoder")
+    decoder = DecoderNetwork(features.shape[1], images.shape[1:], rng)
+    steps = len(images) // batch_size
+    rates = nn.cosine_decay_lr(0.0, lr, epochs * steps, steps, epochs)
+    step = nn.TrainOneStepCell(_SquaredError(decoder), nn.Adam(decoder.trainable_params(), rates)).set_train()
+    for _ in tqdm(range(epochs), unit="epoch", disable=None):
+        for batch in rng.permutation(len(images))[: steps * batch_size].reshape(steps, batch_size):
+            step(ms.Tensor(features[batch]), ms.Tensor(images[batch]))
+    held_out = view.held_out()
+    found = predict(decoder, standardised(predict(view.network, held_out)), PREDICTED)
+    chosen = {"held_out_mse": float(((found - held_out) ** 2).mean())}
+    return Reconstruction(predict(decoder, standardised(view.features), PREDICTED), chosen=chosen)
+
+
+def _flat(values):
+    return values.reshape(len(values), -1)

@@ -1,0 +1,260 @@
+"""Gradient leakage: the gradients of one training step on one image give the image away.
+
+    DLG     |g(x, softmax(y)) - g*|^2             ->  min over x and y       (Zhu, Liu & Han 2019)
+    iDLG    the same over x, the label being known: of the last bias's gradients, p - onehot, only the
+            label's is negative                                              (Zhao, Mopuri & Bilen 2020)
+    cosine  1 - <g, g*> / (|g| |g*|) + a TV(x)    ->  min over x, by signed Adam  (Geiping et al. 2020)
+
+All need second derivatives, which MindSpore's CPU backend lacks for max pooling and log_softmax: a network
+under attack is seen through a twin that computes the same from operators that have them.
+"""
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn, ops
+from scipy.optimize import minimize
+from tqdm import tqdm
+
+from suppress_privacy.attacks.views import Reconstruction
+from suppress_privacy.runtime import generator
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Kingma & Ba 2015
+
+
+class TwiceDifferentiable(nn.Cell):
+    """LeNet5 from operators that have second derivatives on every backend; it shares the network's weights.
+
+    Args:
+        network (LeNet5): or a cell with its layers.
+
+    Inputs:
+        x (Tensor): images, float32 [N, 1, 32, 32].
+
+    Outputs:
+        Tensor, logits, float32 [N, 10].
+    """
+
+    def __init__(self, network):
+        super().__init__(auto_prefix=False)
+        self.network = network
+
+    def construct(self, x):
+        network = self.network
+        x = max_pool(ops.relu(network.conv1(x)))  # [N, 1, 32, 32] -> [N, 6, 14, 14]
+        x = max_pool(ops.relu(network.conv2(x)))  # -> [N, 16, 5, 5]
+        x = x.reshape(x.shape[0], -1)  # -> [N, 400]
+        x = ops.relu(network.fc1(x))
+        x = ops.relu(network.fc2(x))
+        return network.fc3(x)
+
+
+def max_pool(x):
+    """2x2 max pooling as maxima of the four strided parts of the image."""
+    rows = ops.maximum(x[:, :, 0::2], x[:, :, 1::2])
+    return ops.maximum(rows[:, :, :, 0::2], rows[:, :, :, 1::2])
+
+
+class _Loss(nn.Cell):
+    """Cross-entropy with a soft label, written out: log_softmax has no second derivative on a CPU."""
+
+    def __init__(self, network):
+        super().__init__(auto_prefix=False)
+        self.network = network
+
+    def construct(self, image, label):
+        logits = self.network(image)
+        shifted = logits - ops.stop_gradient(logits.max(1, keepdims=True))
+        return (ops.log(ops.exp(shifted).sum(1)) - (label * shifted).sum(1)).mean()
+
+
+class ParameterGradients(nn.Cell):
+    """Gradients of the loss of one image with a soft label, by trainable parameter: what a GradientView holds.
+
+    Args:
+        network (nn.Cell): from images to logits, twice differentiable.
+
+    Inputs:
+        image (Tensor), [1, C, H, W]; label (Tensor), [1, K], probabilities.
+
+    Outputs:
+        tuple of Tensor.
+    """
+
+    def __init__(self, network):
+        super().__init__(auto_prefix=False)
+        self.loss = _Loss(network)
+        self.weights = ms.ParameterTuple(network.trainable_params())
+        self.gradient = ops.GradOperation(get_by_list=True)
+
+    def construct(self, image, label):
+        return self.gradient(self.loss, self.weights)(image, label)
+
+
+class _SquaredDistance(nn.Cell):
+    """DLG's objective, of the image and of the label's logits, relative to |g*|^2."""
+
+    def __init__(self, network):
+        super().__init__(auto_prefix=False)
+        self.gradients = ParameterGradients(network)
+
+    def construct(self, image, label_logits, targets, scale):
+        exponentials = ops.exp(label_logits - ops.stop_gradient(label_logits.max(1, keepdims=True)))
+        found = self.gradients(image, exponentials / exponentials.sum(1, keepdims=True))
+        total = 0.0
+        for index in range(len(targets)):
+            total = total + ops.square(found[index] - targets[index]).sum()
+        return total / scale
+
+
+class _CosineDistance(nn.Cell):
+    """The cosine objective, with total variation."""
+
+    def __init__(self, network, tv_weight):
+        super().__init__(auto_prefix=False)
+        self.gradients = ParameterGradients(network)
+        self.tv_weight = tv_weight
+
+    def construct(self, image, label, targets, scale):
+        found = self.gradients(image, label)
+        product, norm = 0.0, 0.0
+        for index in range(len(targets)):
+            product = product + (found[index] * targets[index]).sum()
+            norm = norm + ops.square(found[index]).sum()
+        rows = ops.abs(image[:, :, 1:] - image[:, :, :-1]).mean()
+        columns = ops.abs(image[:, :, :, 1:] - image[:, :, :, :-1]).mean()
+        return 1 - product / (ops.sqrt(norm * scale) + EPSILON) + self.tv_weight * (rows + columns)
+
+
+class Observer:
+    """The gradients a client would send for one labelled image: compiled once, a tuple of numpy.ndarray a call.
+
+    Args:
+        network (nn.Cell): twice differentiable.
+        classes (int): how many there are.
+    """
+
+    def __init__(self, network, classes):
+        self._gradients = ParameterGradients(network)
+        self._one_hot = np.eye(classes, dtype=np.float32)
+
+    def __call__(self, image, label):
+        """For an image, float32 [C, H, W], and its class."""
+        found = self._gradients(ms.Tensor(image[None]), ms.Tensor(self._one_hot[[label]]))
+        return tuple(gradient.asnumpy() for gradient in found)
+
+
+def label_of(gradients):
+    """iDLG's rule: the class whose entry in the last bias's gradient is the smallest, the only negative one."""
+    return int(gradients[-1].argmin())
+
+
+def _matched(views, *, seed, restarts, iters, label_known):
+    """DLG on each view, and iDLG where the label is known: L-BFGS from several starts, the best end kept."""
+    images, objectives, labels = [], [], []
+    rng = generator(seed, "gradient leakage start")
+    value_and_gradients = None
+    for view in tqdm(views, unit="image", disable=None):
+        classes = len(view.gradients[-1])
+        size = int(np.prod(view.image_shape))
+        scale = float(sum((gradient**2).sum() for gradient in view.gradients)) or 1.0
+        # The network is the same in all views of one moment: compile once.
+        if value_and_gradients is None:
+            value_and_gradients = ops.value_and_grad(_SquaredDistance(view.network), (0, 1))
+        arguments = (tuple(map(ms.Tensor, view.gradients)), ms.Tensor(np.float32(scale)))
+        # A soft label at these logits is one-hot to float32's precision.
+        known = 50.0 * np.eye(classes)[label_of(view.gradients)]
+
+        def objective(
+            point, shape=(1, *view.image_shape), size=size, known=known, arguments=arguments, step=value_and_gradients
+        ):
+            label = known if label_known else point[size:]
+            value, (of_image, of_label) = step(
+                ms.Tensor(point[:size].reshape(shape).astype(np.float32)),
+                ms.Tensor(label[None].astype(np.float32)),
+                *arguments,
+            )
+            gradient = of_image.asnumpy().ravel()
+            if not label_known:
+                gradient = np.concatenate([gradient, of_label.asnumpy().ravel()])
+            return float(value.asnumpy()), gradient.astype(np.float64)
+
+        best = None
+        for _ in range(restarts):
+            start = rng.standard_normal(size if label_known else size + classes)
+            options = {"maxiter": iters, "maxcor": 100, "ftol": 0, "gtol": 0}
+            end = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+            if best is None or end.fun < best.fun:
+                best = end
+        images.append(np.clip(best.x[:size], 0, 1).reshape(view.image_shape).astype(np.float32))
+        objectives.append(best.fun)
+        labels.append(int((known if label_known else best.x[size:]).argmax()))
+    return Reconstruction(np.stack(images), np.array(objectives), labels=np.array(labels))
+
+
+def dlg(views, *, seed, restarts, iters) -> Reconstruction:
+    """Deep leakage from gradients: image and label sought together.
+
+    Args:
+        views (list of GradientView): one for each private image, all of one network.
+        seed (int): draws the starts, standard normal.
+        restarts (int): starts an image; the one with the best end is kept.
+        iters (int): most iterations of L-BFGS from each.
+    """
+    return _matched(views, seed=seed, restarts=restarts, iters=iters, label_known=False)
+
+
+def idlg(views, *, seed, restarts, iters) -> Reconstruction:
+    """Improved DLG: the label is read from the gradients first. Arguments as `dlg`."""
+    return _matched(views, seed=seed, restarts=restarts, iters=iters, label_known=True)
+
+
+class _SignedAdamStep(nn.Cell):
+    def __init__(self, objective):
+        super().__init__(auto_prefix=False)
+        self.value_and_gradient = ops.value_and_grad(objective, 0)
+
+    def construct(self, image, first, second, rate, label, targets, scale):
+        value, gradient = self.value_and_gradient(image, label, targets, scale)
+        gradient = ops.sign(gradient)
+        first = BETA1 * first + (1 - BETA1) * gradient
+        second = BETA2 * second + (1 - BETA2) * ops.square(gradient)
+        step = rate[0] * (first * rate[1]) / (ops.sqrt(second * rate[2]) + EPSILON)
+        return ops.clamp(image - step, 0.0, 1.0), first, second, value
+
+
+def cosine(views, *, seed, restarts, iters, lr, tv_weight) -> Reconstruction:
+    """Cosine matching with total variation; the label by iDLG's rule, the step divided by ten at 3/8, 5/8, 7/8.
+
+    Args:
+        views (list of GradientView): one for each private image, all of one network.
+        seed (int): draws the starts, standard normal.
+        restarts (int): starts an image; the one with the best end is kept.
+        iters (int): steps from each.
+        lr (float): the first step's length, in pixel values.
+        tv_weight (float): weight of the total variation.
+    """
+    rng = generator(seed, "gradient leakage start")
+    objective = _CosineDistance(views[0].network, tv_weight)
+    descend = _SignedAdamStep(objective)
+    images, objectives = [], []
+    labels = [label_of(view.gradients) for view in views]
+    for view, found in zip(tqdm(views, unit="image", disable=None), labels, strict=True):
+        label = ms.Tensor(np.eye(len(view.gradients[-1]), dtype=np.float32)[[found]])
+        scale = float(sum((gradient**2).sum() for gradient in view.gradients)) or 1.0
+        arguments = (label, tuple(map(ms.Tensor, view.gradients)), ms.Tensor(np.float32(scale)))
+        best = (np.inf, None)
+        for _ in range(restarts):
+            image = ms.Tensor(rng.standard_normal((1, *view.image_shape)).astype(np.float32))
+            first = second = ops.zeros_like(image)
+            for step in range(iters):
+                rate = lr * 0.1 ** sum(step >= iters * part / 8 for part in (3, 5, 7))
+                corrections = [rate, 1 / (1 - BETA1 ** (step + 1)), 1 / (1 - BETA2 ** (step + 1))]
+                image, first, second, _ = descend(
+                    image, first, second, ms.Tensor(np.array(corrections, np.float32)), *arguments
+                )
+            value = float(objective(image, *arguments).asnumpy())
+            if best[1] is None or value < best[0]:
+                best = (value, image.asnumpy()[0])
+        images.append(best[1])
+        objectives.append(best[0])
+    return Reconstruction(np.stack(images), np.array(objectives), labels=np.array(labels))

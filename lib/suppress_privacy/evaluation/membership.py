@@ -1,0 +1,103 @@
+"""How well scores tell members from non-members."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.integrate import trapezoid
+from scipy.stats import binomtest, norm
+
+from suppress_privacy.evaluation.intervals import LEVEL, Estimate, bootstrap_mean
+
+
+@dataclass(frozen=True)
+class Roc:
+    """A receiver operating characteristic: one point for every threshold, from (0, 0) to (1, 1)."""
+
+    false_positive_rate: np.ndarray  # float64 [T], not decreasing
+    true_positive_rate: np.ndarray  # float64 [T], not decreasing
+
+
+def roc(scores, members):
+    """The ROC of scores that say "member" from a threshold upwards; equal scores move together.
+
+    Args:
+        scores (numpy.ndarray): [Q], finite.
+        members (numpy.ndarray): bool [Q], both kinds present.
+
+    Raises:
+        ValueError: scores are not finite, or all candidates are of one kind.
+    """
+    scores, members = np.asarray(scores, np.float64), np.asarray(members, bool)
+    if not np.isfinite(scores).all():
+        raise ValueError("scores hold values that are not finite: an order of them would mean nothing.")
+    if scores.shape != members.shape or members.all() or not members.any():
+        raise ValueError(
+            f"members has shape {members.shape} with {int(members.sum())} True, scores {scores.shape}; "
+            "both must be [Q], with members and others among them: give both kinds."
+        )
+    order = np.argsort(-scores, kind="stable")
+    last_of_equal = np.append(np.diff(scores[order]) != 0, True)
+    true = np.cumsum(members[order])[last_of_equal] / members.sum()
+    false = np.cumsum(~members[order])[last_of_equal] / (~members).sum()
+    return Roc(np.append(0.0, false), np.append(0.0, true))
+
+
+def auc(curve):
+    """Area under an ROC, in [0, 1]: the chance that a member scores above a non-member."""
+    return float(trapezoid(curve.true_positive_rate, curve.false_positive_rate))
+
+
+def tpr_at(curve, false_positive_rate):
+    """The largest true positive rate whose false positive rate is at most the given one."""
+    return float(curve.true_positive_rate[curve.false_positive_rate <= false_positive_rate].max())
+
+
+def tpr_estimate(scores, members, false_positive_rate):
+    """True positive rate at a false positive rate, over seeds.
+
+    Args:
+        scores (numpy.ndarray): [S, Q], one row a seed.
+        members (numpy.ndarray): bool [S, Q].
+        false_positive_rate (float): in (0, 1).
+
+    Returns:
+        Estimate: the mean over seeds; Clopper and Pearson's interval at the number of members of one seed,
+        widened to the bootstrap's over seeds where those differ more.
+    """
+    rates = np.array([tpr_at(roc(*row), false_positive_rate) for row in zip(scores, members, strict=True)])
+    count = int(np.sum(members[0]))
+    exact = binomtest(round(rates.mean() * count), count).proportion_ci(LEVEL, method="exact")
+    over_seeds = bootstrap_mean(rates[:, None])
+    return Estimate(
+        float(rates.mean()),
+        float(min(exact.low, over_seeds.low)),
+        float(max(exact.high, over_seeds.high)),
+        int(np.size(members)),
+    )
+
+
+def auc_estimate(scores, members):
+    """Area under the ROC, over seeds: its mean, with DeLong's interval (1988) at one seed's candidates, widened
+    to the bootstrap's over seeds where those differ more. Arguments and return value as `tpr_estimate`."""
+    areas = np.array([auc(roc(*row)) for row in zip(scores, members, strict=True)])
+    spread = float(np.mean([delong_deviation(*row) for row in zip(scores, members, strict=True)]))
+    over_seeds = bootstrap_mean(areas[:, None])
+    mean = float(areas.mean())
+    reach = norm.ppf((1 + LEVEL) / 2) * spread
+    low, high = max(0.0, mean - reach), min(1.0, mean + reach)
+    return Estimate(mean, min(low, over_seeds.low), max(high, over_seeds.high), int(np.size(members)))
+
+
+def delong_deviation(scores, members):
+    """The standard error of the area under an ROC (DeLong et al. 1988)."""
+    scores, members = np.asarray(scores, np.float64), np.asarray(members, bool)
+    inside, outside = scores[members], scores[~members]
+    inside_order, outside_order = np.sort(inside), np.sort(outside)
+
+    def share_below(values, others):
+        below = np.searchsorted(others, values, "left") + np.searchsorted(others, values, "right")
+        return below / (2 * len(others))
+
+    of_members = share_below(inside, outside_order)
+    of_others = 1 - share_below(outside, inside_order)
+    return float(np.sqrt(of_members.var(ddof=1) / len(inside) + of_others.var(ddof=1) / len(outside)))

@@ -1,0 +1,110 @@
+"""Gradient leakage: the twin network is the network, second derivatives are right, planted images are found."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn, ops
+
+from suppress_privacy.attacks import gradients
+from suppress_privacy.attacks.views import GradientView
+from suppress_privacy.lenet import LeNet5, predict
+
+CLASSES = 10
+
+
+class SigmoidLeNet(nn.Cell):
+    """The untrained network of the DLG paper: strided convolutions and sigmoids, weights U(-0.5, 0.5)."""
+
+    def __init__(self, seed):
+        super().__init__()
+        rng = np.random.default_rng(seed)
+
+        def drawn(*shape):
+            return ms.Tensor(rng.uniform(-0.5, 0.5, shape).astype(np.float32))
+
+        self.conv1 = nn.Conv2d(1, 12, 5, 2, "pad", 2, weight_init=drawn(12, 1, 5, 5))
+        self.conv2 = nn.Conv2d(12, 12, 5, 2, "pad", 2, weight_init=drawn(12, 12, 5, 5))
+        self.dense = nn.Dense(12 * 8 * 8, CLASSES, drawn(CLASSES, 12 * 8 * 8), drawn(CLASSES))
+
+    def construct(self, x):
+        x = ops.sigmoid(self.conv2(ops.sigmoid(self.conv1(x))))
+        return self.dense(x.reshape(x.shape[0], -1))
+
+
+def views_of(network, digits, count):
+    observe = gradients.Observer(network, CLASSES)
+    labels = digits.train_labels[:: len(digits.train_labels) // count][:count]
+    images = digits.train_images[:: len(digits.train_images) // count][:count]
+    return (
+        [
+            GradientView(observe(image, int(label)), network, image.shape)
+            for image, label in zip(images, labels, strict=True)
+        ],
+        images,
+        labels,
+    )
+
+
+def test_the_twin_is_the_network(digits):
+    network = LeNet5(seed=0)
+    twin = gradients.TwiceDifferentiable(network)
+    images = digits.test_images[:20]
+    assert predict(twin, images) == pytest.approx(predict(network, images), abs=1e-6)
+    assert [weight.name for weight in twin.trainable_params()] == [weight.name for weight in network.trainable_params()]
+
+
+def test_its_gradients_are_those_of_training(digits):
+    network = LeNet5(seed=0)
+    loss = nn.WithLossCell(network, nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean"))
+    image, label = digits.train_images[7], int(digits.train_labels[7])
+    wanted = ops.GradOperation(get_by_list=True)(loss, network.trainable_params())(
+        ms.Tensor(image[None]), ms.Tensor(np.array([label], np.int32))
+    )
+    found = gradients.Observer(gradients.TwiceDifferentiable(network), CLASSES)(image, label)
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours == pytest.approx(theirs.asnumpy(), abs=1e-6)
+
+
+def test_second_derivatives_agree_with_finite_differences(digits):
+    network = SigmoidLeNet(0)
+    (view,), images, labels = views_of(network, digits, 1)
+    step = ops.value_and_grad(gradients._SquaredDistance(network), (0, 1))
+    rng = np.random.default_rng(0)
+    image = rng.random((1, 1, 32, 32), np.float32)
+    logits = rng.standard_normal((1, CLASSES)).astype(np.float32)
+    targets = tuple(map(ms.Tensor, view.gradients))
+    scale = ms.Tensor(np.float32(sum((gradient**2).sum() for gradient in view.gradients)))
+
+    def value(image, logits):
+        return float(step(ms.Tensor(image), ms.Tensor(logits), targets, scale)[0].asnumpy())
+
+    _, (of_image, of_logits) = step(ms.Tensor(image), ms.Tensor(logits), targets, scale)
+    for of, base, place in ((of_image, image, 0), (of_logits, logits, 1)):
+        direction = of.asnumpy() / np.linalg.norm(of.asnumpy())  # along the gradient, where float32 sees most
+        length = 0.02
+        shifted = [[image, logits], [image, logits]]
+        shifted[0][place], shifted[1][place] = base + length * direction, base - length * direction
+        slope = (value(*shifted[0]) - value(*shifted[1])) / (2 * length)
+        assert slope == pytest.approx(np.linalg.norm(of.asnumpy()), rel=0.02)
+
+
+def test_idlgs_rule_reads_the_label_from_the_gradients(digits):
+    views, _, labels = views_of(gradients.TwiceDifferentiable(LeNet5(seed=3)), digits, 20)
+    assert [gradients.label_of(view.gradients) for view in views] == labels.tolist()
+
+
+@pytest.mark.parametrize("attack", [gradients.dlg, gradients.idlg])
+def test_an_image_and_its_label_are_found_from_an_untrained_networks_gradients(digits, attack):
+    views, images, labels = views_of(SigmoidLeNet(0), digits, 2)
+    found = attack(views, seed=0, restarts=2, iters=300)
+    psnr = -10 * np.log10(((found.images - images) ** 2).mean((1, 2, 3)))
+    assert found.labels.tolist() == labels.tolist()
+    assert psnr.min() > 25, psnr
+
+
+def test_cosine_matching_comes_near(digits):
+    views, images, labels = views_of(SigmoidLeNet(0), digits, 2)
+    found = gradients.cosine(views, seed=0, restarts=1, iters=400, lr=0.1, tv_weight=1e-4)
+    psnr = -10 * np.log10(((found.images - images) ** 2).mean((1, 2, 3)))
+    assert found.labels.tolist() == labels.tolist()
+    assert psnr.min() > 15, psnr

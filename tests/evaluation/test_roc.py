@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from scipy.stats import beta, mannwhitneyu
+
+from suppress_privacy.evaluation.membership import auc, auc_estimate, delong_deviation, roc, tpr_at, tpr_estimate
+
+
+@pytest.fixture
+def scores():
+    rng = np.random.default_rng(0)
+    members = np.arange(300) < 120
+    return np.round(rng.normal(members * 0.8, 1), 1), members  # rounded: with ties
+
+
+def test_the_curve_is_what_counting_gives(scores):
+    values, members = scores
+    curve = roc(values, members)
+    points = {(0.0, 0.0)} | {
+        (np.mean(values[~members] >= threshold), np.mean(values[members] >= threshold)) for threshold in values
+    }
+    found = set(zip(curve.false_positive_rate, curve.true_positive_rate, strict=True))
+    assert found == {(pytest.approx(x), pytest.approx(y)) for x, y in sorted(points)} or sorted(found) == pytest.approx(
+        sorted(points)
+    )
+    assert (curve.false_positive_rate[-1], curve.true_positive_rate[-1]) == (1, 1)
+
+
+def test_the_area_is_mann_whitneys(scores):
+    values, members = scores
+    statistic = mannwhitneyu(values[members], values[~members]).statistic
+    assert auc(roc(values, members)) == pytest.approx(statistic / (120 * 180))
+    assert auc(roc(-values, members)) == pytest.approx(1 - statistic / (120 * 180))
+
+
+def test_scores_that_say_nothing_give_the_diagonal():
+    curve = roc(np.zeros(10), np.arange(10) < 5)
+    assert auc(curve) == 0.5 and tpr_at(curve, 0.01) == 0
+
+
+def test_the_rate_at_a_rate_is_the_best_that_keeps_it():
+    members = np.array([True, True, False, True, False])
+    curve = roc(np.array([5.0, 4.0, 3.0, 2.0, 1.0]), members)
+    assert tpr_at(curve, 0.49) == pytest.approx(2 / 3) and tpr_at(curve, 0.5) == 1
+
+
+def test_the_interval_of_one_seed_is_clopper_and_pearsons():
+    rng = np.random.default_rng(1)
+    members = np.arange(1000) < 500
+    values = rng.normal(members * 2.0, 1)
+    found = tpr_estimate(values[None], members[None], 0.01)
+    hits = round(tpr_at(roc(values, members), 0.01) * 500)
+    assert found.low == pytest.approx(beta.ppf(0.025, hits, 500 - hits + 1))
+    assert found.high == pytest.approx(beta.ppf(0.975, hits + 1, 500 - hits))
+    assert found.n == 1000
+
+
+def test_delongs_deviation_is_that_of_repeated_draws():
+    rng = np.random.default_rng(2)
+    members = np.arange(300) < 120
+    draws = [rng.normal(members * 0.8, 1) for _ in range(400)]
+    areas = [auc(roc(values, members)) for values in draws]
+    estimated = np.mean([delong_deviation(values, members) for values in draws[:50]])
+    assert estimated == pytest.approx(np.std(areas), rel=0.12)
+
+
+def test_the_areas_interval_covers():
+    rng = np.random.default_rng(3)
+    members = np.arange(300) < 120
+    truth = 0.7141962  # of N(0.8, 1) against N(0, 1): Phi(0.8 / sqrt(2))
+    hits = 0
+    for _ in range(200):
+        found = auc_estimate(rng.normal(members * 0.8, 1)[None], members[None])
+        hits += found.low <= truth <= found.high
+    assert 0.91 <= hits / 200 <= 0.99
+
+
+@pytest.mark.parametrize(
+    ("values", "members", "message"),
+    [([1.0, np.nan], [True, False], "not finite"), ([1.0, 2.0], [True, True], "2 True"), ([1.0], [True, False], "must")],
+)
+def test_nonsense_is_refused(values, members, message):
+    with pytest.raises(ValueError, match=message):
+        roc(values, members)
