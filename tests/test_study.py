@@ -13,10 +13,12 @@ import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import jsonschema
+import numpy as np
 import psutil
 import pytest
 
 from conftest import ROOT
+from suppress_privacy.study.records import Records, attack_name
 
 LEFT_OUT = shutil.ignore_patterns(
     *(".git", ".venv", ".snakemake", "_build", "results", "generated"),
@@ -33,6 +35,20 @@ CHROMIUM_OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+# The attacks of the profile smoke, by what judges them.
+ON_IMAGES = [
+    *("floor-black", "floor-mean", "floor-class-mean", "floor-nearest", "reference-cpu", "reference-ascend"),
+    *("tuned-inversion", "decoder-ridge", "decoder-network", "ridge-shuffled", "tuned-conv1"),
+]
+ON_GRADIENTS = ["gradient-dlg", "gradient-idlg", "gradient-cosine"]
+ON_MEMBERSHIP = ["membership-loss", "membership-lira"]
+ATTACKS = [*ON_IMAGES, *ON_GRADIENTS, *ON_MEMBERSHIP]
+METRICS = {
+    *("skill", "rank1", "psnr", "ssim", "ssim_range2", "relative_l2", "confidence", "label_accuracy"),
+    *("confidence_lenet2", "label_accuracy_lenet2", "confidence_convnet", "label_accuracy_convnet"),
+}
 
 
 def study(folder, *arguments, **environ):
@@ -95,7 +111,8 @@ def test_a_killed_study_goes_on_where_it_was(killed, finished):
     records = finished / "results" / "smoke" / "records"
     kept = [name for name, content in killed.items() if (records / name).read_text() == content]
     assert killed and kept
-    assert len(list(records.glob("*.json"))) == 3 + 8  # three models, four attacks on two of them
+    # Two models and three evaluators; every attack and the mechanism on two of them.
+    assert len(list(records.glob("*.json"))) == 5 + 2 * (len(ATTACKS) + 1)
     assert list((finished / "results").rglob(".part-*")) == []
 
 
@@ -126,7 +143,7 @@ def test_a_deleted_record_would_be_made_again_though_the_book_is_there(finished)
 
 
 def test_another_device_would_repeat_all_runs(finished):
-    assert re.search(r"^train +3$", planned(finished, device="Ascend"), re.M)
+    assert re.search(r"^train +5$", planned(finished, device="Ascend"), re.M)
 
 
 def test_a_changed_setting_would_repeat_the_runs_that_depend_on_it_and_no_others(finished):
@@ -156,14 +173,21 @@ def test_the_summary_keeps_its_contract(finished):
     assert summary["profile"] == "smoke"
     assert "5,000 digits" in summary["notice"]
     assert list(summary["arms"]) == ["baseline", "suppressed-example"]
-    assert list(summary["attacks"]) == ["floor-black", "floor-mean", "reference-cpu", "reference-ascend"]
-    for attack in summary["attacks"].values():
+    assert list(summary["attacks"]) == ATTACKS
+    for name, attack in summary["attacks"].items():
         for metrics in attack.values():
-            assert set(metrics) == {"relative_l2", "ssim", "ssim_range2", "confidence", "label_accuracy"}
+            found = {"label_found"} if name in ON_GRADIENTS else set()
+            assert set(metrics) == ({"auc", "tpr_at_1pct_fpr"} if name in ON_MEMBERSHIP else METRICS | found)
             for value in metrics.values():
                 assert set(value) == {"mean", "low", "high", "n"}
                 assert value["low"] <= value["mean"] + 1e-12 and value["mean"] <= value["high"] + 1e-12
-                assert value["n"] == 30
+                assert value["n"] == (400 if name in ON_MEMBERSHIP else 10 if name in ON_GRADIENTS else 30)
+    assert set(summary["evaluator"]) == {"test_accuracy", "test_accuracy_lenet2", "test_accuracy_convnet"}
+    assert {gate["name"] for gate in summary["gates"]} >= {
+        *("tuned-beats-mean", "conv1-near-perfect", "shuffled-no-better", "objective-baseline"),
+        *("accuracy-baseline", "sparsity-suppressed-example"),
+    }
+    assert all(1 <= arm["effective_rank"]["mean"] <= 120 for arm in summary["mechanism"].values())
     black = summary["attacks"]["floor-black"]["baseline"]["relative_l2"]
     assert (black["low"], black["mean"], black["high"]) == pytest.approx((1, 1, 1))
     differences = summary["differences"]["reference-cpu"]["suppressed-example"]["ssim"]
@@ -183,12 +207,43 @@ def test_every_record_says_what_it_is_and_where_it_ran(finished):
     for path in (finished / "results" / "smoke" / "records").glob("*.json"):
         record = json.loads(path.read_text())
         assert record["name"] == path.stem
-        assert record["parameters"]["seed"] in (0, 1000)
+        assert record["parameters"]["seed"] in (0, 1000, 1001)
         assert record["versions"]["mindspore"] and record["commit"] and record["machine"]["cores"]
         assert record["device"]["device"] == "CPU" and record["device"]["threads"] == 1
         assert record["data"]["sha256"] and "5,000 digits" in record["data"]["notice"]
         assert record["times"]["seconds"] and 0 < record["peak_memory_bytes"] < 4e9
-        assert record["settings"] and record["results"]
+        assert record["results"] and (record["kind"] == "mechanism" or record["settings"])
+
+
+def test_every_attack_is_on_the_same_images_and_drops_none(finished):
+    store = Records(finished / "results" / "smoke")
+    targets = None
+    for attack in ON_IMAGES:
+        for arm in ("baseline", "suppressed-example"):
+            arrays = store.arrays(attack_name(attack, arm, 0))
+            found = list(zip(arrays["in_training"].tolist(), arrays["index"].tolist(), strict=True))
+            targets = targets or found
+            assert found == targets and len(set(found)) == 30
+            assert all(np.isfinite(arrays[metric]).all() and arrays[metric].shape == (30,) for metric in METRICS)
+    for attack in ON_GRADIENTS:
+        arrays = store.arrays(attack_name(attack, "baseline", 0))
+        assert set(zip(arrays["in_training"].tolist(), arrays["index"].tolist(), strict=True)) <= set(targets)
+
+
+def test_an_attack_can_be_pointed_at_any_checkpoint(finished, tmp_path):
+    """One parameter, and the same figures as by the arm's name."""
+    (checkpoint,) = (finished / "results" / "smoke" / "checkpoints" / "train-baseline-seed0").glob("*-2_500.ckpt")
+    mine = tmp_path / "mine.ckpt"
+    shutil.copy(checkpoint, mine)
+    command = [sys.executable, "notebooks/execute.py", "attack", tmp_path / "out.ipynb", "profile=smoke"]
+    command += ["results=results/smoke", f"victim={mine}", "attacks=[decoder-ridge]"]
+    run = subprocess.run(command, cwd=finished, capture_output=True, text=True, env=os.environ | {"TQDM_DISABLE": "1"})
+    assert run.returncode == 0, run.stderr
+    store = Records(finished / "results" / "smoke")
+    named = store.arrays(attack_name("decoder-ridge", "baseline", 0))
+    assert np.array_equal(store.arrays(attack_name("decoder-ridge", "mine", 0))["skill"], named["skill"])
+    for path in store.folder.glob("*-mine-*"):
+        path.unlink()
 
 
 @pytest.mark.parametrize(
@@ -278,6 +333,9 @@ PAGES = {
     "index": ["table", "figure img", "nav"],
     "defence": ["mjx-container", "table"],
     "attack": ["mjx-container"],
+    "strong_attacks": ["mjx-container", "table", "figure img"],
+    "gradient_leakage": ["mjx-container", "table", "figure img"],
+    "membership": ["mjx-container", "table", "figure img"],
     "notebooks/compare": ["table", ".cell_output img"],
     "notebooks/train-baseline": [".cell_output img"],
     "notebooks/train-suppressed-example": [".cell_output img"],

@@ -8,8 +8,44 @@ from pathlib import Path
 
 from sphinx_thebe import init_thebe_core
 
+from suppress_privacy.attacks.decoder import PENALTIES
+from suppress_privacy.attacks.views import HELD_OUT
 from suppress_privacy.study import tables
+from suppress_privacy.study.records import FALSE_POSITIVE_RATE
+from suppress_privacy.study.runs import GALLERY
 from suppress_privacy.study.settings import Study, project_folder
+
+NOT_RUN = "*Not part of the profile that this book shows.*"
+# Figures that a profile may leave out: alternative text and caption.
+FIGURES = {
+    "ladder": (
+        "Two panels with a row for every attack: skill against the mean image, and share of images identified, "
+        "each with its 95 % interval for every model",
+        "Every attack on features of the first dense layer, from no attack at all to the strongest.",
+    ),
+    "convergence": (
+        "Lines falling over the steps of the tuned attack, one for each model, with the middle half of the images shaded",
+        "The tuned attack's best objective so far: median over the private images, and their middle half.",
+    ),
+    "extremes": (
+        "Rows of nine digits: the originals, and reconstructions of the three best, three median and three worst "
+        "by every learned attack on every model",
+        "The private images that the first attack of the list reconstructs best, in the middle and worst on the "
+        "ordinary model, by skill; the same images in every row.",
+    ),
+    "depth": (
+        "A panel for each family of attacks: skill against the depth of the features it is given, one line a model",
+        "Skill by the layer whose features the attacker sees.",
+    ),
+    "gradients": (
+        "Rows of ten digits, one of each class: the originals, and what each attack on gradients makes of them",
+        "The first private image of each class, from the gradients of one step on it.",
+    ),
+    "roc": (
+        "Receiver operating characteristics on logarithmic axes, one panel an attack, with the diagonal of guessing",
+        "Membership inference: true against false positive rate on log axes; the grey line marks where it is judged.",
+    ),
+}
 
 
 def substitutions(summary, study):
@@ -20,6 +56,7 @@ def substitutions(summary, study):
     groups = tables.groups(summary, study)
     reference = {name: title for name, title in groups.reported.items() if name.startswith("reference")}
     settings = study.attack(profile_name, "reference-cpu").settings
+    tuned = study.attack(profile_name, "tuned-inversion").settings
     return {
         "profile": summary["profile"],
         "data_name": summary["data"]["name"],
@@ -41,9 +78,34 @@ def substitutions(summary, study):
         "answer": tables.answer(summary, reference),
         "coverage": tables.coverage(summary),
         "attack_reading": tables.attack_reading(summary, reference),
+        "ladder_table": tables.ladder_table(summary, groups.ladder),
+        "judges_table": tables.judges_table(summary, groups.ladder),
+        "depth_table": tables.ladder_table(summary, groups.depths) if groups.depths else NOT_RUN,
+        "gradient_table": tables.gradient_table(summary, groups.gradients) if groups.gradients else NOT_RUN,
+        "membership_table": tables.membership_table(summary, groups.membership) if groups.membership else NOT_RUN,
+        "mechanism_table": tables.mechanism_table(summary),
+        "gate_table": tables.gate_table(summary),
+        "gate_verdict": tables.gate_verdict(summary),
+        "gallery": str(GALLERY),
+        "penalties": ", ".join(f"{penalty:g}" for penalty in PENALTIES),
+        "held_out": str(HELD_OUT),
+        "decoder_epochs": str(study.attack(profile_name, "decoder-network").settings["epochs"]),
+        "tuned_iters": str(tuned["iters"]),
+        "smoothness_weights": ", ".join(f"{weight:g}" for weight in tuned["smoothness_weights"]),
+        "anchor_weights": ", ".join(f"{weight:g}" for weight in tuned["anchor_weights"]),
+        "shadows": str(study.attack(profile_name, "membership-lira").settings["shadows"]),
+        "fpr": f"{100 * FALSE_POSITIVE_RATE:g} %",
         "loss_weights": ", ".join(f"{weight:g}" for weight in settings["loss_weights"]),
         "iters": str(settings["iters"]),
     }
+
+
+def figure(name, folder):
+    """One of the figures as a page shows it, or a word that the run has none."""
+    if not (folder / f"{name}.png").is_file():
+        return NOT_RUN
+    alt, caption = FIGURES[name]
+    return f"```{{figure}} generated/figures/{name}.png\n:alt: {alt}\n\n{caption}\n```"
 
 
 def bench_substitutions(bench):
@@ -68,7 +130,8 @@ def fill(app, config):
     summary = json.loads((Path(app.srcdir) / "generated" / "summary.json").read_text())
     study = Study.load(project_folder() / "study.yaml")
     bench = json.loads((project_folder() / "results" / "bench.json").read_text())
-    config.myst_substitutions = substitutions(summary, study) | bench_substitutions(bench)
+    figures = {f"figure_{name}": figure(name, Path(app.srcdir) / "generated" / "figures") for name in FIGURES}
+    config.myst_substitutions = substitutions(summary, study) | bench_substitutions(bench) | figures
     config.html_theme_options["announcement"] = banner(summary, study.profile(summary["profile"]).note)
     config.mathjax_path = "mathjax/tex-chtml-full.js"
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
+from skimage.metrics import peak_signal_noise_ratio
 
 from suppress_privacy.evaluation import metrics
 
@@ -58,10 +59,51 @@ def test_confidence_and_recovery():
     assert metrics.label_recovered(logits, np.array([2, 1])).tolist() == [1, 0]
 
 
+def test_skill_is_one_minus_the_ratio_of_errors(pairs):
+    originals, images = pairs
+    prior = np.full(originals.shape[1:], 0.5)
+    ratio = ((images - originals) ** 2).mean() / ((prior - originals) ** 2).mean()
+    assert metrics.skill(originals, images, prior).mean() == pytest.approx(1 - ratio)
+    assert np.all(metrics.skill(originals, originals, prior) == 1)
+    assert metrics.skill(originals, np.broadcast_to(prior, originals.shape), prior).mean() == pytest.approx(0)
+    with pytest.raises(ValueError, match="all equal the mean image"):
+        metrics.skill(np.broadcast_to(prior, originals.shape), images, prior)
+
+
+def test_psnr_is_scikit_images(pairs):
+    originals, images = pairs
+    expected = [peak_signal_noise_ratio(x, y, data_range=1) for x, y in zip(originals, images, strict=True)]
+    assert metrics.psnr(originals, images) == pytest.approx(expected)
+    assert np.all(metrics.psnr(originals, originals) == metrics.MOST_PSNR)
+
+
+def test_identification_is_a_search_among_its_class():
+    rng = np.random.default_rng(0)
+    originals = rng.random((6, 1, 8, 8))
+    labels = np.array([0, 1, 0, 1, 0, 1])
+    gallery = {label: rng.random((40, 1, 8, 8)) for label in (0, 1)}
+    images = np.clip(originals + rng.normal(0, [0.1, 0.3, 0.6, 1, 2, 4], (1, 8, 8, 6)).transpose(3, 0, 1, 2), 0, 1)
+    expected = [
+        float(all(np.linalg.norm(image - other) > np.linalg.norm(image - original) for other in gallery[label]))
+        for original, image, label in zip(originals, images, labels, strict=True)
+    ]
+    found = metrics.identified(originals, images, labels, gallery)
+    assert found.tolist() == expected and 0 < sum(expected) < 6
+    # The mean image is as near to all: it identifies none that it is not by chance nearest to.
+    twins = {label: originals[labels == label] for label in (0, 1)}
+    assert metrics.identified(originals, originals, labels, twins).sum() == 0  # a tie is not identification
+
+
 def test_all_metrics_come_with_one_value_an_image(pairs):
-    found = metrics.reconstruction_metrics(*pairs, np.zeros(5, int), np.zeros((5, 10)))
-    assert set(found) == {"relative_l2", "ssim", "ssim_range2", "confidence", "label_accuracy"}
+    gallery = {0: np.zeros((3, 1, 32, 32))}
+    logits = {"lenet": np.zeros((5, 10)), "convnet": np.eye(10)[:5]}
+    found = metrics.reconstruction_metrics(*pairs, np.zeros(5, int), logits, np.zeros((1, 32, 32)), gallery)
+    assert set(found) == {
+        *("skill", "rank1", "psnr", "relative_l2", "ssim", "ssim_range2", "confidence", "label_accuracy"),
+        *("confidence_convnet", "label_accuracy_convnet"),
+    }
     assert all(values.shape == (5,) for values in found.values())
+    assert found["label_accuracy_convnet"].tolist() == [1, 0, 0, 0, 0]
 
 
 def test_bad_images_are_refused(pairs):

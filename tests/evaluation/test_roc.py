@@ -76,7 +76,11 @@ def test_the_areas_interval_covers():
 
 @pytest.mark.parametrize(
     ("values", "members", "message"),
-    [([1.0, np.nan], [True, False], "not finite"), ([1.0, 2.0], [True, True], "2 True"), ([1.0], [True, False], "must")],
+    [
+        ([1.0, np.nan], [True, False], "not finite"),
+        ([1.0, 2.0], [True, True], "2 True"),
+        ([1.0], [True, False], "must"),
+    ],
 )
 def test_nonsense_is_refused(values, members, message):
     with pytest.raises(ValueError, match=message):

@@ -44,5 +44,13 @@ def test_targets_are_the_same_ones_every_time_and_are_no_auxiliary_images(digits
         assert np.array_equal(image, source[index])
     owned = {image.tobytes() for image in first.auxiliary}
     assert not any(image.tobytes() in owned for image in first.images)
-    with pytest.raises(ValueError, match=r"targets.test_per_class is 101; MNIST-5000 has 100 of the rarest class"):
-        runs.choose_targets(digits, Targets(train_per_class=1, test_per_class=101))
+    assert sorted(np.bincount(first.auxiliary_labels)) == [99] * 10
+    for label, others in first.gallery.items():
+        assert len(others) == 398  # all of the embedded training digits of a class but two targets
+        assert not {image.tobytes() for image in others} & {image.tobytes() for image in first.images}
+        assert {image.tobytes() for image in others} <= {
+            image.tobytes() for image in digits.train_images[digits.train_labels == label]
+        }
+    assert first.labels[first.first_of_each_class(2)].tolist() == [label for label in range(10) for _ in range(2)]
+    with pytest.raises(ValueError, match=r"targets.test_per_class is 100; MNIST-5000 has 100 of the rarest class"):
+        runs.choose_targets(digits, Targets(train_per_class=1, test_per_class=100))

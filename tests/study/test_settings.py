@@ -33,7 +33,21 @@ SUPPRESS = ("arms", "suppressed-example", "defence")
         (("profiles", "quick", "arms"), ["supressed"], "profiles.quick.arms names 'supressed'; allowed are baseline"),
         (("profiles", "quick", "attacks"), ["magic"], "profiles.quick.attacks names 'magic'; allowed are floor-black"),
         (("profiles", "smoke", "overrides"), {"base": {}}, "profiles.smoke.overrides names 'base'"),
-        (("evaluator", "arm"), "judge", "evaluator.arm names 'judge'"),
+        (("evaluators", "lenet", "arm"), "judge", "evaluators.lenet.arm names 'judge'"),
+        (("profiles", "quick", "seeds"), [1000], "profiles.quick.seeds is [1000]; seeds must differ"),
+        (
+            ("profiles", "quick", "further"),
+            [{"attacks": ["floor-mean"], "arms": ["evaluator-convnet"], "seeds": [0]}],
+            "profiles.quick.further.arms names 'evaluator-convnet'; allowed are baseline",
+        ),
+        (
+            ("profiles", "quick", "further"),
+            [{"attacks": ["floor-mean"], "arms": ["baseline"], "seeds": [7]}],
+            "profiles.quick.further.seeds names 7; allowed are 0",
+        ),
+        (("profiles", "quick", "attack_overrides"), {"tuned-inversion": {"iters": 0}}, "iters is 0"),
+        (("attacks", "membership-lira", "settings"), {"candidates": 10, "shadows": 3}, "shadows is 3"),
+        (("attacks", "membership-lira", "depth"), "fc2", "membership-lira does not look at features"),
         (("profiles", "quick", "seeds"), [-1], "profiles.quick.seeds.0 is -1; input should be greater than or equal"),
         (("profiles", "quick", "seeds"), [], "profiles.quick.seeds is"),
         (("profiles", "quick", "seed"), [0], "profiles.quick.seed is not a setting"),
@@ -76,11 +90,28 @@ def test_overrides_are_laid_over_the_arm_key_by_key():
         study.arm("smoke", "suppressed-example", {"defence": {"sparse_ends": 0.5}})
 
 
-@pytest.mark.parametrize("method", ["profile", "attack"])
-def test_an_unknown_name_is_answered_with_the_known_ones(method):
+def test_a_profile_plans_what_is_too_dear_for_all_on_some():
     study = Study.load(ROOT / "study.yaml")
-    with pytest.raises(SettingsError, match=f"{method} is 'nope'; allowed are "):
-        getattr(study, method)("nope")
+    quick = study.profile("quick")
+    assert quick.plan()["tuned-conv1"] == {"baseline": [0]}
+    assert quick.plan()["decoder-ridge"] == {"baseline": [0], "suppressed-example": [0]}
+    assert set(quick.attacks_on("baseline", 0)) - set(quick.attacks_on("suppressed-example", 0)) == {"tuned-conv1"}
+    assert quick.attacks_on("baseline", 5) == quick.attacks  # a model of the rerunner's
+
+
+def test_a_profile_changes_the_settings_of_its_attacks():
+    study = Study.load(ROOT / "study.yaml")
+    assert study.attack("quick", "tuned-inversion").settings["iters"] == 500
+    assert study.attack("smoke", "tuned-inversion").settings["iters"] < 100
+    assert study.attack("smoke", "tuned-inversion", {"iters": 7}).settings["iters"] == 7
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    study = Study.load(ROOT / "study.yaml")
+    with pytest.raises(SettingsError, match="profile is 'nope'; allowed are "):
+        study.profile("nope")
+    with pytest.raises(SettingsError, match="attack is 'nope'; allowed are "):
+        study.attack("quick", "nope")
     with pytest.raises(SettingsError, match="arm is 'nope'; allowed are baseline, suppressed-example"):
         study.arm("quick", "nope")
 
@@ -98,7 +129,7 @@ def test_the_published_configurations_are_the_references():
         ("fc3.weight", True, False, 50),
     ]
     for name in ("reference-cpu", "reference-ascend"):
-        attack = study.attack(name)
+        attack = study.attack("quick", name)
         assert attack.settings["loss_weights"] == [1, 0.1, 5] and attack.settings["iters"] == 100
 
 

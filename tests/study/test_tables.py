@@ -1,10 +1,14 @@
+from types import SimpleNamespace
+
 import matplotlib.figure
 import numpy as np
 import pytest
 
+from conftest import ROOT
 from suppress_privacy.study import figures, records, tables
+from suppress_privacy.study.settings import Study
 
-METRICS = ("relative_l2", "ssim", "ssim_range2", "confidence", "label_accuracy")
+METRICS = records.IMAGE_METRICS
 ARMS = ("baseline", "suppressed-example")
 
 
@@ -28,6 +32,11 @@ def summary():
             ARMS[1]: {"title": "suppressed", "test_accuracy": [0.98], "sparsity": {"fc1.weight": [0.95]}},
         },
         "attacks": attacks,
+        "seeds_of": {name: {arm: [0] for arm in ARMS} for name in attacks},
+        "gates": [{"name": "strong", "asked": "above 0", "found": 0.5, "passed": True}],
+        "mechanism": {
+            arm: {"effective_rank": estimate(30), "feature_norm": estimate(5), "dead_units": [0.1]} for arm in ARMS
+        },
         "differences": {name: {ARMS[1]: dict.fromkeys(METRICS, estimate(0.02))} for name in attacks},
         "documented": {
             "models": {
@@ -41,7 +50,7 @@ def summary():
 
 def test_tables_have_a_cell_for_every_figure(summary):
     lines = tables.attack_table(summary, {"floor-mean": "mean image", "reference-cpu": "attack"}).splitlines()
-    assert len(lines) == 2 + 2 * len(METRICS)
+    assert len(lines) == 2 + 2 * len(tables.METRICS)
     assert len({line.count("|") for line in lines}) == 1
     assert "| confidence in the true label | ordinary | 0.9547 | 0.760 [0.750, 0.770] | 0.810 [0.800, 0.820] |" in lines
     assert "n/a" in tables.attack_table(summary, {"floor-mean": "mean image"})  # no documented SSIM at range 1
@@ -91,19 +100,77 @@ def test_the_answer_states_both_models_and_the_tutorial(summary):
     assert "a change of 0.020 [0.010, 0.030], a smaller fall than the tutorial's -0.397" in text
 
 
+def test_the_ladder_has_a_row_for_every_attack_and_arm(summary):
+    titles = {"floor-mean": "mean image", "reference-cpu": "attack"}
+    lines = tables.ladder_table(summary, titles).splitlines()
+    assert len(lines) == 2 + 4
+    assert lines[2].startswith("| mean image | ordinary | 0.760 [0.750, 0.770] |") and lines[2].endswith("| 10 |")
+    assert len({line.count("|") for line in tables.judges_table(summary, titles).splitlines()}) == 1
+    assert "30.000 [29.990, 30.010] | 10.0 % |" in tables.mechanism_table(summary)
+
+
+def test_a_failed_gate_turns_the_verdict(summary):
+    assert tables.gate_verdict(summary) == "All 1 validity gates of this run passed."
+    summary["gates"].append({"name": "weak", "asked": "above 0", "found": -0.25, "passed": False})
+    verdict = tables.gate_verdict(summary)
+    assert verdict.startswith("**Attack too weak.**") and "`weak`: -0.25" in verdict
+    assert "**failed**" in tables.gate_table(summary) and "passed" in tables.gate_table(summary)
+
+
+def test_attacks_are_grouped_by_what_they_are_compared_with(summary):
+    study = Study.load(ROOT / "study.yaml")
+    summary["attacks"] |= dict.fromkeys(("tuned-conv1", "gradient-dlg", "membership-lira", "decoder-ridge"))
+    groups = tables.groups(summary, study)
+    assert list(groups.ladder) == ["floor-mean", "reference-cpu", "decoder-ridge"]
+    assert list(groups.reported) == ["floor-mean", "reference-cpu"]
+    assert (list(groups.learned), list(groups.depths)) == (["decoder-ridge"], ["tuned-conv1"])
+    assert (list(groups.gradients), list(groups.membership)) == (["gradient-dlg"], ["membership-lira"])
+    names = {name for family in tables.DEPTH_FAMILIES.values() for name in family.values()}
+    assert names <= set(study.attacks)
+
+
 def test_figures_are_drawn_from_records_alone(summary, tmp_path):
-    assert isinstance(figures.documented_against_reproduced(summary), matplotlib.figure.Figure)
+    titles = {"floor-mean": "mean", "reference-cpu": "attack"}
+    assert isinstance(figures.documented_against_reproduced(summary, titles), matplotlib.figure.Figure)
+    assert len(figures.ladder(summary, titles).axes) == 2
+    summary["attacks"]["tuned-conv1"] = summary["attacks"]["tuned-inversion"] = summary["attacks"]["reference-cpu"]
+    assert len(figures.depth_curve(summary, {"tuned": tables.DEPTH_FAMILIES["tuned inversion"]}).axes) == 1
     history = {"loss": [1, 0.5], "test_accuracy": [0.5, 0.9], "sparsity": {"fc1.weight": [0, 0.9]}}
     assert len(figures.training_curves({"results": {"history": history}}).axes) == 3
     store = records.Records(tmp_path)
     images = np.zeros((3, 1, 32, 32), np.uint8)
+    rng = np.random.default_rng(0)
     for arm, grey in zip(ARMS, (100, 200), strict=True):
         for attack, value in (("floor-mean", 50), ("reference-cpu", grey)):
             store.write(
-                records.attack_name(attack, arm, 0), {}, label=np.arange(3), reconstruction=images + np.uint8(value)
+                records.attack_name(attack, arm, 0),
+                {"settings": {"settings": {"iters": 4}}},
+                label=np.arange(3),
+                reconstruction=images + np.uint8(value),
+                skill=np.array([0.1, 0.9, 0.5]),
+                **({"curve": rng.random((5, 3))} if attack == "reference-cpu" else {}),
             )
-    titles = dict.fromkeys(ARMS, "model")
-    figure = figures.reconstruction_grid(
-        store, titles, {"floor-mean": "mean", "reference-cpu": "attack"}, 0, images / 255, 3
-    )
+        scores = {"score": rng.random(40), "member": np.arange(40) < 20}
+        store.write(records.attack_name("membership-loss", arm, 0), {}, **scores)
+    arms = dict.fromkeys(ARMS, "model")
+    targets = SimpleNamespace(images=images / 255, labels=np.arange(3))
+    figure = figures.reconstruction_grid(store, arms, titles, 0, targets, 3)
     assert len(figure.axes) == (1 + 1 + 2) * 3  # the floor is alike for both models and stands once
+    figure = figures.extremes(store, arms, {"reference-cpu": "attack"}, 0, targets, 1)
+    assert len(figure.axes) == (1 + 2) * 3
+    assert len(figures.convergence(store, arms, titles, 0).axes[0].lines) == 2
+    assert figures.convergence(store, arms, {"floor-mean": "mean"}, 0) is None
+    summary["seeds_of"]["membership-loss"] = {arm: [0] for arm in ARMS}
+    axis = figures.membership_roc(store, summary, {"membership-loss": "loss"}).axes[0]
+    assert axis.get_xscale() == axis.get_yscale() == "log"
+
+
+def test_the_pictures_shown_are_the_best_the_middle_and_the_worst(tmp_path):
+    store = records.Records(tmp_path)
+    skill = np.array([0.3, 0.9, -1.0, 0.5, 0.1])
+    images = (np.arange(5, dtype=np.uint8)[:, None, None, None] * 10) * np.ones((5, 1, 32, 32), np.uint8)
+    store.write(records.attack_name("a", "baseline", 0), {}, label=np.arange(5), reconstruction=images, skill=skill)
+    targets = SimpleNamespace(images=images / 255, labels=np.arange(5))
+    figure = figures.extremes(store, {"baseline": "model"}, {"a": "attack"}, 0, targets, 1)
+    shown = [round(float(axis.images[0].get_array()[0, 0] * 255)) // 10 for axis in figure.axes[:3]]
+    assert shown == [1, 0, 2]
