@@ -24,7 +24,7 @@ FIGURES = {
         "Every attack on features of the first dense layer, from no attack at all to the strongest.",
     ),
     "convergence": (
-        "Lines falling over the steps of the tuned attack, one for each model, with the middle half of the images shaded",
+        "Lines falling over the steps of the tuned attack, one a model, the middle half of the images shaded",
         "The tuned attack's best objective so far: median over the private images, and their middle half.",
     ),
     "extremes": (

@@ -67,7 +67,7 @@ def test_its_gradients_are_those_of_training(digits):
 
 def test_second_derivatives_agree_with_finite_differences(digits):
     network = SigmoidLeNet(0)
-    (view,), images, labels = views_of(network, digits, 1)
+    (view,), _, _ = views_of(network, digits, 1)
     step = ops.value_and_grad(gradients._SquaredDistance(network), (0, 1))
     rng = np.random.default_rng(0)
     image = rng.random((1, 1, 32, 32), np.float32)

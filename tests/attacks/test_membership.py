@@ -68,7 +68,7 @@ def test_lira_beats_the_loss_threshold_where_images_differ_in_difficulty(world):
 
 
 def test_every_image_is_in_half_of_the_shadows(world):
-    points, labels, member, view = world
+    points, labels, member, _ = world
     trained_on = []
 
     def train(indices, seed):
