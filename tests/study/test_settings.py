@@ -31,10 +31,14 @@ SUPPRESS = ("arms", "suppressed-example", "defence")
     ("path", "value", "message"),
     [
         (("profiles", "quick", "arms"), ["supressed"], "profiles.quick.arms names 'supressed'; allowed are baseline"),
-        (("profiles", "quick", "attacks"), ["magic"], "profiles.quick.attacks names 'magic'; allowed are floor-black"),
+        (
+            ("profiles", "quick", "attacks"),
+            ["magic"],
+            "profiles.quick.attacks names 'magic'; allowed are decoder-network",
+        ),
         (("profiles", "smoke", "overrides"), {"base": {}}, "profiles.smoke.overrides names 'base'"),
         (("evaluators", "lenet", "arm"), "judge", "evaluators.lenet.arm names 'judge'"),
-        (("profiles", "quick", "seeds"), [1000], "profiles.quick.seeds is [1000]; seeds must differ"),
+        (("profiles", "smoke", "seeds"), [1000], "profiles.smoke.seeds is [1000]; seeds must differ"),
         (
             ("profiles", "quick", "further"),
             [{"attacks": ["floor-mean"], "arms": ["evaluator-convnet"], "seeds": [0]}],

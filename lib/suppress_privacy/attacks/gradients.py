@@ -50,8 +50,8 @@ class TwiceDifferentiable(nn.Cell):
 
 def max_pool(x):
     """2x2 max pooling as maxima of the four strided parts of the image."""
-    rows = ops.maximum(x[:, :, 0::2], x[:, :, 1::2])
-    return ops.maximum(rows[:, :, :, 0::2], rows[:, :, :, 1::2])
+    top = ops.maximum(x[:, :, 0::2, 0::2], x[:, :, 0::2, 1::2])
+    return ops.maximum(top, ops.maximum(x[:, :, 1::2, 0::2], x[:, :, 1::2, 1::2]))
 
 
 class _Loss(nn.Cell):

@@ -1,6 +1,7 @@
 """What a reconstruction has in common with its original, one value an image."""
 
 import numpy as np
+from scipy.spatial.distance import cdist
 from scipy.special import softmax
 from skimage.metrics import structural_similarity
 
@@ -115,14 +116,13 @@ def identified(originals, images, labels, gallery):
         tie is not identification.
     """
     originals, images = _checked(originals, images)
-    own = ((originals - images) ** 2).sum((1, 2, 3))
     found = np.zeros(len(images))
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
-        flat = images[rows].reshape(len(rows), -1)
-        others = gallery[label].reshape(len(gallery[label]), -1).astype(np.float64)
-        distances = (flat**2).sum(1)[:, None] - 2 * flat @ others.T + (others**2).sum(1)
-        found[rows] = own[rows] < distances.min(1)
+        flat, own, others = (_flat(values) for values in (images[rows], originals[rows], gallery[label]))
+        # Own and others by the same routine, so that equal images are at equal distances.
+        to_own = cdist(flat, own, "sqeuclidean").diagonal()
+        found[rows] = to_own < cdist(flat, others, "sqeuclidean").min(1)
     return found
 
 
@@ -149,6 +149,10 @@ def reconstruction_metrics(originals, images, labels, logits, prior, gallery):
         found[f"confidence{ending}"] = confidence(values, labels)
         found[f"label_accuracy{ending}"] = label_recovered(values, labels)
     return found
+
+
+def _flat(images):
+    return np.asarray(images, np.float64).reshape(len(images), -1)
 
 
 def _checked(originals, images):
