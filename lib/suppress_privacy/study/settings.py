@@ -125,7 +125,7 @@ class TunedSettings(Model):
     smoothness_weights: Annotated[list[Annotated[Number, Field(ge=0)]], Field(min_length=1)]
     anchor_weights: Annotated[list[Annotated[Number, Field(ge=0)]], Field(min_length=1)]
     restarts: PositiveInt
-    batch_size: PositiveInt = 500
+    batch_size: PositiveInt
 
 
 class RidgeSettings(Model):
