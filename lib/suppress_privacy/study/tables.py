@@ -237,27 +237,22 @@ def bench_times(bench):
         values = [scale * value for value in values]
         return [label, contender, f"{median(values):.3g} {unit}", f"{min(values):.3g} to {max(values):.3g}"]
 
-    def seconds(runs):
-        return [run["seconds"] for run in runs]
-
-    # As it comes, MindArmour attacked one image: thirty cost thirty times as much, one after the other.
-    short = {name: runs[0] for name, runs in found["mindarmour"].items()}
-    bare = short["epoch, as it comes"]
-    step, attack = "training step, batch 32", "attack, 30 images, 100 steps"
-    rows = [row(step, name, seconds(runs), 1000, "ms") for name, runs in found["step"].items()]
-    rows += [
-        row(step, f"mindarmour{how}", [short[f"step, {key}"]["seconds"]], 1000, "ms")
-        for key, how in (("cured", ""), ("as it comes", " as it comes"))
+    rows = [
+        row("training step, batch 32", name, [run["seconds"] for run in runs], 1000, "ms")
+        for name, runs in found["step"].items()
     ]
     rows += [
-        row("suppressed epoch", name, [run["suppressed"] for run in runs], 1, "s")
+        row("suppressed epoch", name, [run["suppressed"] * epoch / run.get("steps", epoch) for run in runs], 1, "s")
         for name, runs in found["epoch"].items()
     ]
-    rows.append(row("suppressed epoch", "mindarmour as it comes", [bare["suppressed"] * epoch / bare["steps"]], 1, "s"))
-    rows += [row(attack, name, seconds(runs), 1, "s") for name, runs in found["attack"].items()]
-    rows.append(row(attack, "mindarmour as it comes", [short["attack, as it comes"]["seconds"]], 30, "s"))
+    # As it comes, MindArmour attacked one image: thirty cost thirty times as much, one after the other.
+    images = {"mindarmour as it comes": 30}
     rows += [
-        row(f"attack, {int(count):,} images", "ours", seconds(runs), 1, "s")
+        row("attack, 30 images, 100 steps", name, [run["seconds"] for run in runs], images.get(name, 1), "s")
+        for name, runs in found["attack"].items()
+    ]
+    rows += [
+        row(f"attack, {int(count):,} images", "ours", [run["seconds"] for run in runs], 1, "s")
         for count, runs in found["attack by images"].items()
     ]
     for width, runs in found["step by width"].items():
