@@ -217,11 +217,17 @@ def depth_curve(summary, families):
 
     Args:
         summary (dict): the profile's summary.
-        families (dict): title -> dict from depth to the attack's name in the summary.
+        families (dict): title -> dict from depth to the attack's name in the summary; one that the summary has
+            at fewer than two depths is left out.
 
     Returns:
-        matplotlib.figure.Figure.
+        matplotlib.figure.Figure, or None where no family is left.
     """
+    families = {
+        title: attacks for title, attacks in families.items() if len(summary["attacks"].keys() & attacks.values()) > 1
+    }
+    if not families:
+        return None
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(families), figsize=(3.2 * len(families), 3.2), sharey=True, squeeze=False)
         for axis, (title, attacks) in zip(axes[0], families.items(), strict=True):
