@@ -160,7 +160,8 @@ def _matched(views, *, seed, restarts, iters, label_known):
         # The network is the same in all views of one moment: compile once.
         if value_and_gradients is None:
             value_and_gradients = ops.value_and_grad(_SquaredDistance(view.network), (0, 1))
-        arguments = (tuple(map(ms.Tensor, view.gradients)), ms.Tensor(np.float32(scale)))
+        # Mutable: as constants they would have the graph compiled anew for every image.
+        arguments = (ms.mutable(tuple(map(ms.Tensor, view.gradients))), ms.Tensor(np.float32(scale)))
         # A soft label at these logits is one-hot to float32's precision.
         known = 50.0 * np.eye(classes)[label_of(view.gradients)]
 
@@ -241,7 +242,7 @@ def cosine(views, *, seed, restarts, iters, lr, tv_weight) -> Reconstruction:
     for view, found in zip(tqdm(views, unit="image", disable=None), labels, strict=True):
         label = ms.Tensor(np.eye(len(view.gradients[-1]), dtype=np.float32)[[found]])
         scale = float(sum((gradient**2).sum() for gradient in view.gradients)) or 1.0
-        arguments = (label, tuple(map(ms.Tensor, view.gradients)), ms.Tensor(np.float32(scale)))
+        arguments = (label, ms.mutable(tuple(map(ms.Tensor, view.gradients))), ms.Tensor(np.float32(scale)))
         best = (np.inf, None)
         for _ in range(restarts):
             image = ms.Tensor(rng.standard_normal((1, *view.image_shape)).astype(np.float32))
