@@ -241,8 +241,8 @@ def test_an_attack_can_be_pointed_at_any_checkpoint(finished, tmp_path):
     assert run.returncode == 0, run.stderr
     store = Records(finished / "results" / "smoke")
     named = store.arrays(attack_name("decoder-ridge", "baseline", 0))
-    assert np.array_equal(store.arrays(attack_name("decoder-ridge", "mine", 0))["skill"], named["skill"])
-    for path in store.folder.glob("*-mine-*"):
+    assert np.array_equal(store.arrays(attack_name("decoder-ridge", "own-mine", 0))["skill"], named["skill"])
+    for path in store.folder.glob("*-own-mine-*"):
         path.unlink()
 
 

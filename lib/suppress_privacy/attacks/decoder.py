@@ -16,7 +16,7 @@ from suppress_privacy.attacks.views import FeatureView, Reconstruction
 from suppress_privacy.lenet import predict
 from suppress_privacy.runtime import generator
 
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of which the held-out images choose
+PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # of which the held-out images choose
 PREDICTED = 250  # images decoded at a time
 
 
