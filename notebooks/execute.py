@@ -65,7 +65,12 @@ def checked_parameters(name, values):
     if "attacks" in parameters:
         profile = study.profile(parameters["profile"])
         for attack in parameters["attacks"] or profile.attacks_on(parameters["arm"], parameters["seed"]):
-            study.attack(parameters["profile"], attack, parameters["attack_overrides"])
+            chosen = study.attack(parameters["profile"], attack, parameters["attack_overrides"])
+            if parameters["victim"] and chosen.settings.get("moment", "end") != "end":
+                raise ParameterError(
+                    f"attacks has {attack}; of a network that was not trained here only the end is known: leave it out."
+                )
+        check_victim(parameters, study)
     if parameters.get("seed", 0) < 0:
         raise ParameterError(f"seed is {parameters['seed']}; it must be 0 or more: choose another.")
     if parameters.get("mode", MODES[0]) not in MODES:
@@ -74,6 +79,19 @@ def checked_parameters(name, values):
         )
     choose_device(parameters.get("device", "auto"))
     return parameters
+
+
+def check_victim(parameters, study):
+    """Raise unless the model to attack can be attacked."""
+    arm, seed, victim = parameters["arm"], parameters["seed"], parameters["victim"]
+    if victim and ":" not in victim and not Path(victim).is_file():
+        raise ParameterError(f"victim is {victim!r}; it must be a checkpoint file or module:callable: correct it.")
+    if study.arms[arm].network != "lenet5":
+        raise ParameterError(f"arm is {arm!r}, whose features at a depth are not defined: attack a LeNet5.")
+    if not victim and any((judge.arm, judge.seed) == (arm, seed) for judge in study.evaluators.values()):
+        raise ParameterError(
+            f"arm {arm} with seed {seed} is an evaluator, which would judge itself: take another seed."
+        )
 
 
 def execute(name, output, values):

@@ -19,6 +19,7 @@ import pytest
 
 from conftest import ROOT
 from suppress_privacy.study.records import Records, attack_name
+from suppress_privacy.study.runs import own_name
 
 LEFT_OUT = shutil.ignore_patterns(
     *(".git", ".venv", ".snakemake", "_build", "results", "generated"),
@@ -231,8 +232,9 @@ def test_every_attack_is_on_the_same_images_and_drops_none(finished):
 
 
 def test_an_attack_can_be_pointed_at_any_checkpoint(finished, tmp_path):
-    """One parameter, and the same figures as by the arm's name."""
-    (checkpoint,) = (finished / "results" / "smoke" / "checkpoints" / "train-baseline-seed0").glob("*-2_500.ckpt")
+    """One parameter, and the same figures as by the name of the arm it is of, whichever arm is named."""
+    folder = finished / "results" / "smoke" / "checkpoints" / "train-suppressed-example-seed0"
+    (checkpoint,) = folder.glob("*-2_500.ckpt")
     mine = tmp_path / "mine.ckpt"
     shutil.copy(checkpoint, mine)
     command = [sys.executable, "notebooks/execute.py", "attack", tmp_path / "out.ipynb", "profile=smoke"]
@@ -240,8 +242,8 @@ def test_an_attack_can_be_pointed_at_any_checkpoint(finished, tmp_path):
     run = subprocess.run(command, cwd=finished, capture_output=True, text=True, env=os.environ | {"TQDM_DISABLE": "1"})
     assert run.returncode == 0, run.stderr
     store = Records(finished / "results" / "smoke")
-    named = store.arrays(attack_name("decoder-ridge", "baseline", 0))
-    assert np.array_equal(store.arrays(attack_name("decoder-ridge", "own-mine", 0))["skill"], named["skill"])
+    named = store.arrays(attack_name("decoder-ridge", "suppressed-example", 0))
+    assert np.array_equal(store.arrays(attack_name("decoder-ridge", own_name(str(mine)), 0))["skill"], named["skill"])
     for path in store.folder.glob("*-own-mine-*"):
         path.unlink()
 

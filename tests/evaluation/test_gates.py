@@ -15,7 +15,8 @@ def around(mean):
     ("gate", "passes", "fails"),
     [
         (gates.beats_the_mean_image, 0.11, 0.09),
-        (gates.near_perfect_at_conv1, 30.1, 29.9),
+        (gates.beats_its_start, 0.11, 0.09),
+        (gates.near_perfect_at_conv1, 30.11, 30.09),
         (gates.shuffled_learns_nothing, 0.09, 0.11),
     ],
 )
@@ -23,11 +24,14 @@ def test_gates_on_estimates(gate, passes, fails):
     assert gate(around(passes)).passed and not gate(around(fails)).passed
 
 
-def test_an_objective_that_rises_once_fails():
-    curves = np.linspace(1, 0, 5)[None, :, None] * np.ones((2, 5, 3))
-    assert gates.objective_never_rises("x", curves).passed
-    curves[1, 3, 2] += 0.5
-    assert not gates.objective_never_rises("x", curves).passed
+def test_an_objective_that_rises_or_stays_or_is_no_number_fails():
+    curves = np.linspace(1, 0.1, 5)[None, :, None] * np.ones((2, 5, 3))
+    assert gates.objective_falls("x", curves).passed
+    rising = curves.copy()
+    rising[1, 3, 2] += 0.5
+    for broken in (rising, np.ones_like(curves), np.full_like(curves, np.inf), np.full_like(curves, np.nan)):
+        gate = gates.objective_falls("x", broken)
+        assert not gate.passed and np.isfinite(gate.found)
 
 
 def test_one_seed_outside_its_band_fails():

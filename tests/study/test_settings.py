@@ -50,7 +50,7 @@ SUPPRESS = ("arms", "suppressed-example", "defence")
             "profiles.quick.further.seeds names 7; allowed are 0",
         ),
         (("profiles", "quick", "attack_overrides"), {"tuned-inversion": {"iters": 0}}, "iters is 0"),
-        (("attacks", "membership-lira", "settings"), {"candidates": 10, "shadows": 3}, "shadows is 3"),
+        (("attacks", "membership-lira", "settings"), {"candidates": 10, "shadows": 2}, "shadows is 2"),
         (("attacks", "membership-lira", "depth"), "fc2", "membership-lira does not look at features"),
         (("profiles", "quick", "seeds"), [-1], "profiles.quick.seeds.0 is -1; input should be greater than or equal"),
         (("profiles", "quick", "seeds"), [], "profiles.quick.seeds is"),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
+from suppress_privacy.evaluation.gates import REQUIRED
 from suppress_privacy.study import figures, records, tables
 from suppress_privacy.study.settings import Study
 
@@ -33,7 +34,7 @@ def summary():
         },
         "attacks": attacks,
         "seeds_of": {name: {arm: [0] for arm in ARMS} for name in attacks},
-        "gates": [{"name": "strong", "asked": "above 0", "found": 0.5, "passed": True}],
+        "gates": [{"name": name, "asked": "above 0", "found": 0.5, "passed": True} for name in REQUIRED],
         "mechanism": {
             arm: {"effective_rank": estimate(30), "feature_norm": estimate(5), "dead_units": [0.1]} for arm in ARMS
         },
@@ -111,7 +112,9 @@ def test_the_ladder_has_a_row_for_every_attack_and_arm(summary):
 
 
 def test_a_failed_gate_turns_the_verdict(summary):
-    assert tables.gate_verdict(summary) == "All 1 validity gates of this run passed."
+    assert tables.gate_verdict(summary) == f"All {len(REQUIRED)} validity gates of this run passed."
+    undecided = summary | {"gates": summary["gates"][1:]}
+    assert tables.gate_verdict(undecided).startswith("**Not tested.**")
     summary["gates"].append({"name": "weak", "asked": "above 0", "found": -0.25, "passed": False})
     verdict = tables.gate_verdict(summary)
     assert verdict.startswith("**Attack too weak.**") and "`weak`: -0.25" in verdict

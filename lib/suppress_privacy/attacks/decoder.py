@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
-from scipy.linalg import solve
+from scipy.linalg import LinAlgError, solve
 from tqdm import tqdm
 
 from suppress_privacy.attacks.views import FeatureView, Reconstruction
@@ -50,7 +50,7 @@ def fitted_ridge(view: FeatureView, *, shuffle=None) -> Ridge:
             wrongly, so that nothing but the mean image can be learned.
     """
     images = view.learning()
-    features = _flat(predict(view.network, images))
+    features = _flat(predict(view.network, images)).astype(np.float64)
     pixels = _flat(images).astype(np.float64)
     if shuffle is not None:
         pixels = pixels[shuffle.permutation(len(pixels))]
@@ -62,7 +62,10 @@ def fitted_ridge(view: FeatureView, *, shuffle=None) -> Ridge:
     held_out_features = predict(view.network, held_out)
     best, losses = None, {}
     for penalty in PENALTIES:
-        weights = solve(gram + len(images) * penalty * np.eye(len(gram)), cross, assume_a="pos")
+        try:
+            weights = solve(gram + len(images) * penalty * np.eye(len(gram)), cross, assume_a="pos")
+        except LinAlgError:
+            continue  # too small a penalty for these features' rounding
         ridge = Ridge(mean, scale, weights, offset, images.shape[1:], penalty, losses)
         losses[penalty] = float(((ridge(held_out_features) - held_out) ** 2).mean())
         if losses[penalty] == min(losses.values()):
@@ -156,6 +159,10 @@ def network(view: FeatureView, *, seed, epochs, batch_size, lr) -> Reconstructio
     rng = generator(seed, "decoder")
     decoder = DecoderNetwork(features.shape[1], images.shape[1:], rng)
     steps = len(images) // batch_size
+    if steps == 0:
+        raise ValueError(
+            f"batch_size is {batch_size}; there are {len(images)} images to learn from: take fewer a step."
+        )
     rates = nn.cosine_decay_lr(0.0, lr, epochs * steps, steps, epochs)
     step = nn.TrainOneStepCell(_SquaredError(decoder), nn.Adam(decoder.trainable_params(), rates)).set_train()
     for _ in tqdm(range(epochs), unit="epoch", disable=None):

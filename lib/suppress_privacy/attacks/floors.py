@@ -1,4 +1,4 @@
-"""Floors: images anyone can offer without an attack. A metric that rates them well shows no leakage."""
+"""Floors: images that need no reconstruction. A metric that rates the first two well shows no leakage."""
 
 import numpy as np
 

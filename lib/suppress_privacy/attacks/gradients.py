@@ -107,22 +107,28 @@ class _SquaredDistance(nn.Cell):
 
 
 class _CosineDistance(nn.Cell):
-    """The cosine objective, with total variation."""
+    """The cosine objective, with total variation; the targets together have norm 1."""
 
     def __init__(self, network, tv_weight):
         super().__init__(auto_prefix=False)
         self.gradients = ParameterGradients(network)
         self.tv_weight = tv_weight
 
-    def construct(self, image, label, targets, scale):
+    def construct(self, image, label, targets):
         found = self.gradients(image, label)
+        # A well-fitted image's gradients are so small that their squares would vanish in float32.
+        peak = ops.abs(found[0]).max()
+        for index in range(1, len(targets)):
+            peak = ops.maximum(peak, ops.abs(found[index]).max())
+        peak = ops.stop_gradient(ops.select(peak > 0, peak, ops.ones_like(peak)))
         product, norm = 0.0, 0.0
         for index in range(len(targets)):
-            product = product + (found[index] * targets[index]).sum()
-            norm = norm + ops.square(found[index]).sum()
+            scaled = found[index] / peak
+            product = product + (scaled * targets[index]).sum()
+            norm = norm + ops.square(scaled).sum()
         rows = ops.abs(image[:, :, 1:] - image[:, :, :-1]).mean()
         columns = ops.abs(image[:, :, :, 1:] - image[:, :, :, :-1]).mean()
-        return 1 - product / (ops.sqrt(norm * scale) + EPSILON) + self.tv_weight * (rows + columns)
+        return 1 - product / ops.sqrt(norm + EPSILON) + self.tv_weight * (rows + columns)
 
 
 class Observer:
@@ -156,7 +162,7 @@ def _matched(views, *, seed, restarts, iters, label_known):
     for view in tqdm(views, unit="image", disable=None):
         classes = len(view.gradients[-1])
         size = int(np.prod(view.image_shape))
-        scale = float(sum((gradient**2).sum() for gradient in view.gradients)) or 1.0
+        scale = float(sum((gradient.astype(np.float64) ** 2).sum() for gradient in view.gradients)) or 1.0
         # The network is the same in all views of one moment: compile once.
         if value_and_gradients is None:
             value_and_gradients = ops.value_and_grad(_SquaredDistance(view.network), (0, 1))
@@ -184,10 +190,12 @@ def _matched(views, *, seed, restarts, iters, label_known):
             start = rng.standard_normal(size if label_known else size + classes)
             options = {"maxiter": iters, "maxcor": 100, "ftol": 0, "gtol": 0}
             end = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
-            if best is None or end.fun < best.fun:
+            if best is None or _finite(end.fun) < _finite(best.fun):
                 best = end
-        images.append(np.clip(best.x[:size], 0, 1).reshape(view.image_shape).astype(np.float32))
-        objectives.append(best.fun)
+        point = np.nan_to_num(best.x)
+        point[:size] = np.clip(point[:size], 0, 1)
+        images.append(point[:size].reshape(view.image_shape).astype(np.float32))
+        objectives.append(_finite(objective(point)[0]))
         labels.append(int((known if label_known else best.x[size:]).argmax()))
     return Reconstruction(np.stack(images), np.array(objectives), labels=np.array(labels))
 
@@ -209,13 +217,18 @@ def idlg(views, *, seed, restarts, iters) -> Reconstruction:
     return _matched(views, seed=seed, restarts=restarts, iters=iters, label_known=True)
 
 
+def _finite(value):
+    """An objective to compare by: what is no number is worse than any."""
+    return value if np.isfinite(value) else float(np.finfo(np.float64).max)
+
+
 class _SignedAdamStep(nn.Cell):
     def __init__(self, objective):
         super().__init__(auto_prefix=False)
         self.value_and_gradient = ops.value_and_grad(objective, 0)
 
-    def construct(self, image, first, second, rate, label, targets, scale):
-        value, gradient = self.value_and_gradient(image, label, targets, scale)
+    def construct(self, image, first, second, rate, label, targets):
+        value, gradient = self.value_and_gradient(image, label, targets)
         gradient = ops.sign(gradient)
         first = BETA1 * first + (1 - BETA1) * gradient
         second = BETA2 * second + (1 - BETA2) * ops.square(gradient)
@@ -241,8 +254,9 @@ def cosine(views, *, seed, restarts, iters, lr, tv_weight) -> Reconstruction:
     labels = [label_of(view.gradients) for view in views]
     for view, found in zip(tqdm(views, unit="image", disable=None), labels, strict=True):
         label = ms.Tensor(np.eye(len(view.gradients[-1]), dtype=np.float32)[[found]])
-        scale = float(sum((gradient**2).sum() for gradient in view.gradients)) or 1.0
-        arguments = (label, ms.mutable(tuple(map(ms.Tensor, view.gradients))), ms.Tensor(np.float32(scale)))
+        norm = np.sqrt(sum((gradient.astype(np.float64) ** 2).sum() for gradient in view.gradients)) or 1.0
+        unit = [ms.Tensor((gradient / norm).astype(np.float32)) for gradient in view.gradients]
+        arguments = (label, ms.mutable(tuple(unit)))
         best = (np.inf, None)
         for _ in range(restarts):
             image = ms.Tensor(rng.standard_normal((1, *view.image_shape)).astype(np.float32))
@@ -253,9 +267,9 @@ def cosine(views, *, seed, restarts, iters, lr, tv_weight) -> Reconstruction:
                 image, first, second, _ = descend(
                     image, first, second, ms.Tensor(np.array(corrections, np.float32)), *arguments
                 )
-            value = float(objective(image, *arguments).asnumpy())
+            value = _finite(float(objective(image, *arguments).asnumpy()))
             if best[1] is None or value < best[0]:
-                best = (value, image.asnumpy()[0])
+                best = (value, np.nan_to_num(image.asnumpy()[0]))
         images.append(best[1])
         objectives.append(best[0])
     return Reconstruction(np.stack(images), np.array(objectives), labels=np.array(labels))

@@ -75,7 +75,7 @@ class _TotalAndEach(nn.Cell):
 
 
 class Descent:
-    """Adam with cosine decay on the objective; keeps the best image of every target.
+    """Adam with cosine decay on the objective; of some twenty looks on the way, keeps each target's best image.
 
     Args:
         network (nn.Cell): from images to features.

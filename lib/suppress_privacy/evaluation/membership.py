@@ -7,6 +7,10 @@ from scipy.integrate import trapezoid
 from scipy.stats import binomtest, norm
 
 from suppress_privacy.evaluation.intervals import LEVEL, Estimate, bootstrap_mean
+from suppress_privacy.runtime import generator
+
+RESAMPLES = 1000
+LIMITS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 
 @dataclass(frozen=True)
@@ -62,18 +66,35 @@ def tpr_estimate(scores, members, false_positive_rate):
 
     Returns:
         Estimate: the mean over seeds; Clopper and Pearson's interval at the number of members of one seed,
-        widened to the bootstrap's over seeds where those differ more.
+        widened to the bootstrap's over members and non-members, for the threshold comes from the latter, and to
+        that over seeds, where they reach farther. Every row has the same candidates.
     """
+    scores, members = np.asarray(scores, np.float64), np.asarray(members, bool)
     rates = np.array([tpr_at(roc(*row), false_positive_rate) for row in zip(scores, members, strict=True)])
     count = int(np.sum(members[0]))
     exact = binomtest(round(rates.mean() * count), count).proportion_ci(LEVEL, method="exact")
     over_seeds = bootstrap_mean(rates[:, None])
+    low, high = np.quantile(_resampled_rates(scores, members[0], false_positive_rate), LIMITS)
     return Estimate(
         float(rates.mean()),
-        float(min(exact.low, over_seeds.low)),
-        float(max(exact.high, over_seeds.high)),
+        float(min(exact.low, over_seeds.low, low)),
+        float(max(exact.high, over_seeds.high, high)),
         int(np.size(members)),
     )
+
+
+def _resampled_rates(scores, members, false_positive_rate):
+    """The mean rate over seeds in so many resamples of members and non-members, float64 [R]."""
+    rng = generator(0, "membership bootstrap")
+    inside, outside = scores[:, members], scores[:, ~members]
+    allowed = int(false_positive_rate * outside.shape[1])  # non-members above the threshold
+    rates = np.empty(RESAMPLES)
+    for number in range(RESAMPLES):
+        drawn = outside[:, rng.integers(0, outside.shape[1], outside.shape[1])]
+        threshold = -np.partition(-drawn, allowed, axis=1)[:, allowed]
+        drawn = inside[:, rng.integers(0, inside.shape[1], inside.shape[1])]
+        rates[number] = (drawn > threshold[:, None]).mean()
+    return rates
 
 
 def auc_estimate(scores, members):

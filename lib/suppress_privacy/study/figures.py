@@ -101,6 +101,8 @@ def reconstruction_grid(records, arms, attacks, seed, targets, count=10):
     rows = [("original", first_of_each(targets.images, targets.labels))]
     for attack, attack_title in attacks.items():
         found = _reconstructions(records, attack, arms, seed)
+        if not found:
+            continue  # run on other seeds alone
         lines = {arm: first_of_each(arrays["reconstruction"] / 255, arrays["label"]) for arm, arrays in found.items()}
         first, *others = lines.values()
         if all(np.array_equal(first, other) for other in others):
@@ -197,7 +199,7 @@ def ladder(summary, titles):
     Returns:
         matplotlib.figure.Figure.
     """
-    panels = {"skill": "skill against the mean image", "rank1": "identified among 1,000 of its class (share)"}
+    panels = {"skill": "skill against the mean image", "rank1": "identified among its class (share)"}
     positions = np.arange(len(titles))
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(9, 0.38 * len(titles) + 1.4), sharey=True)

@@ -266,6 +266,9 @@ def summarise(study, profile_name, records):
         for arm, seeds in arms.items()
         for seed in seeds
     }
+    wanted |= {
+        mechanism_name(arm, seed): study.arm(profile_name, arm) for arm in profile.arms for seed in profile.seeds
+    }
     found = {name: records.read(name) for name in wanted}
     first = next(iter(judges.values()))
     data = found[first]["data"]
@@ -355,7 +358,7 @@ def _shared(seeds, arm):
 
 
 def _differences(arms, seeds, arm):
-    """Image by image and seed by seed; of membership there is nothing to pair."""
+    """Image by image and seed by seed; empty for membership, whose metrics belong to no single image."""
     shared = _shared(seeds, arm)
 
     def rows(which, metric):
@@ -395,7 +398,10 @@ def _gates(study, profile_name, estimates, values, summaries):
         if estimate(attack, metric) is not None:
             yield gate(estimate(attack, metric))
     for arm, arrays in values.get("tuned-inversion", {}).items():
-        yield gates.objective_never_rises(f"objective-{arm}", arrays["curve"])
+        yield gates.objective_falls(f"objective-{arm}", arrays["curve"])
+    tuned, start = (values.get(name, {}).get(REFERENCE_ARM) for name in ("tuned-inversion", "decoder-ridge"))
+    if tuned and start and tuned["skill"].shape == start["skill"].shape:
+        yield gates.beats_its_start(bootstrap_mean(tuned["skill"] - start["skill"]))
     for arm, summary in summaries.items():
         band = study.arm(profile_name, arm).band
         if band is not None:

@@ -18,6 +18,7 @@ from suppress_privacy.lenet import Features, LeNet5, Rest, predict
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.runtime import generator
 from suppress_privacy.study.records import FALSE_POSITIVE_RATE, Records, file_sha256, training_name
+from suppress_privacy.study.settings import Arm, validated
 from suppress_privacy.training import Defence, checkpoints_in, load_checkpoint, train
 
 CLASSES = 10
@@ -142,7 +143,8 @@ def trained(results, study, profile, arm, seed):
     path = checkpoint_folder(results, arm, seed) / checkpoint["name"]
     if not path.is_file() or file_sha256(path) != checkpoint["sha256"]:
         raise ValueError(f"{path} is missing or is not what record {name} was made with: train the model again.")
-    settings = study.arm(profile, arm)
+    # As it was trained, with a rerunner's overrides: shadow networks follow the same recipe.
+    settings = validated(Arm, records.read(name)["settings"] | {"title": study.arm(profile, arm).title}, name)
     network = NETWORKS[settings.network]()
     load_checkpoint(network, path)
     return Victim(network, path.parent, settings, seed)
@@ -170,12 +172,19 @@ def own_network(source, arm, seed):
         return Victim(network, None, arm, seed)
     try:
         network = getattr(importlib.import_module(module), name)()
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError) as error:
         raise ValueError(f"victim is {source!r}, which cannot be made ({error}): correct it.") from error
     for method in ("features", "rest"):
         if not callable(getattr(network, method, None)):
             raise ValueError(f"victim {source} has no method {method}(x, depth): add it.")
     return Victim(network, None, arm, seed)
+
+
+def own_name(source):
+    """What the records of a network that was not trained here are called: by the bytes of its file, or by its maker."""
+    if ":" in source:
+        return f"own-{source.replace(':', '.')}"
+    return f"own-{Path(source).stem}-{file_sha256(source)[:8]}"
 
 
 def last_checkpoint(results, arm, seed):

@@ -155,7 +155,7 @@ class MembershipSettings(Model):
 
 
 class LiraSettings(MembershipSettings):
-    shadows: Annotated[StrictInt, Field(ge=2, multiple_of=2)]
+    shadows: Annotated[StrictInt, Field(ge=4, multiple_of=2)]
 
 
 ATTACK_SETTINGS = {

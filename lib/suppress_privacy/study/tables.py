@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from suppress_privacy.attacks import ON_FEATURES, ON_GRADIENTS, ON_MEMBERSHIP
+from suppress_privacy.evaluation.gates import REQUIRED
 from suppress_privacy.lenet import DEPTHS
 
 ARMS = ("baseline", "suppressed-example")  # the tutorial's two models
@@ -41,7 +42,7 @@ class Groups:
 
     ladder: dict  # on features of the first dense layer
     reported: dict  # those to read beside the tutorial's figures
-    learned: dict  # the strongest of the ladder, the first one deciding which pictures are shown
+    learned: dict  # those that use what the attacker owns, the first one deciding which pictures are shown
     depths: dict  # on features of other layers
     gradients: dict
     membership: dict
@@ -148,9 +149,9 @@ def membership_table(summary, titles):
         for arm, metrics in summary["attacks"][attack].items():
             seeds = len(summary["seeds_of"][attack][arm])
             cells = [interval(metrics[metric]) for metric in MEMBERSHIP]
-            rows.append([title, summary["arms"][arm]["title"], *cells, f"{metrics['auc']['n']:,} ({seeds} seeds)"])
+            rows.append([title, summary["arms"][arm]["title"], *cells, f"{metrics['auc']['n'] // seeds:,}", str(seeds)])
             title = ""
-    return _table(["attack", "model", *MEMBERSHIP.values(), "candidates"], rows)
+    return _table(["attack", "model", *MEMBERSHIP.values(), "candidates", "seeds"], rows)
 
 
 def mechanism_table(summary):
@@ -186,10 +187,13 @@ def gate_table(summary):
 
 def gate_verdict(summary):
     """Whether the attacks are strong enough for their failure to mean anything: one sentence."""
+    missing = [name for name in REQUIRED if name not in {gate["name"] for gate in summary["gates"]}]
     failed = [gate for gate in summary["gates"] if not gate["passed"]]
     if failed:
         listed = "; ".join(f"`{gate['name']}`: {gate['found']:.4g}, asked was {gate['asked']}" for gate in failed)
         return f"**Attack too weak.** Of {len(summary['gates'])} validity gates {len(failed)} failed: {listed}."
+    if missing:
+        return f"**Not tested.** This run does not decide the validity gates {', '.join(map(str, missing))}."
     return f"All {len(summary['gates'])} validity gates of this run passed."
 
 
