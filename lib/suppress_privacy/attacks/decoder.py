@@ -88,7 +88,7 @@ def ridge(view: FeatureView, *, seed, shuffled) -> Reconstruction:
 
 
 class DecoderNetwork(nn.Cell):
-    """Features to 32x32 images: two dense layers' width in the middle, then two transposed convolutions.
+    """Features to images: one dense layer, then two transposed convolutions.
 
     Args:
         count (int): features of one image.
