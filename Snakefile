@@ -21,7 +21,8 @@ DEVICE = config["device"]
 profile = study.profile(PROFILE)
 
 EVALUATORS = [(judge.arm, judge.seed) for judge in study.evaluators.values()]
-MODELS = [(arm, seed) for arm in profile.arms for seed in profile.seeds]
+# Seed by seed, so that a run that is cut short has all arms of the first seeds.
+MODELS = [(arm, seed) for seed in profile.seeds for arm, seeds in profile.trained().items() if seed in seeds]
 SHOWN = profile.seeds[0]  # the book shows the notebooks of the first seed
 
 
@@ -49,6 +50,17 @@ def attack_names(arm, seed):
     return [*(attack_name(attack, arm, seed) for attack in profile.attacks_on(arm, seed)), mechanism_name(arm, seed)]
 
 
+def built_on(wildcards):
+    """What a training needs of earlier ones: their records and their checkpoints."""
+    earlier = [training_name(arm, int(wildcards.seed)) for arm in study.arm(PROFILE, wildcards.arm).earlier()]
+    return [*records(earlier), *(f"{RESULTS}/checkpoints/{name}" for name in earlier)]
+
+
+def turn(seed):
+    """The priority of a seed's jobs: models of the first seed are trained and attacked first."""
+    return 100 - profile.seeds.index(seed) if seed in profile.seeds else 101
+
+
 WRITTEN = {"notebooks", "generated", "__pycache__"}  # folders of book/ that runs write
 PAGES = [str(path) for path in sorted(Path("book").rglob("*")) if path.is_file() and not WRITTEN & {*path.parts}]
 
@@ -71,6 +83,7 @@ rule train:
         "notebooks/train.ipynb",
         f"{RESULTS}/data.json",
         LEARNING,
+        built_on,
     output:
         record=f"{RESULTS}/records/train-{{arm}}-seed{{seed}}.json",
         checkpoints=directory(f"{RESULTS}/checkpoints/train-{{arm}}-seed{{seed}}"),

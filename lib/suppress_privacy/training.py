@@ -22,6 +22,22 @@ CHECKPOINT_PREFIX = "checkpoint_lenet"  # the tutorial's file names: checkpoint_
 CHECKPOINTS_KEPT = 10
 
 
+@dataclass(frozen=True)
+class Plan:
+    """The training that a defence is made for."""
+
+    count: int  # training images
+    epochs: int
+    batch_size: int
+    lr: float
+    seed: int
+
+    @property
+    def steps(self):
+        """Steps an epoch."""
+        return self.count // self.batch_size
+
+
 class Defence(nn.Cell):
     """What a defence may do during training; this base class does nothing.
 
@@ -36,11 +52,29 @@ class Defence(nn.Cell):
     def after_update(self):
         """Change parameters in place, right after the optimiser has."""
 
+    def batches(self, rng, count, batch_size):
+        """One epoch's batches: for each step the indices of its images, here every image once in a drawn order.
+
+        Args:
+            rng (numpy.random.Generator): to draw from, and nothing else.
+            count, batch_size (int): images there are, and images a step.
+        """
+        steps = count // batch_size
+        return rng.permutation(count)[: steps * batch_size].reshape(steps, batch_size)
+
+    def step(self, forward, optimizer):
+        """The cell that does one training step from images and labels; see `TrainStep`."""
+        return TrainStep(forward, optimizer, self)
+
     def after_step(self, step):
         """Called with the number of the step just done, counted from 1 over the whole training."""
 
     def report(self):
-        """What the defence has done so far, as plain data for the record."""
+        """What the defence has done so far to each layer, by name, as plain data for the record."""
+        return {}
+
+    def facts(self):
+        """What else a record should say about the defence, as plain data."""
         return {}
 
     def state(self):
@@ -110,7 +144,7 @@ def train(
     save_every=None,
     resume=False,
 ):
-    """Train a network; every epoch visits all images once, in an order drawn from `seed`.
+    """Train a network; every epoch visits all images once, in an order drawn from `seed`, or as the defence says.
 
     Args:
         network (Cell): the network; changed in place.
@@ -152,7 +186,7 @@ def train(
     if checkpoints is None and (resume or save_every):
         raise ValueError("checkpoints is None, but resume or save_every needs a folder: name one.")
     defence = defence or Defence()
-    step_cell = TrainStep(with_cross_entropy(network), optimizer, defence)
+    step_cell = defence.step(with_cross_entropy(network), optimizer)
     run = {"batch_size": batch_size, "seed": seed, "data": data.sha256, "defence": type(defence).__name__}
     states = None if checkpoints is None else States(checkpoints, step_cell, defence, run)
     steps = count // batch_size
@@ -169,7 +203,7 @@ def train(
         for epoch in range(progress.step // steps + 1, epochs + 1):
             step_cell.set_train(True)
             rng.bit_generator.state = progress.order
-            order = rng.permutation(count)[: steps * batch_size].reshape(steps, batch_size)
+            order = defence.batches(rng, count, batch_size)
             for batch in order[progress.step - (epoch - 1) * steps :]:
                 loss = step_cell(ms.Tensor(data.train_images[batch]), ms.Tensor(data.train_labels[batch]))
                 progress.losses.append(loss)

@@ -50,7 +50,7 @@ def fitted_ridge(view: FeatureView, *, shuffle=None) -> Ridge:
             wrongly, so that nothing but the mean image can be learned.
     """
     images = view.learning()
-    features = _flat(predict(view.network, images)).astype(np.float64)
+    features = _flat(view.as_seen(images)).astype(np.float64)
     pixels = _flat(images).astype(np.float64)
     if shuffle is not None:
         pixels = pixels[shuffle.permutation(len(pixels))]
@@ -59,7 +59,7 @@ def fitted_ridge(view: FeatureView, *, shuffle=None) -> Ridge:
     centred = (features - mean) / scale  # [M, F]
     gram, cross = centred.T @ centred, centred.T @ (pixels - offset)  # [F, F], [F, P]
     held_out = view.held_out()
-    held_out_features = predict(view.network, held_out)
+    held_out_features = view.as_seen(held_out)
     best, losses = None, {}
     for penalty in PENALTIES:
         try:
@@ -149,7 +149,7 @@ def network(view: FeatureView, *, seed, epochs, batch_size, lr) -> Reconstructio
         lr (float): Adam's first rate.
     """
     images = view.learning()
-    features = _flat(predict(view.network, images))
+    features = _flat(view.as_seen(images))
     mean, scale = features.mean(0), features.std() or 1.0
 
     def standardised(values):
@@ -169,7 +169,7 @@ def network(view: FeatureView, *, seed, epochs, batch_size, lr) -> Reconstructio
         for batch in rng.permutation(len(images))[: steps * batch_size].reshape(steps, batch_size):
             step(ms.Tensor(features[batch]), ms.Tensor(images[batch]))
     held_out = view.held_out()
-    found = predict(decoder, standardised(predict(view.network, held_out)), PREDICTED)
+    found = predict(decoder, standardised(view.as_seen(held_out)), PREDICTED)
     chosen = {"held_out_mse": float(((found - held_out) ** 2).mean())}
     return Reconstruction(predict(decoder, standardised(view.features), PREDICTED), chosen=chosen)
 

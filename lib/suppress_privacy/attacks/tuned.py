@@ -16,7 +16,6 @@ from tqdm import tqdm
 from suppress_privacy.attacks.decoder import fitted_ridge
 from suppress_privacy.attacks.inversion import InversionObjective
 from suppress_privacy.attacks.views import FeatureView, Reconstruction
-from suppress_privacy.lenet import predict
 from suppress_privacy.runtime import generator
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Kingma & Ba 2015
@@ -150,7 +149,7 @@ def invert(
     decoder = fitted_ridge(view)
     descent = Descent(view.network, lr)
     held_out = view.held_out()
-    features = predict(view.network, held_out)
+    features = view.as_seen(held_out)
     anchor = decoder(features)
     trials = {}
     for weights in tqdm(list(product(smoothness_weights, anchor_weights)), unit="trial", disable=None):

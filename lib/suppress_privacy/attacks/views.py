@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from mindspore import nn
 
+from suppress_privacy.lenet import predict
+from suppress_privacy.runtime import generator
+
 HELD_OUT = 100  # auxiliary images on which an attack may choose its settings
 
 
@@ -22,6 +25,15 @@ class FeatureView:
     rest: nn.Cell  # from such features to logits, the network's other half
     auxiliary: np.ndarray  # float32 [M, C, H, W], images of the same kind, none of them private
     auxiliary_labels: np.ndarray  # int32 [M]
+    noise: float = 0.0  # standard deviation of the noise that was added to the features; the attacker knows it
+
+    def as_seen(self, images):
+        """What the attacker would have seen for images of its own: their features, noise of its own draw included."""
+        features = predict(self.network, images)
+        if self.noise:
+            draw = generator(len(images), "attacker's noise").standard_normal(features.shape, np.float32)
+            features = features + np.float32(self.noise) * draw
+        return features
 
     def learning(self):
         """The auxiliary images to learn from: all but the held-out ones, float32 [M - H, C, H, W]."""

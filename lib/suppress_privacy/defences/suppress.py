@@ -106,6 +106,20 @@ def weights_to_suppress(count, sparsity, min_num):
     return int(count * min(1 - min(min_num, count) / count, sparsity))
 
 
+def layer_entry(weights, suppressed, target, threshold, *, raised=0, lowered=0, noised=0):
+    """One layer's part of a report; see `SuppressCtrl.report`."""
+    return {
+        "weights": weights,
+        "suppressed": suppressed,
+        "alive": weights - suppressed,
+        "target": target,
+        "threshold": threshold,
+        "raised": raised,
+        "lowered": lowered,
+        "noised": noised,
+    }
+
+
 def update_small_layer(weights, mask, suppress, *, min_num, noise, lower_clip, upper_bound, rng):
     """Masks, bounds and noise for a layer of up to 10,000 weights.
 
@@ -272,16 +286,15 @@ class SuppressCtrl(Defence):
                 move = (old - update.weights) / self._lr if self.compat else update.mask * (update.weights - old)
                 self.moves[self.move_of[index]].set_data(ms.Tensor(move.reshape(shape).astype(np.float32)))
                 self._moving = True
-            self._report[parameter.name] = {
-                "weights": parameter.size,
-                "suppressed": update.suppressed,
-                "alive": parameter.size - update.suppressed,
-                "target": suppress,
-                "threshold": update.threshold,
-                "raised": update.raised,
-                "lowered": update.lowered,
-                "noised": update.noised,
-            }
+            self._report[parameter.name] = layer_entry(
+                parameter.size,
+                update.suppressed,
+                suppress,
+                update.threshold,
+                raised=update.raised,
+                lowered=update.lowered,
+                noised=update.noised,
+            )
 
     def report(self):
         """By layer, at its last update: its weights, how many are suppressed, alive, and were to be suppressed
@@ -427,14 +440,12 @@ class SuppressPrivacyFactory:
         return SuppressCtrl(networks, mask_layers, schedule, lr=lr, seed=seed, compat=compat)
 
 
-def from_settings(network, *, batch_num, lr, seed, layers, **schedule):
+def from_settings(network, plan, *, layers, **schedule):
     """The defence as study.yaml describes it.
 
     Args:
         network (nn.Cell): the network to train.
-        batch_num (int): steps an epoch.
-        lr (float): the optimiser's rate.
-        seed (int): seeds the noise on kept weights.
+        plan (Plan): its training; the seed draws the noise on kept weights.
         layers (list of dict): each with name, noise, lower_clip, min_num and upper_bound.
         schedule: start_epoch, end_epoch, mask_times, sparse_start, sparse_end.
 
@@ -445,7 +456,9 @@ def from_settings(network, *, batch_num, lr, seed, layers, **schedule):
         MaskLayerDes(layer["name"], None, layer["noise"], layer["lower_clip"], layer["min_num"], layer["upper_bound"])
         for layer in layers
     ]
-    return SuppressPrivacyFactory.create(network, described, batch_num=batch_num, lr=lr, seed=seed, **schedule)
+    return SuppressPrivacyFactory.create(
+        network, described, batch_num=plan.steps, lr=plan.lr, seed=plan.seed, **schedule
+    )
 
 
 def _state(kind, weight, value):

@@ -41,13 +41,17 @@ def shuffled_learns_nothing(skill):
     return Gate("shuffled-no-better", "lower end of skill from shuffled features at most 0", skill.low, skill.low <= 0)
 
 
-def objective_falls(name, curves):
-    """More steps lower the objective and never raise it; curves [S, K, N], a look at all N targets a row.
+def objective_fell(curve):
+    """Whether more steps lowered the objective and never raised it: bool [N]; curve [K, N], a look a row.
 
     What is kept is the best so far, so that only a descent that goes nowhere, or to what is no number, fails.
     """
-    never_rises = np.all(curves[:, 1:] <= curves[:, :-1], axis=1)
-    share = float((never_rises & (curves[:, -1] < curves[:, 0])).mean())
+    return np.all(curve[1:] <= curve[:-1], axis=0) & (curve[-1] < curve[0])
+
+
+def objective_falls(name, fell):
+    """Nearly every descent got somewhere; fell of `objective_fell`, [S, N]."""
+    share = float(np.mean(fell))
     return Gate(name, f"share of images whose objective falls at least {FALLING:g}", share, share >= FALLING)
 
 

@@ -35,9 +35,11 @@ def training_curves(record):
         record (dict): a training record.
 
     Returns:
-        matplotlib.figure.Figure.
+        matplotlib.figure.Figure, or None where there was no training.
     """
     history = record["results"]["history"]
+    if not history["loss"]:
+        return None
     epochs = np.arange(1, len(history["loss"]) + 1)
     with plt.rc_context(STYLE):
         figure, (loss, accuracy, zeros) = plt.subplots(1, 3, figsize=(10, 3))
@@ -95,15 +97,13 @@ def reconstruction_grid(records, arms, attacks, seed, targets, count=10):
         matplotlib.figure.Figure.
     """
 
-    def first_of_each(images, labels):
-        return [images[int(np.flatnonzero(labels == label)[0]), 0] for label in range(count)]
-
-    rows = [("original", first_of_each(targets.images, targets.labels))]
+    positions = [int(np.flatnonzero(targets.labels == label)[0]) for label in range(count)]
+    rows = [("original", [targets.images[position, 0] for position in positions])]
     for attack, attack_title in attacks.items():
         found = _reconstructions(records, attack, arms, seed)
         if not found:
             continue  # run on other seeds alone
-        lines = {arm: first_of_each(arrays["reconstruction"] / 255, arrays["label"]) for arm, arrays in found.items()}
+        lines = {arm: [_first_of(arrays, label) for label in range(count)] for arm, arrays in found.items()}
         first, *others = lines.values()
         if all(np.array_equal(first, other) for other in others):
             rows.append((attack_title, first))  # a floor does not look at the model
@@ -112,28 +112,36 @@ def reconstruction_grid(records, arms, attacks, seed, targets, count=10):
     return _pictures(rows)
 
 
-def extremes(records, arms, attacks, seed, targets, each=3):
-    """The targets that the attacks reconstruct best, in the middle and worst, chosen by skill alone.
+def extremes(records, arms, attacks, seed, targets, positions):
+    """The targets that an attack on a model reconstructs best, in the middle and worst, under their originals.
 
     Args:
-        records, arms, attacks, seed, targets: as `reconstruction_grid`. The first arm and the first attack
-            decide which targets are shown, the same in every row.
-        each (int): targets of each sort.
+        records, arms, attacks, seed, targets: as `reconstruction_grid`.
+        positions (Callable): from the skill of every target to the positions of those to show, as many best as
+            middle as worst: each row has its own.
 
     Returns:
         matplotlib.figure.Figure.
     """
-    deciding = records.arrays(attack_name(next(iter(attacks)), next(iter(arms)), seed))["skill"]
-    order = np.argsort(-deciding, kind="stable")
-    middle = (len(order) - each) // 2
-    columns = [*order[:each], *order[middle : middle + each], *order[len(order) - each :]]
-    rows = [("original", [targets.images[column, 0] for column in columns])]
+    rows = []
     for attack, attack_title in attacks.items():
         for arm, arrays in _reconstructions(records, attack, arms, seed).items():
-            line = [arrays["reconstruction"][column, 0] / 255 for column in columns]
-            rows.append((f"{attack_title}:\n{arms[arm]}", line))
+            shown = positions(arrays["skill"])
+            rows.append(("original", [targets.images[position, 0] for position in shown]))
+            rows.append((f"{attack_title}:\n{arms[arm]}", [_picture(arrays, position) for position in shown]))
+    each = len(shown) // 3
     heads = [f"{word} {number + 1}" for word in ("best", "median", "worst") for number in range(each)]
     return _pictures(rows, heads)
+
+
+def _picture(arrays, position):
+    """The reconstruction of the target at a position, of those that the record keeps."""
+    return arrays["reconstruction"][int(np.flatnonzero(arrays["pictured"] == position)[0]), 0] / 255
+
+
+def _first_of(arrays, label):
+    """The reconstruction of the first target of a class."""
+    return _picture(arrays, int(np.flatnonzero(arrays["label"] == label)[0]))
 
 
 def _reconstructions(records, attack, arms, seed):
@@ -178,8 +186,8 @@ def convergence(records, arms, attacks, seed):
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7, 3.5))
         for number, (label, curve, settings) in enumerate(curves):
-            steps = np.linspace(0, settings["iters"], len(curve))
-            low, middle, high = np.quantile(curve, (0.25, 0.5, 0.75), axis=1)
+            low, middle, high = curve
+            steps = np.linspace(0, settings["iters"], len(middle))
             style = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
             axis.plot(steps, middle, label=label, markersize=4, **style)
             axis.fill_between(steps, low, high, color=style["color"], alpha=0.2, linewidth=0)

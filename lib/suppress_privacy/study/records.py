@@ -65,6 +65,7 @@ class ArmSummary(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     title: str
+    seeds: list[int]
     test_accuracy: list[float]
     sparsity: dict[str, list[float]]
 
@@ -254,7 +255,7 @@ def summarise(study, profile_name, records):
     """
     profile = study.profile(profile_name)
     judges = {name: training_name(judge.arm, judge.seed) for name, judge in study.evaluators.items()}
-    training = {arm: [training_name(arm, seed) for seed in profile.seeds] for arm in profile.arms}
+    training = {arm: [training_name(arm, seed) for seed in seeds] for arm, seeds in profile.trained().items()}
     plan = profile.plan()
     wanted = {
         training_name(judge.arm, judge.seed): study.arm(profile_name, judge.arm) for judge in study.evaluators.values()
@@ -267,7 +268,9 @@ def summarise(study, profile_name, records):
         for seed in seeds
     }
     wanted |= {
-        mechanism_name(arm, seed): study.arm(profile_name, arm) for arm in profile.arms for seed in profile.seeds
+        mechanism_name(arm, seed): study.arm(profile_name, arm)
+        for arm, seeds in profile.trained().items()
+        for seed in seeds
     }
     found = {name: records.read(name) for name in wanted}
     first = next(iter(judges.values()))
@@ -289,6 +292,7 @@ def summarise(study, profile_name, records):
     summaries = {
         arm: ArmSummary(
             title=study.arms[arm].title,
+            seeds=profile.trained()[arm],
             test_accuracy=[found[name]["results"]["test_accuracy"] for name in names],
             sparsity={
                 layer: [found[name]["results"]["sparsity"][layer] for name in names]
@@ -311,7 +315,7 @@ def summarise(study, profile_name, records):
             for number, (name, record) in enumerate(judges.items())
         },
         arms=summaries,
-        mechanism={arm: _mechanism(records, arm, profile.seeds) for arm in profile.arms},
+        mechanism={arm: _mechanism(records, arm, seeds) for arm, seeds in profile.trained().items()},
         attacks=estimates,
         seeds_of=plan,
         differences={
@@ -334,7 +338,7 @@ def summarise(study, profile_name, records):
 def _stacked(records, names):
     """The arrays of several seeds that are judged, each [S, ...]."""
     runs = [records.arrays(name) for name in names]
-    kept = [name for name in (*IMAGE_METRICS, "score", "member", "curve") if name in runs[0]]
+    kept = [name for name in (*IMAGE_METRICS, "score", "member", "fell") if name in runs[0]]
     return {name: np.stack([run[name] for run in runs]) for name in kept}
 
 
@@ -398,7 +402,7 @@ def _gates(study, profile_name, estimates, values, summaries):
         if estimate(attack, metric) is not None:
             yield gate(estimate(attack, metric))
     for arm, arrays in values.get("tuned-inversion", {}).items():
-        yield gates.objective_falls(f"objective-{arm}", arrays["curve"])
+        yield gates.objective_falls(f"objective-{arm}", arrays["fell"])
     tuned, start = (values.get(name, {}).get(REFERENCE_ARM) for name in ("tuned-inversion", "decoder-ridge"))
     if tuned and start and tuned["skill"].shape == start["skill"].shape:
         yield gates.beats_its_start(bootstrap_mean(tuned["skill"] - start["skill"]))

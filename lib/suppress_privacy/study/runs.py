@@ -4,26 +4,41 @@ import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import mindspore as ms
 import numpy as np
 from mindspore import nn
 
 from suppress_privacy.attacks import ON_FEATURES, ON_GRADIENTS, ON_MEMBERSHIP, gradients
 from suppress_privacy.attacks.views import FeatureView, GradientView, MembershipView
 from suppress_privacy.convnet import ConvNet
-from suppress_privacy.defences import DEFENCES
+from suppress_privacy.defences import DEFENCES, noise
 from suppress_privacy.evaluation import mechanism
+from suppress_privacy.evaluation.gates import objective_fell
 from suppress_privacy.evaluation.membership import auc, roc, tpr_at
 from suppress_privacy.evaluation.metrics import reconstruction_metrics
 from suppress_privacy.lenet import Features, LeNet5, Rest, predict
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.runtime import generator
 from suppress_privacy.study.records import FALSE_POSITIVE_RATE, Records, file_sha256, training_name
-from suppress_privacy.study.settings import Arm, validated
-from suppress_privacy.training import Defence, checkpoints_in, load_checkpoint, train
+from suppress_privacy.study.settings import Arm, FeatureNoise, validated
+from suppress_privacy.training import (
+    CHECKPOINT_PREFIX,
+    Defence,
+    History,
+    Plan,
+    accuracy,
+    checkpoints_in,
+    load_checkpoint,
+    save_checkpoint,
+    sparsity,
+    train,
+)
 
 CLASSES = 10
 TARGET_SEED = 0  # the same targets in every arm, attack and seed
 GALLERY = 999  # others of its class among which an image is to be identified
+EXTREMES = 3  # best, median and worst reconstructions that are kept, each
+CURVE_QUANTILES = (0.25, 0.5, 0.75)
 JACOBIAN_IMAGES = 50  # auxiliary images on which the mechanism is measured
 NETWORKS = {"lenet5": LeNet5, "convnet": lambda seed=None: ConvNet(8, channels=1, seed=seed)}
 
@@ -50,13 +65,34 @@ class Targets:
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """What the training of an arm left for one that builds on it."""
+
+    network: nn.Cell
+    test_accuracy: list  # by epoch
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training run's result."""
+
+    network: nn.Cell
+    history: History
+    report: dict  # of the defence, by layer
+    facts: dict  # what else there is to say, as plain data
+
+
+@dataclass(frozen=True)
 class Victim:
     """A trained network under attack."""
 
     network: nn.Cell
     checkpoints: Path | None = None  # folder of its training, for what it was like on the way
-    arm: object = None  # settings.Arm, how it was trained
+    arm: Arm | None = None  # how it was trained
     seed: int = 0
+    base: Arm | None = None  # how the network was trained that its training started from
+    noise: float = 0.0  # standard deviation of what is added to the features it releases
+    noise_depth: str | None = None  # where
 
     def at(self, moment):
         """The network at the "start", in the "middle" or at the "end" of its training.
@@ -76,6 +112,15 @@ class Victim:
             load_checkpoint(network, saved[(len(saved) - 1) // 2])
         return network
 
+    def shadow(self, seed, data):
+        """A network trained by this one's recipe on other data."""
+        if self.noise:
+            raise ValueError("this model's protection is noise on its features, not its training: leave shadows out.")
+        earlier = {}
+        if self.base is not None:
+            earlier[self.arm.start] = Earlier(train_arm(self.base, seed, data).network, [])
+        return train_arm(self.arm, seed, data, earlier=earlier).network
+
 
 def optimizer(settings, network):
     """The optimiser that an arm's settings name, over the network's trainable parameters."""
@@ -84,36 +129,90 @@ def optimizer(settings, network):
     return nn.Momentum(network.trainable_params(), settings.lr, settings.momentum)
 
 
-def train_arm(arm, seed, data, checkpoints=None):
-    """Train a network as an arm says.
+def train_arm(arm, seed, data, checkpoints=None, *, earlier=None):
+    """Make a network as an arm says.
 
     Args:
         arm (settings.Arm): how.
-        seed (int): seeds initial weights, order of the images, and the defence's noise.
+        seed (int): seeds initial weights, order of the images, and the defence's draws.
         data (Mnist): on what.
         checkpoints (Path or None): folder for the checkpoints, if any are to be kept.
+        earlier (dict or None): name -> Earlier, of the arms that this one builds on.
 
     Returns:
-        tuple of nn.Cell, History, and the defence's report (a dict).
+        Trained.
     """
     network = NETWORKS[arm.network](seed=seed)
+    facts, epochs = {}, arm.epochs
+    if arm.start is not None:
+        copy_weights(earlier[arm.start].network, network)
+    if arm.stop is not None:
+        wanted = earlier[arm.stop.accuracy_of].test_accuracy[-1]
+        epochs = nearest_epoch(earlier[arm.stop.like].test_accuracy[: arm.epochs], wanted)
+        facts = {"epochs": epochs, "wanted_accuracy": wanted}
+    if isinstance(arm.defence, FeatureNoise):
+        return _with_feature_noise(arm.defence, network, seed, data, checkpoints, earlier)
     defence = Defence()
     if arm.defence is not None:
-        settings = arm.defence.model_dump(exclude={"kind"})
-        steps = len(data.train_labels) // arm.batch_size
-        build = DEFENCES[arm.defence.kind]
-        defence = build(network, batch_num=steps, lr=arm.optimizer.lr, seed=seed, **settings)
-    history = train(
-        network,
-        optimizer(arm.optimizer, network),
-        data,
-        epochs=arm.epochs,
-        batch_size=arm.batch_size,
-        seed=seed,
-        defence=defence,
-        checkpoints=checkpoints,
-    )
-    return network, history, defence.report()
+        plan = Plan(len(data.train_labels), epochs, arm.batch_size, arm.optimizer.lr if arm.optimizer else 0.0, seed)
+        defence = DEFENCES[arm.defence.kind](network, plan, **arm.defence.model_dump(exclude={"kind"}))
+    if epochs == 0:
+        history = _as_it_is(network, accuracy(network, data.test_images, data.test_labels), checkpoints)
+    else:
+        history = train(
+            network,
+            optimizer(arm.optimizer, network),
+            data,
+            epochs=epochs,
+            batch_size=arm.batch_size,
+            seed=seed,
+            defence=defence,
+            checkpoints=checkpoints,
+        )
+    return Trained(network, history, defence.report(), facts | defence.facts())
+
+
+def copy_weights(source, network):
+    """Give a network the parameters of another of its kind."""
+    values = source.parameters_dict()
+    for parameter in network.get_parameters():
+        parameter.set_data(ms.Tensor(values[parameter.name].asnumpy()))
+
+
+def nearest_epoch(test_accuracy, wanted):
+    """The epoch, from 1, after which the test accuracy is nearest to the wanted one; the first of several."""
+    return 1 + int(np.argmin(np.abs(np.array(test_accuracy) - wanted)))
+
+
+def _with_feature_noise(settings, network, seed, data, checkpoints, earlier):
+    wanted = earlier[settings.accuracy_of].test_accuracy[-1]
+    judged = noise.accuracies_under(network, data.test_images, data.test_labels, depth=settings.depth, seed=seed)
+    sigma = noise.sigma_at(wanted, judged)
+    history = _as_it_is(network, judged(sigma), checkpoints)
+    return Trained(network, history, {}, {"sigma": sigma, "wanted_accuracy": wanted})
+
+
+def _as_it_is(network, test_accuracy, checkpoints):
+    """The history of no training at all; its checkpoint counts as epoch 0."""
+    if checkpoints is not None:
+        save_checkpoint(network, Path(checkpoints) / f"{CHECKPOINT_PREFIX}-0_0.ckpt")
+    return History([], [test_accuracy], {layer: [share] for layer, share in sparsity(network).items()})
+
+
+def earlier_runs(results, study, profile, arm, seed):
+    """What the arms that `arm` (settings.Arm) builds on left: name -> Earlier.
+
+    Raises:
+        ValueError: one of them has not been trained.
+    """
+    records = Records(results)
+    return {
+        name: Earlier(
+            trained(results, study, profile, name, seed).network,
+            records.read(training_name(name, seed))["results"]["history"]["test_accuracy"],
+        )
+        for name in arm.earlier()
+    }
 
 
 def checkpoint_folder(results, arm, seed):
@@ -139,15 +238,28 @@ def trained(results, study, profile, arm, seed):
     records = Records(results)
     if not (records.folder / f"{name}.json").is_file():
         raise ValueError(f"{results} has no record {name}: run the notebook train with arm={arm} seed={seed} first.")
-    checkpoint = records.read(name)["checkpoint"]
+    record = records.read(name)
+    checkpoint = record["checkpoint"]
     path = checkpoint_folder(results, arm, seed) / checkpoint["name"]
     if not path.is_file() or file_sha256(path) != checkpoint["sha256"]:
         raise ValueError(f"{path} is missing or is not what record {name} was made with: train the model again.")
     # As it was trained, with a rerunner's overrides: shadow networks follow the same recipe.
-    settings = validated(Arm, records.read(name)["settings"] | {"title": study.arm(profile, arm).title}, name)
+    settings = validated(Arm, record["settings"] | {"title": study.arm(profile, arm).title}, name)
+    facts = record["results"]["facts"]
+    if settings.stop is not None:
+        settings = settings.model_copy(update={"stop": None, "epochs": facts["epochs"]})
+    noisy = isinstance(settings.defence, FeatureNoise)
     network = NETWORKS[settings.network]()
     load_checkpoint(network, path)
-    return Victim(network, path.parent, settings, seed)
+    return Victim(
+        network,
+        path.parent,
+        settings,
+        seed,
+        base=None if settings.start is None else study.arm(profile, settings.start),
+        noise=facts["sigma"] if noisy else 0.0,
+        noise_depth=settings.defence.depth if noisy else None,
+    )
 
 
 def own_network(source, arm, seed):
@@ -262,21 +374,29 @@ def attack(settings, victim, targets, evaluators, data, seed):
 
     Returns:
         tuple of two dicts. First numpy.ndarray: the metrics by name, one entry an image; reconstruction, uint8
-        [N, 1, 32, 32]; objective and curve where the attack has them; index, in_training and label; of an attack
-        on membership score and member instead of the metrics. Then what the attack chose by itself.
+        [K, 1, 32, 32], of the targets at the positions `pictured`; where the attack has them objective, quantiles
+        of its curve and whether it fell; index, in_training and label; of an attack on membership score and
+        member instead of the metrics. Then what the attack chose by itself.
     """
+    if victim.noise and settings.kind not in ON_FEATURES:
+        raise ValueError(f"{settings.kind} does not look at features, which alone this model protects: leave it out.")
     if settings.kind in ON_MEMBERSHIP:
         return _attack_membership(settings, victim, data, seed), {}
     if settings.kind in ON_GRADIENTS:
         shown, found = _attack_gradients(settings, victim, targets, seed)
     else:
+        if victim.noise and settings.depth != victim.noise_depth:
+            raise ValueError(f"depth is {settings.depth}; this model releases {victim.noise_depth} alone: attack that.")
         features = Features(victim.network, settings.depth)
+        drawn = generator(seed, "released noise").standard_normal
+        released = predict(features, targets.images)
         view = FeatureView(
-            predict(features, targets.images),
+            released + np.float32(victim.noise) * drawn(released.shape, np.float32) if victim.noise else released,
             features,
             Rest(victim.network, settings.depth),
             targets.auxiliary,
             targets.auxiliary_labels,
+            victim.noise,
         )
         shown = np.arange(len(targets.labels))
         found = ON_FEATURES[settings.kind](view, seed=seed, **settings.settings)
@@ -293,13 +413,32 @@ def attack(settings, victim, targets, evaluators, data, seed):
     if found.objective is not None:
         arrays["objective"] = found.objective
     if found.curve is not None:
-        arrays["curve"] = found.curve
-    return arrays | {
-        "reconstruction": np.rint(found.images * 255).astype(np.uint8),
+        arrays["curve"] = np.quantile(found.curve, CURVE_QUANTILES, axis=1)
+        arrays["fell"] = objective_fell(found.curve)
+    pictured = pictured_targets(arrays["skill"], targets.labels[shown])
+    return {name: values.astype(np.float32) for name, values in arrays.items()} | {
+        "reconstruction": np.rint(found.images[pictured] * 255).astype(np.uint8),
+        "pictured": pictured,
         "index": targets.index[shown],
         "in_training": targets.in_training[shown],
         "label": targets.labels[shown],
     }, found.chosen or {}
+
+
+def pictured_targets(skill, labels):
+    """Positions of the targets whose reconstructions a record keeps, all of them being large.
+
+    The first of each class; then the best, the middle and the worst by skill.
+    """
+    first = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)]
+    return np.array(sorted({*first, *extremes(skill)}))
+
+
+def extremes(skill, each=EXTREMES):
+    """Positions of the best, the middle and the worst values, so many of each: by the values alone."""
+    order = np.argsort(-np.asarray(skill), kind="stable")
+    middle = (len(order) - each) // 2
+    return [int(position) for position in (*order[:each], *order[middle : middle + each], *order[len(order) - each :])]
 
 
 def _attack_gradients(settings, victim, targets, seed):
@@ -331,7 +470,7 @@ def _attack_membership(settings, victim, data, seed):
         subset = Mnist(
             images[indices], labels[indices], data.test_images[:100], data.test_labels[:100], data.name, data.sha256
         )
-        return predict(train_arm(victim.arm, shadow_seed, subset)[0], images)
+        return predict(victim.shadow(shadow_seed, subset), images)
 
     view = MembershipView(predict(victim.network, images), labels, candidates, train_shadow)
     return {

@@ -18,6 +18,10 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 Positive = Annotated[Number, Field(gt=0)]
 
 
+# What pydantic puts into a setting's path for the branch of a union: not part of study.yaml.
+BRANCHES = {"suppress", "random-mask", "magnitude", "feature-noise", "dpsgd", "float", "int"}
+
+
 class SettingsError(ValueError):
     """A setting that is wrong; the message names it, the value, and what is allowed."""
 
@@ -47,7 +51,9 @@ class SuppressLayer(Model):
 
 
 class Suppress(Model):
-    kind: Literal["suppress"]
+    """Suppress-Privacy; as `random-mask` with its schedule and counts, but weights drawn by lot."""
+
+    kind: Literal["suppress", "random-mask"]
     start_epoch: PositiveInt
     end_epoch: Annotated[StrictInt, Field(ge=1, le=100)]
     mask_times: PositiveInt
@@ -70,6 +76,31 @@ class Suppress(Model):
         return self
 
 
+class Magnitude(Model):
+    """The smallest weights of a trained network set to zero, once; they stay zero in what training follows."""
+
+    kind: Literal["magnitude"]
+    sparsity: Annotated[StrictFloat, Field(gt=0, lt=1)]
+    min_num: Annotated[dict[str, Annotated[StrictInt, Field(ge=-1)]], Field(min_length=1)]  # by layer
+
+
+class FeatureNoise(Model):
+    """Gaussian noise on the features that leave the user's device, as much as brings the accuracy down to another's."""
+
+    kind: Literal["feature-noise"]
+    depth: Literal[DEPTHS] = "fc1"  # of the features
+    accuracy_of: str  # an arm
+
+
+class DpSgd(Model):
+    """Differentially private training."""
+
+    kind: Literal["dpsgd"]
+    epsilon: Positive
+    delta: Annotated[Number, Field(gt=0, lt=1)]
+    clip_norm: Positive
+
+
 class Band(Model):
     """Where a sound training ends, for every seed: test accuracy, and zeros of each weight matrix."""
 
@@ -77,30 +108,60 @@ class Band(Model):
     sparsity: Annotated[list[Share], Field(min_length=2, max_length=2)]
 
 
+class Stop(Model):
+    """Stop after the epoch whose test accuracy is nearest to another arm's, seed by seed; `like` is trained alike."""
+
+    like: str
+    accuracy_of: str
+
+
 class Arm(Model):
     title: str
     documented: str | None = None
     band: Band | None = None
     network: Literal["lenet5", "convnet"] = "lenet5"
-    epochs: PositiveInt
+    start: str | None = None  # an arm whose trained weights this one starts from; None starts from its seed's draw
+    stop: Stop | None = None
+    epochs: Annotated[StrictInt, Field(ge=0)]  # 0: not trained (any further); with `stop` at most
     batch_size: PositiveInt
-    optimizer: Optimizer
-    defence: Suppress | None = None
+    optimizer: Optimizer | None = None
+    defence: Annotated[Suppress | Magnitude | FeatureNoise | DpSgd, Field(discriminator="kind")] | None = None
 
     @model_validator(mode="after")
-    def _schedule_fits(self):
-        if self.defence is not None and self.defence.end_epoch > self.epochs:
+    def _fits_together(self):
+        if (self.epochs > 0) != (self.optimizer is not None):
             raise ValueError(
-                f"epochs is {self.epochs}, the defence's end_epoch is {self.defence.end_epoch}; "
-                "its schedule must end within the training: change one of them"
+                f"epochs is {self.epochs}, the optimizer {'missing' if self.optimizer is None else 'given'}; "
+                "training needs both, an arm without training neither: add or remove one"
             )
-        if self.defence is not None and self.optimizer.lr > 0.5:
-            raise ValueError(f"optimizer.lr is {self.optimizer.lr}; with suppression it is at most 0.5: lower it")
+        if isinstance(self.defence, Suppress):
+            if self.defence.end_epoch > self.epochs:
+                raise ValueError(
+                    f"epochs is {self.epochs}, the defence's end_epoch is {self.defence.end_epoch}; "
+                    "its schedule must end within the training: change one of them"
+                )
+            if self.optimizer.lr > 0.5:
+                raise ValueError(f"optimizer.lr is {self.optimizer.lr}; with suppression it is at most 0.5: lower it")
+        if isinstance(self.defence, Magnitude | FeatureNoise) and self.start is None:
+            raise ValueError(f"start is missing; {self.defence.kind} acts on a trained network: name its arm")
+        if isinstance(self.defence, FeatureNoise) and self.epochs > 0:
+            raise ValueError(f"epochs is {self.epochs}; feature-noise needs no training: make it 0")
+        if self.stop is not None and self.epochs == 0:
+            raise ValueError("epochs is 0, but stop says when to stop: give the most epochs to train")
         return self
 
     def settings_of_a_run(self):
         """What decides the outcome of training this arm: all but how it is called."""
         return self.model_dump(exclude={"title", "documented", "band"})
+
+    def earlier(self):
+        """The arms that must have been trained, from the same seed, before this one can be."""
+        named = [self.start]
+        if self.stop is not None:
+            named += [self.stop.like, self.stop.accuracy_of]
+        if isinstance(self.defence, FeatureNoise):
+            named.append(self.defence.accuracy_of)
+        return [arm for arm in named if arm is not None]
 
 
 class Evaluator(Model):
@@ -206,6 +267,7 @@ class Profile(Model):
     note: str = ""  # what a reader must know before believing a figure; on every page
     data: str
     seeds: Annotated[list[Seed], Field(min_length=1)]
+    seeds_of: dict[str, Annotated[list[Seed], Field(min_length=1)]] = {}  # of arms that have fewer
     arms: Annotated[list[str], Field(min_length=1)]
     attacks: Annotated[list[str], Field(min_length=1)]
     further: list[Further] = []
@@ -213,9 +275,13 @@ class Profile(Model):
     overrides: dict[str, dict[str, Any]] = {}  # of arms
     attack_overrides: dict[str, dict[str, Any]] = {}  # of attacks' settings
 
+    def trained(self):
+        """The models of the profile: arm -> seeds."""
+        return {arm: list(self.seeds_of.get(arm, self.seeds)) for arm in self.arms}
+
     def plan(self):
         """Every attack of the profile: attack -> arm -> seeds, in the order of the tables."""
-        plan = {attack: {arm: list(self.seeds) for arm in self.arms} for attack in self.attacks}
+        plan = {attack: self.trained() for attack in self.attacks}
         for entry in self.further:
             for attack in entry.attacks:
                 arms = plan.setdefault(attack, {})
@@ -258,7 +324,12 @@ class Study(Model):
                 used += [(f"profiles.{name}.further.attacks", attack, self.attacks) for attack in entry.attacks]
                 # Only models that the profile trains can be attacked.
                 used += [(f"profiles.{name}.further.arms", arm, profile.arms) for arm in entry.arms]
-                used += [(f"profiles.{name}.further.seeds", seed, profile.seeds) for seed in entry.seeds]
+                for arm in entry.arms:
+                    seeds = profile.trained().get(arm, ())
+                    used += [(f"profiles.{name}.further.seeds", seed, seeds) for seed in entry.seeds]
+            for arm, seeds in profile.seeds_of.items():
+                used.append((f"profiles.{name}.seeds_of", arm, profile.arms))
+                used += [(f"profiles.{name}.seeds_of.{arm}", seed, profile.seeds) for seed in seeds]
         for place, name, known in used:
             if name not in known:
                 raise ValueError(
@@ -267,6 +338,8 @@ class Study(Model):
         for name, profile in self.profiles.items():
             for arm in self.arms:
                 self.arm(name, arm)
+            for arm in profile.arms:
+                self._require_earlier(name, arm)
             for attack in self.attacks:
                 self.attack(name, attack)
             judges = sorted({judge.seed for judge in self.evaluators.values()})
@@ -276,6 +349,26 @@ class Study(Model):
                     f"evaluators' ({', '.join(map(str, judges))}), which would judge themselves: choose others"
                 )
         return self
+
+    def _require_earlier(self, profile, arm):
+        for earlier in self.arm(profile, arm).earlier():
+            if earlier not in self.arms or self.arm(profile, earlier).earlier():
+                raise ValueError(
+                    f"arms.{arm} builds on {earlier!r}; it must be an arm that builds on no other: correct the name"
+                )
+            stop = self.arm(profile, arm).stop
+            if stop is not None:
+                own, alike = (self.arm(profile, name).model_dump() for name in (arm, stop.like))
+                different = [key for key in ("network", "epochs", "batch_size", "optimizer") if own[key] != alike[key]]
+                if different:
+                    raise ValueError(
+                        f"arms.{arm} stops like {stop.like}, but their {different[0]} differ: make them equal"
+                    )
+            seeds = self.profiles[profile].trained()
+            if not set(seeds[arm]) <= set(seeds.get(earlier, ())):
+                raise ValueError(
+                    f"profiles.{profile} does not train {earlier} from every seed of {arm}, which builds on it: add it"
+                )
 
     @classmethod
     def load(cls, path=FILE):
@@ -325,7 +418,7 @@ def validated(model, content, place):
         return model.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"] if part not in BRANCHES)
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "value_error":
             nested = message.removesuffix(".")

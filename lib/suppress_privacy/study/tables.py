@@ -225,6 +225,14 @@ def layer_report(report):
     return _table(["layer", *columns, "threshold"], rows)
 
 
+def training_facts(facts, report):
+    """What there is to say of how a model was made, beyond its curves: the defence's facts, then its layers."""
+    rows = [[name.replace("_", " "), f"{value:.4g}"] for name, value in facts.items()]
+    parts = [_table(["setting found or fixed", "value"], rows)] if rows else []
+    parts += [layer_report(report)] if report else []
+    return "\n\n".join(parts) or "This arm has no defence."
+
+
 def bench_ratios(bench):
     """The benchmark's ratios, each with its bound and whether it is kept."""
     names = {
