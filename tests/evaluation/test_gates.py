@@ -25,12 +25,14 @@ def test_gates_on_estimates(gate, passes, fails):
 
 
 def test_an_objective_that_rises_or_stays_or_is_no_number_fails():
-    curves = np.linspace(1, 0.1, 5)[None, :, None] * np.ones((2, 5, 3))
-    assert gates.objective_falls("x", curves).passed
-    rising = curves.copy()
-    rising[1, 3, 2] += 0.5
-    for broken in (rising, np.ones_like(curves), np.full_like(curves, np.inf), np.full_like(curves, np.nan)):
-        gate = gates.objective_falls("x", broken)
+    curve = np.linspace(1, 0.1, 5)[:, None] * np.ones((5, 3))
+    fell = gates.objective_fell(curve)
+    assert fell.shape == (3,) and gates.objective_falls("x", np.stack([fell, fell])).passed
+    rising = curve.copy()
+    rising[3, 2] += 0.5
+    assert gates.objective_fell(rising).tolist() == [True, True, False]
+    for broken in (rising, np.ones_like(curve), np.full_like(curve, np.inf), np.full_like(curve, np.nan)):
+        gate = gates.objective_falls("x", np.stack([fell, gates.objective_fell(broken)]))
         assert not gate.passed and np.isfinite(gate.found)
 
 

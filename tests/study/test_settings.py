@@ -30,7 +30,11 @@ SUPPRESS = ("arms", "suppressed-example", "defence")
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("profiles", "quick", "arms"), ["supressed"], "profiles.quick.arms names 'supressed'; allowed are baseline"),
+        (
+            ("profiles", "quick", "arms"),
+            ["supressed"],
+            "profiles.quick.arms names 'supressed'; allowed are accuracy-matched",
+        ),
         (
             ("profiles", "quick", "attacks"),
             ["magic"],
@@ -56,7 +60,17 @@ SUPPRESS = ("arms", "suppressed-example", "defence")
         (("profiles", "quick", "seeds"), [], "profiles.quick.seeds is"),
         (("profiles", "quick", "seed"), [0], "profiles.quick.seed is not a setting"),
         (("arms", "baseline", "epochs"), "ten", "arms.baseline.epochs is 'ten'; input should be a valid integer"),
-        (("arms", "baseline", "epochs"), 0, "arms.baseline.epochs is 0"),
+        (("arms", "baseline", "epochs"), 0, "arms.baseline: epochs is 0, the optimizer given; training needs both"),
+        (("arms", "untrained", "epochs"), 3, "arms.untrained: epochs is 3, the optimizer missing"),
+        (("arms", "magnitude-oneshot", "start"), None, "start is missing; magnitude acts on a trained network"),
+        (("arms", "magnitude-oneshot", "start"), "dense", "arms.magnitude-oneshot builds on 'dense'"),
+        (("arms", "magnitude-oneshot", "start"), "feature-noise", "must be an arm that builds on no other"),
+        (("arms", "accuracy-matched", "batch_size"), 16, "stops like dense-sgd, but their batch_size differ"),
+        (("arms", "accuracy-matched", "stop", "accuracy_of"), "s", "arms.accuracy-matched builds on 's'"),
+        (("arms", "dpsgd-eps3", "defence", "delta"), 1, "arms.dpsgd-eps3.defence.delta is 1"),
+        (("profiles", "full", "seeds_of"), {"dense-sgd": [0]}, "does not train dense-sgd from every seed of"),
+        (("profiles", "full", "seeds_of"), {"base": [0]}, "profiles.full.seeds_of names 'base'"),
+        (("profiles", "quick", "seeds_of"), {"suppressed-example": [9]}, "seeds_of.suppressed-example names 9"),
         (("arms", "baseline", "documented"), "normal", "arms.baseline.documented names 'normal'"),
         (("arms", "baseline", "optimizer", "name"), "adamw", "optimizer.name is 'adamw'; input should be 'sgd' or"),
         ((*SUPPRESS, "end_epoch"), 2, "end_epoch is 2, start_epoch is 3; end_epoch must not be smaller"),

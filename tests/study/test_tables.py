@@ -6,7 +6,7 @@ import pytest
 
 from conftest import ROOT
 from suppress_privacy.evaluation.gates import REQUIRED
-from suppress_privacy.study import figures, records, tables
+from suppress_privacy.study import figures, records, runs, tables
 from suppress_privacy.study.settings import Study
 
 METRICS = records.IMAGE_METRICS
@@ -151,8 +151,9 @@ def test_figures_are_drawn_from_records_alone(summary, tmp_path):
                 {"settings": {"settings": {"iters": 4}}},
                 label=np.arange(3),
                 reconstruction=images + np.uint8(value),
+                pictured=np.arange(3),
                 skill=np.array([0.1, 0.9, 0.5]),
-                **({"curve": rng.random((5, 3))} if attack == "reference-cpu" else {}),
+                **({"curve": rng.random((3, 5))} if attack == "reference-cpu" else {}),
             )
         scores = {"score": rng.random(40), "member": np.arange(40) < 20}
         store.write(records.attack_name("membership-loss", arm, 0), {}, **scores)
@@ -160,8 +161,8 @@ def test_figures_are_drawn_from_records_alone(summary, tmp_path):
     targets = SimpleNamespace(images=images / 255, labels=np.arange(3))
     figure = figures.reconstruction_grid(store, arms, titles, 0, targets, 3)
     assert len(figure.axes) == (1 + 1 + 2) * 3  # the floor is alike for both models and stands once
-    figure = figures.extremes(store, arms, {"reference-cpu": "attack"}, 0, targets, 1)
-    assert len(figure.axes) == (1 + 2) * 3
+    figure = figures.extremes(store, arms, {"reference-cpu": "attack"}, 0, targets, runs.extremes)
+    assert len(figure.axes) == 2 * 2 * 9
     assert len(figures.convergence(store, arms, titles, 0).axes[0].lines) == 2
     assert figures.convergence(store, arms, {"floor-mean": "mean"}, 0) is None
     summary["seeds_of"]["membership-loss"] = {arm: [0] for arm in ARMS}
@@ -171,10 +172,17 @@ def test_figures_are_drawn_from_records_alone(summary, tmp_path):
 
 def test_the_pictures_shown_are_the_best_the_middle_and_the_worst(tmp_path):
     store = records.Records(tmp_path)
-    skill = np.array([0.3, 0.9, -1.0, 0.5, 0.1])
-    images = (np.arange(5, dtype=np.uint8)[:, None, None, None] * 10) * np.ones((5, 1, 32, 32), np.uint8)
-    store.write(records.attack_name("a", "baseline", 0), {}, label=np.arange(5), reconstruction=images, skill=skill)
-    targets = SimpleNamespace(images=images / 255, labels=np.arange(5))
-    figure = figures.extremes(store, {"baseline": "model"}, {"a": "attack"}, 0, targets, 1)
-    shown = [round(float(axis.images[0].get_array()[0, 0] * 255)) // 10 for axis in figure.axes[:3]]
-    assert shown == [1, 0, 2]
+    rng = np.random.default_rng(0)
+    skill = rng.permutation(np.linspace(-1, 1, 25))
+    labels = np.arange(25) % 5
+    images = (np.arange(25, dtype=np.uint8)[:, None, None, None] * 10) * np.ones((25, 1, 32, 32), np.uint8)
+    pictured = runs.pictured_targets(skill, labels)
+    assert set(range(5)) <= set(pictured) and len(pictured) <= 5 + 9  # the first of each class are always there
+    record = {"label": labels, "reconstruction": images[pictured], "pictured": pictured, "skill": skill}
+    store.write(records.attack_name("a", "baseline", 0), {}, **record)
+    targets = SimpleNamespace(images=images / 255, labels=labels)
+    figure = figures.extremes(store, {"baseline": "model"}, {"a": "attack"}, 0, targets, runs.extremes)
+    order = np.argsort(-skill).tolist()
+    for row in (figure.axes[:9], figure.axes[9:]):  # originals, reconstructions
+        shown = [round(float(axis.images[0].get_array()[0, 0] * 255)) // 10 for axis in row]
+        assert shown == order[:3] + order[11:14] + order[-3:]

@@ -425,6 +425,9 @@ def validated(model, content, place):
             raise SettingsError(f"{place}: {where}{': ' if where else ''}{nested}.") from error
         if first["type"] == "extra_forbidden":
             raise SettingsError(f"{place}: {where} is not a setting; remove it or correct its name.") from error
+        if first["type"] == "union_tag_invalid":
+            kinds = first["ctx"]["expected_tags"]
+            raise SettingsError(f"{place}: {where}.kind is {first['ctx']['tag']!r}; allowed are {kinds}.") from error
         raise SettingsError(f"{place}: {where} is {first['input']!r}; {message[0].lower()}{message[1:]}.") from error
 
 

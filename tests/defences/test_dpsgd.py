@@ -1,0 +1,169 @@
+"""DP-SGD: gradients example by example, what clipping and noise do to them, and what that guarantees."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn, ops
+
+from suppress_privacy import LeNet5, train
+from suppress_privacy.defences import dpsgd
+from suppress_privacy.mnist import Mnist
+from suppress_privacy.training import Plan, with_cross_entropy
+
+
+@pytest.fixture(scope="module")
+def batch(digits):
+    chosen = np.random.default_rng(0).choice(len(digits.train_labels), 20, replace=False)
+    return digits.train_images[chosen], digits.train_labels[chosen]
+
+
+def one_by_one(network, images, labels):
+    """Every example's gradient by a loop over batches of one: a list of tuples of numpy.ndarray."""
+    gradient = ops.grad(with_cross_entropy(network), None, ms.ParameterTuple(network.trainable_params()))
+    return [
+        [part.asnumpy() for part in gradient(ms.Tensor(image[None]), ms.Tensor(label[None]))]
+        for image, label in zip(images, labels, strict=True)
+    ]
+
+
+def defence(clip_norm=float("inf"), noise_multiplier=0.0, batch_size=20, seed=0):
+    return dpsgd.DpSgd(batch_size, clip_norm, noise_multiplier, seed)
+
+
+def clipped_sums(network, clip_norm, images, labels, present=None):
+    parameters = ms.ParameterTuple(network.trainable_params())
+    cell = dpsgd.ClippedSum(with_cross_entropy(network), parameters, clip_norm)
+    present = np.ones(len(labels), np.float32) if present is None else present
+    return [part.asnumpy() for part in cell(ms.Tensor(images), ms.Tensor(labels), ms.Tensor(present))]
+
+
+@pytest.mark.parametrize("clip_norm", [float("inf"), 1.012])
+def test_sums_are_those_of_a_loop_over_single_examples(batch, clip_norm):
+    network = LeNet5(seed=0)
+    images, labels = batch
+    wanted = [np.zeros(parameter.shape) for parameter in network.trainable_params()]
+    norms = []
+    for gradient in one_by_one(network, images, labels):
+        norm = np.sqrt(sum(float((part.astype(np.float64) ** 2).sum()) for part in gradient))
+        norms.append(norm)
+        for total, part in zip(wanted, gradient, strict=True):
+            total += part * min(1.0, clip_norm / norm)
+    assert min(norms) < 1.012 < max(norms) or clip_norm == float("inf")  # both sorts are among them
+    _, *found = clipped_sums(network, clip_norm, images, labels)
+    for one, other in zip(found, wanted, strict=True):
+        assert np.abs(one - other).max() <= 1e-5 * np.abs(other).max()
+
+
+def test_absent_examples_and_batches_of_any_size_count_right(batch):
+    network = LeNet5(seed=0)
+    images, labels = batch
+    present = (np.arange(20) < 13).astype(np.float32)
+    for one, other in zip(
+        clipped_sums(network, 0.5, images, labels, present),
+        clipped_sums(network, 0.5, images[:13], labels[:13]),
+        strict=True,
+    ):
+        assert one == pytest.approx(other, rel=1e-5, abs=1e-6)
+
+
+def test_without_clipping_and_noise_a_run_is_ordinary_training(digits):
+    """Same Poisson batches, no clipping, no noise: the weights of a plain loop, to rounding."""
+    few = Mnist(
+        digits.train_images[:600], digits.train_labels[:600], digits.test_images[:50], digits.test_labels[:50], "x", {}
+    )
+    batches = []
+
+    class Seen(dpsgd.DpSgd):
+        def batches(self, rng, count, batch_size):
+            drawn = super().batches(rng, count, batch_size)
+            batches.extend(drawn)
+            return drawn
+
+    private = LeNet5(seed=3)
+    plain = LeNet5(seed=3)
+    train(
+        private,
+        nn.SGD(private.trainable_params(), 0.1),
+        few,
+        epochs=2,
+        batch_size=60,
+        seed=1,
+        defence=Seen(60, float("inf"), 0.0, 0),
+    )
+    gradient = ops.grad(with_cross_entropy(plain), None, ms.ParameterTuple(plain.trainable_params()))
+    descend = nn.SGD(plain.trainable_params(), 0.1)
+    for chosen in batches:
+        parts = gradient(ms.Tensor(few.train_images[chosen]), ms.Tensor(few.train_labels[chosen]))
+        descend(tuple(part * (len(chosen) / 60) for part in parts))
+    assert len(batches) == 20 and len({len(chosen) for chosen in batches}) > 5
+    for one, other in zip(private.get_parameters(), plain.get_parameters(), strict=True):
+        assert np.abs(one.asnumpy() - other.asnumpy()).max() < 1e-4  # the rounding of 20 steps
+    assert np.abs(private.fc1.weight.asnumpy() - LeNet5(seed=3).fc1.weight.asnumpy()).max() > 1e-3
+
+
+def test_every_image_is_drawn_by_itself_at_the_stated_rate():
+    drawn = defence(batch_size=50).batches(np.random.default_rng(0), 1000, 50)
+    sizes = np.array([len(chosen) for chosen in drawn])
+    assert len(drawn) == 20 and all(len(set(chosen)) == len(chosen) for chosen in drawn)
+    rounds = [len(c) for _ in range(50) for c in defence().batches(np.random.default_rng(len(sizes)), 1000, 50)]
+    assert abs(np.mean(rounds) - 50) < 3
+    many = [len(c) for seed in range(50) for c in defence().batches(np.random.default_rng(seed), 1000, 50)]
+    # Binomial: mean 50, variance 47.5, over 1,000 batches
+    assert abs(np.mean(many) - 50) < 4 * np.sqrt(47.5 / 1000)
+    assert 40 < np.var(many) < 56
+
+
+def test_noise_has_the_stated_size_and_its_own_seed():
+    sums = [np.zeros((300, 300), np.float32)]
+    [noise] = defence(0.5, 2.0, batch_size=10).noised(sums)
+    assert noise.std() == pytest.approx(2.0 * 0.5 / 10, rel=0.02) and abs(noise.mean()) < 0.002
+    [again] = defence(0.5, 2.0, batch_size=10).noised(sums)
+    [other] = defence(0.5, 2.0, batch_size=10, seed=1).noised(sums)
+    assert np.array_equal(noise, again) and not np.array_equal(noise, other)
+    [none] = defence(0.5, 0.0, batch_size=10).noised([np.ones((2, 2), np.float32)])
+    assert np.array_equal(none, np.full((2, 2), 0.1, np.float32))
+
+
+# Examples of TensorFlow Privacy (compute_dp_sgd_privacy_lib_test.py)
+@pytest.mark.parametrize(
+    ("count", "batch_size", "noise_multiplier", "epochs", "delta", "published"),
+    [(60000, 150, 1.3, 15, 1e-5, 0.7242234026109595), (100000, 100, 1.0, 30, 1e-7, 1.4154988495444845)],
+)
+def test_epsilon_is_the_published_one(count, batch_size, noise_multiplier, epochs, delta, published):
+    spent = dpsgd.spent_epsilon(noise_multiplier, batch_size / count, epochs * count // batch_size, delta)
+    assert spent == pytest.approx(published, rel=1e-9)
+
+
+# TensorFlow Privacy, tutorials/README.md: MNIST, batches of 256, delta 1e-5; the conversion from Renyi DP has become
+# tighter since
+@pytest.mark.parametrize(
+    ("noise_multiplier", "epochs", "published"), [(1.3, 15, 1.19), (1.1, 60, 3.01), (0.7, 45, 7.10)]
+)
+def test_epsilon_is_below_what_looser_accounting_gave(noise_multiplier, epochs, published):
+    spent = dpsgd.spent_epsilon(noise_multiplier, 256 / 60000, epochs * 60000 // 256, 1e-5)
+    assert 0.75 * published < spent < published
+
+
+def test_the_noise_is_what_a_guarantee_asks_for_and_no_more():
+    noise_multiplier = dpsgd.noise_multiplier_for(3.0, 0.01, 1000, 1e-5)
+    assert 2.99 < dpsgd.spent_epsilon(noise_multiplier, 0.01, 1000, 1e-5) <= 3.0
+    assert dpsgd.spent_epsilon(0.99 * noise_multiplier, 0.01, 1000, 1e-5) > 3.0
+    plan = Plan(count=1000, epochs=4, batch_size=100, lr=0.1, seed=0)
+    made = dpsgd.from_settings(LeNet5(seed=0), plan, epsilon=3.0, delta=1e-5, clip_norm=1)
+    facts = made.facts()
+    assert facts["steps"] == 40 and facts["sampling_rate"] == 0.1 and 2.9 < facts["epsilon"] <= 3.0
+    assert made.noise_multiplier == facts["noise_multiplier"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 1.0, 1.0, 0), "batch_size is 0"),
+        ((10, 0.0, 1.0, 0), "clip_norm is 0.0"),
+        ((10, 1.0, -1.0, 0), "noise_multiplier is -1.0"),
+        ((10, float("inf"), 1.0, 0), "clip_norm is inf, which no noise can cover"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        dpsgd.DpSgd(*arguments)

@@ -1,0 +1,59 @@
+"""Noise on released features: as much as brings the accuracy down to a wanted one."""
+
+import numpy as np
+import pytest
+from mindspore import nn
+
+from suppress_privacy import LeNet5, train
+from suppress_privacy.attacks import decoder
+from suppress_privacy.attacks.views import FeatureView
+from suppress_privacy.defences import noise
+from suppress_privacy.lenet import Features, Rest, predict
+from suppress_privacy.training import accuracy
+
+
+@pytest.fixture(scope="module")
+def trained(digits):
+    network = LeNet5(seed=0)
+    optimizer = nn.Momentum(network.trainable_params(), 0.01, 0.9)
+    train(network, optimizer, digits, epochs=2, batch_size=16, seed=0)
+    return network
+
+
+@pytest.fixture(scope="module")
+def judged(trained, digits):
+    return noise.accuracies_under(trained, digits.test_images, digits.test_labels, depth="fc1", seed=0)
+
+
+def test_no_noise_is_the_network_and_much_of_it_is_guessing(trained, judged, digits):
+    assert judged(0.0) == accuracy(trained, digits.test_images, digits.test_labels)
+    assert judged(1000.0) < 0.3
+
+
+def test_the_accuracy_found_is_the_one_wanted(judged):
+    wanted = judged(0.0) - 0.05
+    sigma = noise.sigma_at(wanted, judged)
+    assert sigma > 0.05
+    assert judged(sigma) == pytest.approx(wanted, abs=0.003)
+
+
+def test_a_network_no_better_than_wanted_needs_no_noise(judged):
+    assert noise.sigma_at(judged(0.0), judged) == 0.0
+    with pytest.raises(ValueError, match="wanted is 0.01, which noise does not bring"):
+        noise.sigma_at(0.01, judged)
+
+
+def test_an_attacker_who_knows_of_the_noise_still_loses_by_it(trained, digits):
+    """The ridge decoder is fitted to noisy features; more noise, worse images."""
+    features = Features(trained, "fc1")
+    originals, auxiliary = digits.test_images[:100], digits.test_images[100:]
+    clean = predict(features, originals)
+    errors = []
+    for sigma in (0.0, 1.0, 4.0):
+        released = clean + np.float32(sigma) * np.random.default_rng(1).standard_normal(clean.shape, np.float32)
+        view = FeatureView(released, features, Rest(trained, "fc1"), auxiliary, digits.test_labels[100:], sigma)
+        errors.append(float(((decoder.ridge(view, seed=0, shuffled=False).images - originals) ** 2).mean()))
+    assert errors[0] < 0.97 * errors[1] < 0.97 * errors[2]
+    # It does not help to pretend that there is no noise.
+    naive = FeatureView(released, features, Rest(trained, "fc1"), auxiliary, digits.test_labels[100:])
+    assert float(((decoder.ridge(naive, seed=0, shuffled=False).images - originals) ** 2).mean()) > errors[2]
