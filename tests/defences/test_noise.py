@@ -39,7 +39,7 @@ def test_the_accuracy_found_is_the_one_wanted(judged):
 
 def test_a_network_no_better_than_wanted_needs_no_noise(judged):
     assert noise.sigma_at(judged(0.0), judged) == 0.0
-    with pytest.raises(ValueError, match="wanted is 0.01, which noise does not bring"):
+    with pytest.raises(ValueError, match=r"wanted is 0\.01, which noise does not bring"):
         noise.sigma_at(0.01, judged)
 
 

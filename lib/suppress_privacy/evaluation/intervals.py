@@ -36,10 +36,15 @@ def bootstrap_mean(values, *, seed=0):
         Estimate.
     """
     values = np.asarray(values, np.float64)
-    seed_counts, image_counts = _resamples(*values.shape, seed)
-    means = ((seed_counts @ values) * image_counts).sum(1) / values.size  # [R]
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(bootstrap_means(values, seed=seed), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(float(values.mean()), float(low), float(high), values.size)
+
+
+def bootstrap_means(values, *, seed=0):
+    """The means of all resamples behind `bootstrap_mean`: float64 [10000]."""
+    values = np.asarray(values, np.float64)
+    seed_counts, image_counts = _resamples(*values.shape, seed)
+    return ((seed_counts @ values) * image_counts).sum(1) / values.size
 
 
 @lru_cache(maxsize=4)

@@ -122,11 +122,14 @@ class Victim:
         return train_arm(self.arm, seed, data, earlier=earlier).network
 
 
-def optimizer(settings, network):
-    """The optimiser that an arm's settings name, over the network's trainable parameters."""
+def optimizer(settings, network, steps):
+    """The optimiser that an arm's settings name, over the network's trainable parameters, for so many steps."""
+    rate = settings.lr
+    if settings.decay == "linear":
+        rate = [settings.lr * (1 - step / steps) for step in range(steps)]
     if settings.name == "sgd":
-        return nn.SGD(network.trainable_params(), settings.lr)
-    return nn.Momentum(network.trainable_params(), settings.lr, settings.momentum)
+        return nn.SGD(network.trainable_params(), rate)
+    return nn.Momentum(network.trainable_params(), rate, settings.momentum)
 
 
 def train_arm(arm, seed, data, checkpoints=None, *, earlier=None):
@@ -161,7 +164,7 @@ def train_arm(arm, seed, data, checkpoints=None, *, earlier=None):
     else:
         history = train(
             network,
-            optimizer(arm.optimizer, network),
+            optimizer(arm.optimizer, network, epochs * (len(data.train_labels) // arm.batch_size)),
             data,
             epochs=epochs,
             batch_size=arm.batch_size,

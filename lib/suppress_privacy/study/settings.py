@@ -34,6 +34,7 @@ class Optimizer(Model):
     name: Literal["sgd", "momentum"]
     lr: Annotated[Number, Field(gt=0)]
     momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    decay: Literal["none", "linear"] = "none"  # of the rate, to zero at the end of training
 
     @model_validator(mode="after")
     def _momentum_is_used(self):
