@@ -4,6 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from suppress_privacy.study.claims import Claims
 from suppress_privacy.study.records import (
     Records,
     attack_name,
@@ -125,13 +126,15 @@ for arm, seed in MODELS:
 rule summary:
     input:
         "study.yaml",
-        modules("study/records.py", "study/settings.py", "evaluation/*.py"),
+        "results/claims.yaml",
+        modules("study/records.py", "study/claims.py", "study/settings.py", "evaluation/*.py"),
         records([*TRAINED, *ATTACKED]),
         records(ATTACKED, "npz"),
     output:
         f"{RESULTS}/summary.json",
     run:
-        write_json(output[0], summarise(study, PROFILE, Records(RESULTS)).model_dump(mode="json"))
+        found = summarise(study, PROFILE, Records(RESULTS), Claims.load())
+        write_json(output[0], found.model_dump(mode="json"))
 
 
 rule compare:

@@ -109,8 +109,13 @@ def auc_estimate(scores, members):
     return Estimate(mean, min(low, over_seeds.low), max(high, over_seeds.high), int(np.size(members)))
 
 
-def delong_deviation(scores, members):
-    """The standard error of the area under an ROC (DeLong et al. 1988)."""
+def placements(scores, members):
+    """Where each candidate stands among those of the other kind (DeLong et al. 1988); both have the AUC as mean.
+
+    Returns:
+        tuple of numpy.ndarray, float64: for each member the share of non-members below it, for each non-member
+        the share of members above it; ties count half.
+    """
     scores, members = np.asarray(scores, np.float64), np.asarray(members, bool)
     inside, outside = scores[members], scores[~members]
     inside_order, outside_order = np.sort(inside), np.sort(outside)
@@ -119,6 +124,10 @@ def delong_deviation(scores, members):
         below = np.searchsorted(others, values, "left") + np.searchsorted(others, values, "right")
         return below / (2 * len(others))
 
-    of_members = share_below(inside, outside_order)
-    of_others = 1 - share_below(outside, inside_order)
-    return float(np.sqrt(of_members.var(ddof=1) / len(inside) + of_others.var(ddof=1) / len(outside)))
+    return share_below(inside, outside_order), 1 - share_below(outside, inside_order)
+
+
+def delong_deviation(scores, members):
+    """The standard error of the area under an ROC (DeLong et al. 1988)."""
+    of_members, of_others = placements(scores, members)
+    return float(np.sqrt(of_members.var(ddof=1) / len(of_members) + of_others.var(ddof=1) / len(of_others)))

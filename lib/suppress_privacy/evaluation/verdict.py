@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from suppress_privacy.evaluation.intervals import LEVEL, bootstrap_means
+from suppress_privacy.evaluation.membership import placements
 
 HOLDS, FAILS, NOT_TESTED = "holds", "fails", "not tested"
 LEAST_SEEDS = 3  # below them nothing can be said of other trainings
@@ -57,6 +58,29 @@ def lower(what, values, control):
     """
     difference = np.asarray(values, np.float64) - np.asarray(control, np.float64)
     return _below_zero(what, difference.mean(1), bootstrap_means(difference), float(difference.mean()))
+
+
+def lower_auc(what, scores, control, members):
+    """Whether an area under the ROC lies below a control's, seed by seed and candidate by candidate.
+
+    The bootstrap resamples seeds and candidates of the areas' linear part (DeLong et al. 1988).
+
+    Args:
+        what (str): what is compared, for the reader.
+        scores, control (numpy.ndarray): [S, Q], the same seeds and candidates in both.
+        members (numpy.ndarray): bool [Q].
+
+    Returns:
+        Comparison; the effect is the area minus the control's.
+    """
+    own, other = (
+        [np.stack(kind) for kind in zip(*(placements(row, members) for row in rows), strict=True)]
+        for rows in (scores, control)
+    )
+    of_members, of_others = own[0] - other[0], own[1] - other[1]  # [S, members], [S, others]; same mean in each row
+    around = of_others - of_others.mean(1, keepdims=True)  # the seeds' part is in the members' already
+    resampled = bootstrap_means(of_members) + bootstrap_means(around, seed=1)
+    return _below_zero(what, of_members.mean(1), resampled, float(of_members.mean()))
 
 
 def unpaired_higher(what, values, control):

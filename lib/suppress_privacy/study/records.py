@@ -18,6 +18,9 @@ from pydantic import BaseModel, ConfigDict
 from suppress_privacy.evaluation import gates
 from suppress_privacy.evaluation.intervals import bootstrap_mean, proportion
 from suppress_privacy.evaluation.membership import auc_estimate, tpr_estimate
+from suppress_privacy.evaluation.verdict import FAILS, HOLDS, NOT_TESTED
+from suppress_privacy.study.claims import Measured, verdicts
+from suppress_privacy.study.settings import validated
 
 LIBRARIES = ("mindspore", "numpy", "scipy", "scikit-image")
 REFERENCE_ARM = "baseline"  # the arm that differences are taken against
@@ -89,6 +92,31 @@ class GateSummary(BaseModel):
     passed: bool
 
 
+class ComparisonSummary(BaseModel):
+    """One measurement that a verdict rests on; p is None where a band decides."""
+
+    model_config = ConfigDict(extra="forbid")
+    what: str
+    effect: float
+    low: float
+    high: float
+    p: float | None
+    supports: bool
+
+
+class VerdictSummary(BaseModel):
+    """The answer to one claim; the figures are those of its weakest comparison, p is Holm's over all claims."""
+
+    model_config = ConfigDict(extra="forbid")
+    verdict: Literal[HOLDS, FAILS, NOT_TESTED]
+    effect: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    reason: str
+    comparisons: list[ComparisonSummary]
+
+
 class Documented(BaseModel):
     model_config = ConfigDict(extra="forbid")
     source: str
@@ -103,7 +131,7 @@ class Summary(BaseModel):
 
     `attacks.<attack>.<arm>.<metric>` and `differences`, that arm's metrics minus the baseline's, paired by image
     and seed; `seeds_of.<attack>.<arm>` says which seeds they come from. `gates` lists those that the profile's
-    attacks can decide.
+    attacks can decide, `verdicts` the answer to every claim of results/claims.yaml.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -120,6 +148,7 @@ class Summary(BaseModel):
     seeds_of: dict[str, dict[str, list[int]]]
     differences: dict[str, dict[str, dict[Metric, Interval]]]
     gates: list[GateSummary]
+    verdicts: dict[str, VerdictSummary]
     documented: Documented
 
 
@@ -239,13 +268,14 @@ class Records:
         write_json(self.folder / f"{name}.json", {"name": name, **record})
 
 
-def summarise(study, profile_name, records):
+def summarise(study, profile_name, records, claims):
     """The summary of a profile's records.
 
     Args:
         study (Study): which arms, attacks and seeds there are, and with which settings.
         profile_name (str): the profile the records were made with.
         records (Records): the folder that holds them.
+        claims (Claims): what is to be decided by them.
 
     Returns:
         Summary.
@@ -276,7 +306,9 @@ def summarise(study, profile_name, records):
     first = next(iter(judges.values()))
     data = found[first]["data"]
     for name, record in found.items():
-        if record["settings"] != wanted[name].settings_of_a_run():
+        # Settings that the study has gained since have their defaults in an older record.
+        made_with = validated(type(wanted[name]), record["settings"] | {"title": ""}, f"record {name}")
+        if made_with.settings_of_a_run() != wanted[name].settings_of_a_run():
             raise RecordError(
                 f"record {name} was made with other settings than study.yaml has: delete it and run again."
             )
@@ -301,6 +333,21 @@ def summarise(study, profile_name, records):
         )
         for arm, names in training.items()
     }
+    decided = list(_gates(study, profile_name, estimates, values, summaries))
+    measured = Measured(
+        plan=plan,
+        trained=profile.trained(),
+        values=values,
+        estimates=estimates,
+        models={
+            "test_accuracy": {arm: summary.test_accuracy for arm, summary in summaries.items()},
+            "kept": {
+                arm: [1 - float(np.mean(shares)) for shares in zip(*summary.sparsity.values(), strict=True)]
+                for arm, summary in summaries.items()
+            },
+        },
+        documented=study.documented.models,
+    )
     return Summary(
         profile=profile_name,
         data={key: data[key] for key in ("name", "train", "test")},
@@ -327,7 +374,8 @@ def summarise(study, profile_name, records):
             for attack, arms in values.items()
             if REFERENCE_ARM in arms
         },
-        gates=[asdict(gate) for gate in _gates(study, profile_name, estimates, values, summaries)],
+        gates=[asdict(gate) for gate in decided],
+        verdicts={claim: asdict(answer) for claim, answer in verdicts(claims, measured, decided).items()},
         documented={
             **study.documented.model_dump(),
             "arms": {arm: study.arms[arm].documented for arm in profile.arms if study.arms[arm].documented},
@@ -338,7 +386,7 @@ def summarise(study, profile_name, records):
 def _stacked(records, names):
     """The arrays of several seeds that are judged, each [S, ...]."""
     runs = [records.arrays(name) for name in names]
-    kept = [name for name in (*IMAGE_METRICS, "score", "member", "fell") if name in runs[0]]
+    kept = [name for name in (*IMAGE_METRICS, "in_training", "score", "member", "fell") if name in runs[0]]
     return {name: np.stack([run[name] for run in runs]) for name in kept}
 
 

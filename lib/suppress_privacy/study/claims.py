@@ -1,0 +1,231 @@
+"""results/claims.yaml as typed models, and the verdict on each claim from the records of a profile."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import yaml
+from pydantic import Field
+
+from suppress_privacy.evaluation import verdict
+from suppress_privacy.evaluation.gates import REQUIRED
+from suppress_privacy.evaluation.intervals import Estimate
+from suppress_privacy.evaluation.membership import auc, roc
+from suppress_privacy.evaluation.verdict import LEAST_SEEDS, Evidence
+from suppress_privacy.study.settings import Model, Positive, SettingsError, validated
+
+FILE = "results/claims.yaml"
+STRONGEST = "strongest"
+
+
+class Part(Model):
+    """Some documented figures of one model: by metric, how far from them is still the same."""
+
+    arm: str
+    attack: str | None = None  # None: of the model itself
+    documented: str = "ordinary"  # a model of study.yaml's documented figures
+    bands: Annotated[dict[str, Positive], Field(min_length=1)]
+
+
+class Reproduces(Model):
+    """All figures of one of the alternatives are as documented."""
+
+    text: str
+    source: str
+    kind: Literal["reproduces"]
+    alternatives: Annotated[list[Annotated[list[Part], Field(min_length=1)]], Field(min_length=1)]
+
+
+class Lower(Model):
+    """An arm's metrics lie below those of every control, or of the one nearest to it in accuracy."""
+
+    text: str
+    source: str
+    kind: Literal["lower"]
+    arm: str
+    controls: tuple[str, ...] = ()
+    nearest_in_accuracy: tuple[str, ...] = ()
+    attacks: Annotated[list[str], Field(min_length=1)]
+    metrics: Annotated[list[str], Field(min_length=1)]
+
+    def arms(self):
+        return [self.arm, *self.controls, *self.nearest_in_accuracy]
+
+
+class Members(Model):
+    """An attack gets more from an arm's training images than from test images."""
+
+    text: str
+    source: str
+    kind: Literal["members"]
+    arm: str
+    attacks: Annotated[list[str], Field(min_length=1)]
+    metrics: Annotated[list[str], Field(min_length=1)]
+
+    def arms(self):
+        return [self.arm]
+
+
+class Strongest(Model):
+    reconstruction: Annotated[list[str], Field(min_length=1)]
+    membership: Annotated[list[str], Field(min_length=1)]
+
+
+class Claims(Model):
+    strongest: Strongest
+    claims: dict[str, Annotated[Reproduces | Lower | Members, Field(discriminator="kind")]]
+
+    @classmethod
+    def load(cls, path=FILE):
+        """Read and check the claims.
+
+        Raises:
+            SettingsError: the file is missing, is not YAML, or something in it is wrong.
+        """
+        try:
+            content = yaml.safe_load(Path(path).read_text())
+        except (OSError, yaml.YAMLError) as error:
+            raise SettingsError(f"{path} cannot be read ({' '.join(str(error).split())}): correct it.") from error
+        return validated(cls, content, str(path))
+
+
+class Measured:
+    """What the records of a profile hold of every attack and arm.
+
+    Args:
+        plan (dict): attack -> arm -> seeds.
+        trained (dict): arm -> seeds.
+        values (dict): attack -> arm -> metric -> numpy.ndarray, [S, N].
+        estimates (dict): attack -> arm -> metric -> {mean, low, high, n}.
+        models (dict): test_accuracy and kept (share of weights that are not zero, mean over the weight matrices)
+            -> arm -> list, one value a seed.
+        documented (dict): model -> metric -> figure.
+    """
+
+    def __init__(self, plan, trained, values, estimates, models, documented):
+        self.plan = plan
+        self.trained = trained
+        self.values = values
+        self.estimates = estimates
+        self.models = models
+        self.documented = documented
+
+    def rows(self, attack, arm, metric, seeds):
+        """Those seeds' values, [S, N]."""
+        have = self.plan[attack][arm]
+        return self.values[attack][arm][metric][[have.index(seed) for seed in seeds]]
+
+    def seeds(self, attack, arms):
+        """The seeds on which the attack was made on all of the arms."""
+        have = [set(self.plan.get(attack, {}).get(arm, ())) for arm in arms]
+        return sorted(set.intersection(*have))
+
+
+def verdicts(claims, measured, gates):
+    """The verdict on every claim.
+
+    Args:
+        claims (Claims): what is claimed.
+        measured (Measured): what was found.
+        gates (list of Gate): the validity gates of the run.
+
+    Returns:
+        dict: claim -> evaluation.verdict.Verdict.
+    """
+    decided = {gate.name for gate in gates}
+    weak = [gate.name for gate in gates if not gate.passed] + [name for name in REQUIRED if name not in decided]
+    gather = {"reproduces": _reproduced, "lower": _lower, "members": _members}
+    evidence = {name: gather[claim.kind](claim, claims.strongest, measured) for name, claim in claims.claims.items()}
+    return verdict.verdicts(evidence, weak)
+
+
+def _reproduced(claim, strongest, measured):
+    alternatives = []
+    for parts in claim.alternatives:
+        found = []
+        for part in parts:
+            seeds = measured.trained if part.attack is None else measured.plan.get(part.attack, {})
+            if len(seeds.get(part.arm, ())) < LEAST_SEEDS:
+                return _untested(part.attack or "a training", [part.arm])
+            for metric, band in part.bands.items():
+                if part.attack is None:
+                    values = measured.models[metric][part.arm]
+                    estimate, what = Estimate(*verdict.seed_mean(values), len(values)), f"{metric} of {part.arm}"
+                else:
+                    estimate = Estimate(**measured.estimates[part.attack][part.arm][metric])
+                    what = f"{metric} of {part.attack} on {part.arm}"
+                found.append(verdict.inside(what, estimate, measured.documented[part.documented][metric], band))
+        alternatives.append(found)
+    return Evidence(alternatives, needs_strong_attack=False)
+
+
+def _lower(claim, strongest, measured):
+    missing = [arm for arm in claim.arms() if len(measured.trained.get(arm, ())) < LEAST_SEEDS]
+    if missing:
+        return _untested("a training", missing)
+    controls = list(claim.controls)
+    if claim.nearest_in_accuracy:
+        own = np.mean(measured.models["test_accuracy"][claim.arm])
+        controls.append(
+            min(claim.nearest_in_accuracy, key=lambda arm: abs(np.mean(measured.models["test_accuracy"][arm]) - own))
+        )
+    found = []
+    for control in controls:
+        for metric in claim.metrics:
+            for attack in claim.attacks:
+                pair = [claim.arm, control]
+                used = _attacks(attack, metric, strongest, measured, pair)
+                if used is None:
+                    return _untested(attack, pair)
+                found.append(_compared(used, pair, metric, measured))
+    return Evidence([found])
+
+
+def _compared(used, pair, metric, measured):
+    arm, control = pair
+    seeds = sorted(set(measured.seeds(used[0], pair)) & set(measured.seeds(used[1], pair)))
+    by = used[0] if used[0] == used[1] else f"{used[0]} and {used[1]}"
+    what = f"{metric} of {by} on {arm} below {control}, {len(seeds)} seeds"
+    if metric == "auc":
+        members = measured.rows(used[0], arm, "member", seeds)[0]
+        scores = [measured.rows(attack, model, "score", seeds) for attack, model in zip(used, pair, strict=True)]
+        return verdict.lower_auc(what, *scores, members)
+    values = [measured.rows(attack, model, metric, seeds) for attack, model in zip(used, pair, strict=True)]
+    return verdict.lower(what, *values)
+
+
+def _members(claim, strongest, measured):
+    found = []
+    for metric in claim.metrics:
+        for attack in claim.attacks:
+            used = _attacks(attack, metric, strongest, measured, [claim.arm])
+            if used is None:
+                return _untested(attack, [claim.arm])
+            seeds = measured.seeds(used[0], [claim.arm])
+            values = measured.rows(used[0], claim.arm, metric, seeds)
+            member = measured.rows(used[0], claim.arm, "in_training", seeds)[0].astype(bool)
+            what = f"{metric} of {used[0]} on training images of {claim.arm} above test images, {len(seeds)} seeds"
+            found.append(verdict.unpaired_higher(what, values[:, member], values[:, ~member]))
+    return Evidence([found], needs_strong_attack=False)
+
+
+def _attacks(attack, metric, strongest, measured, arms):
+    """The attack on each arm: the one named, or of those that learn the one that gets most; None: not measured."""
+    names = [attack]
+    if attack == STRONGEST:
+        names = strongest.membership if metric == "auc" else strongest.reconstruction
+    names = [name for name in names if len(measured.seeds(name, arms)) >= LEAST_SEEDS]
+    if not names:
+        return None
+    return [max(names, key=lambda name: _mean(name, arm, metric, measured)) for arm in arms]
+
+
+def _mean(attack, arm, metric, measured):
+    arrays = measured.values[attack][arm]
+    if metric == "auc":
+        return np.mean([auc(roc(*row)) for row in zip(arrays["score"], arrays["member"], strict=True)])
+    return arrays[metric].mean()
+
+
+def _untested(what, arms):
+    return Evidence([], f"{what} on {' and '.join(arms)} has fewer than {LEAST_SEEDS} seeds in this run")
