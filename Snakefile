@@ -24,7 +24,6 @@ profile = study.profile(PROFILE)
 EVALUATORS = [(judge.arm, judge.seed) for judge in study.evaluators.values()]
 # Seed by seed, so that a run that is cut short has all arms of the first seeds.
 MODELS = [(arm, seed) for seed in profile.seeds for arm, seeds in profile.trained().items() if seed in seeds]
-SHOWN = profile.seeds[0]  # the book shows the notebooks of the first seed
 
 
 def modules(*patterns):
@@ -46,9 +45,17 @@ def records(names, ending="json"):
     return [f"{RESULTS}/records/{name}.{ending}" for name in names]
 
 
-def attack_names(arm, seed):
-    """The records that attacking one model gives."""
-    return [*(attack_name(attack, arm, seed) for attack in profile.attacks_on(arm, seed)), mechanism_name(arm, seed)]
+def attack_jobs(arm, seed):
+    """How one model is attacked: a notebook's name -> its attacks; what is dear has notebooks of its own."""
+    name = f"attack-{arm}-seed{seed}"
+    further = {f"{name}-{attacks[0]}": attacks for attacks in profile.further_on(arm, seed)}
+    return {name: profile.attacks, **further}
+
+
+def job_records(notebook, arm, seed):
+    """The records that one of these notebooks gives."""
+    names = [attack_name(attack, arm, seed) for attack in attack_jobs(arm, seed)[notebook]]
+    return [*names, mechanism_name(arm, seed)] if notebook == f"attack-{arm}-seed{seed}" else names
 
 
 def built_on(wildcards):
@@ -57,17 +64,12 @@ def built_on(wildcards):
     return [*records(earlier), *(f"{RESULTS}/checkpoints/{name}" for name in earlier)]
 
 
-def turn(seed):
-    """The priority of a seed's jobs: models of the first seed are trained and attacked first."""
-    return 100 - profile.seeds.index(seed) if seed in profile.seeds else 101
-
-
 WRITTEN = {"notebooks", "generated", "__pycache__"}  # folders of book/ that runs write
 PAGES = [str(path) for path in sorted(Path("book").rglob("*")) if path.is_file() and not WRITTEN & {*path.parts}]
 
 
 TRAINED = sorted({training_name(*model) for model in [*MODELS, *EVALUATORS]})
-ATTACKED = [name for model in MODELS for name in attack_names(*model)]
+ATTACKED = [name for model in MODELS for notebook in attack_jobs(*model) for name in job_records(notebook, *model)]
 
 
 # Every record is asked for by name: one that was deleted is made again, though the book is there.
@@ -97,30 +99,34 @@ rule train:
         " arm={wildcards.arm} seed={wildcards.seed}"
 
 
-for arm, seed in MODELS:
+for arm, seed, notebook in ((*model, notebook) for model in MODELS for notebook in attack_jobs(*model)):
 
     rule:
         name:
-            f"attack_{arm}_seed{seed}"
+            notebook.replace("-", "_")
         input:
             "notebooks/attack.ipynb",
             ATTACKING,
             records([training_name(*model) for model in [(arm, seed), *EVALUATORS]]),
             [f"{RESULTS}/checkpoints/{training_name(*model)}" for model in [(arm, seed), *EVALUATORS]],
         output:
-            records(attack_names(arm, seed)),
-            records(attack_names(arm, seed), "npz"),
-            notebook=f"{RESULTS}/notebooks/attack-{arm}-seed{seed}.ipynb",
+            records(job_records(notebook, arm, seed)),
+            records(job_records(notebook, arm, seed), "npz"),
+            notebook=f"{RESULTS}/notebooks/{notebook}.ipynb",
         params:
             arm=arm,
             seed=seed,
-            settings=[study.attack(PROFILE, name).settings_of_a_run() for name in profile.attacks_on(arm, seed)],
+            # Those of the profile are the notebook's default.
+            attacks="" if notebook == f"attack-{arm}-seed{seed}" else ",".join(attack_jobs(arm, seed)[notebook]),
+            settings=[
+                study.attack(PROFILE, name).settings_of_a_run() for name in attack_jobs(arm, seed)[notebook]
+            ],
             recipe=study.arm(PROFILE, arm).settings_of_a_run(),
             targets=profile.targets.model_dump(),
             device=DEVICE,
         shell:
             "{EXECUTE} attack {output.notebook:q} {SETTINGS} device={params.device}"
-            " arm={params.arm} seed={params.seed}"
+            " arm={params.arm} seed={params.seed} attacks=[{params.attacks}]"
 
 
 rule summary:
@@ -158,7 +164,6 @@ rule book:
         f"{RESULTS}/summary.json",
         f"{RESULTS}/figures",
         f"{RESULTS}/notebooks/compare.ipynb",
-        [f"{RESULTS}/notebooks/{kind}-{arm}-seed{SHOWN}.ipynb" for kind in ("train", "attack") for arm in profile.arms],
     output:
         "_build/html/index.html",
     params:

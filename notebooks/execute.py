@@ -63,8 +63,7 @@ def checked_parameters(name, values):
     if "arm" in parameters:
         study.arm(parameters["profile"], parameters["arm"], parameters.get("overrides"))
     if "attacks" in parameters:
-        profile = study.profile(parameters["profile"])
-        for attack in parameters["attacks"] or profile.attacks_on(parameters["arm"], parameters["seed"]):
+        for attack in parameters["attacks"] or study.profile(parameters["profile"]).attacks:
             chosen = study.attack(parameters["profile"], attack, parameters["attack_overrides"])
             if parameters["victim"] and chosen.settings.get("moment", "end") != "end":
                 raise ParameterError(

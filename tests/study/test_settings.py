@@ -113,8 +113,11 @@ def test_a_profile_plans_what_is_too_dear_for_all_on_some():
     quick = study.profile("quick")
     assert quick.plan()["tuned-conv1"] == {"baseline": [0]}
     assert quick.plan()["decoder-ridge"] == {"baseline": [0], "suppressed-example": [0]}
-    assert set(quick.attacks_on("baseline", 0)) - set(quick.attacks_on("suppressed-example", 0)) == {"tuned-conv1"}
-    assert quick.attacks_on("baseline", 5) == quick.attacks  # a model of the rerunner's
+    assert quick.further_on("baseline", 0) == [["tuned-conv1"]] and quick.further_on("suppressed-example", 0) == []
+    assert quick.further_on("baseline", 5) == []  # a model of the rerunner's
+    full = study.profile("full")
+    assert full.trained()["baseline"] == [0, 1, 2, 3, 4] and full.trained()["dpsgd-eps3"] == [0, 1, 2]
+    assert full.plan()["decoder-ridge"]["dpsgd-eps3"] == [0, 1, 2]
 
 
 def test_a_profile_changes_the_settings_of_its_attacks():

@@ -250,8 +250,7 @@ def depth_curve(summary, families):
                 if not places:
                     continue
                 at, values = zip(*places, strict=True)
-                means = np.array([value["mean"] for value in values])
-                ends = np.abs([[value["low"] for value in values], [value["high"] for value in values]] - means)
+                means, ends = _means_and_ends(values)
                 style = {"color": COLOURS[number], "marker": MARKERS[number], "capsize": 2}
                 axis.errorbar(at, means, yerr=ends, label=summary["arms"][arm]["title"], **style)
             axis.axhline(0, color="black", linewidth=1)
@@ -260,6 +259,147 @@ def depth_curve(summary, families):
         figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
     plt.close(figure)
     return figure
+
+
+def trade_off(summary):
+    """What each model costs in accuracy, and what the strongest attack still gets from it: two panels.
+
+    Args:
+        summary (dict): the profile's summary.
+
+    Returns:
+        matplotlib.figure.Figure; the error is on a logarithmic axis, intervals are 95 %, of the error the range
+        over seeds.
+    """
+    panels = {"skill": "skill of the strongest attack", "rank1": "identified by the strongest attack (share)"}
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 2, figsize=(10.5, 5))
+        for axis, (metric, label) in zip(axes, panels.items(), strict=True):
+            for number, (arm, strongest) in enumerate(summary["strongest"].items()):
+                if metric not in strongest:
+                    continue
+                value = summary["attacks"][strongest[metric]][arm][metric]
+                errors = [100 * (1 - accuracy) for accuracy in summary["arms"][arm]["test_accuracy"]]
+                middle = np.mean(errors)
+                axis.errorbar(
+                    middle,
+                    value["mean"],
+                    xerr=[[middle - min(errors)], [max(errors) - middle]],
+                    yerr=[[abs(value["mean"] - value["low"])], [abs(value["high"] - value["mean"])]],
+                    label=summary["arms"][arm]["title"],
+                    **_style(number),
+                )
+            axis.set(xlabel="test error (%)", ylabel=label, xscale="log")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+    plt.close(figure)
+    return figure
+
+
+def sparsity_sweep(summary, sparsities):
+    """Accuracy, and what the strongest attack gets, against the share of weights suppressed.
+
+    Args:
+        summary (dict): the profile's summary.
+        sparsities (dict): arm -> share of zeros it was suppressed to; arms the summary lacks are left out.
+
+    Returns:
+        matplotlib.figure.Figure, or None where fewer than two are left.
+    """
+    sparsities = {arm: share for arm, share in sparsities.items() if summary["strongest"].get(arm)}
+    if len(sparsities) < 2:
+        return None
+    arms = sorted(sparsities, key=sparsities.get)
+    at = [100 * sparsities[arm] for arm in arms]
+    labels = {
+        "test_accuracy": "test accuracy (%)",
+        "skill": "skill of the strongest attack",
+        "rank1": "identified (share)",
+    }
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.2))
+        for axis, (metric, label) in zip(axes, labels.items(), strict=True):
+            if metric == "test_accuracy":
+                values = [100 * np.array(summary["arms"][arm][metric]) for arm in arms]
+                means = np.array([value.mean() for value in values])
+                ends = np.abs([[value.min() for value in values], [value.max() for value in values]] - means)
+            else:
+                means, ends = _means_and_ends(
+                    [summary["attacks"][summary["strongest"][arm][metric]][arm][metric] for arm in arms]
+                )
+            axis.errorbar(at, means, yerr=ends, color=COLOURS[0], marker="o", capsize=2)
+            axis.set(xlabel="weights suppressed (%)", ylabel=label)
+    plt.close(figure)
+    return figure
+
+
+def rank_against_skill(summary):
+    """Effective rank of the features' Jacobian against the skill of the strongest attack, a point a model.
+
+    Args:
+        summary (dict): the profile's summary.
+
+    Returns:
+        matplotlib.figure.Figure.
+    """
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(8, 4.2))
+        for number, (arm, strongest) in enumerate(summary["strongest"].items()):
+            if not strongest:
+                continue
+            values = (summary["mechanism"][arm]["effective_rank"], summary["attacks"][strongest["skill"]][arm]["skill"])
+            (rank, skill), (rank_ends, skill_ends) = zip(*(_means_and_ends([value]) for value in values), strict=True)
+            label = summary["arms"][arm]["title"]
+            axis.errorbar(rank, skill, xerr=rank_ends, yerr=skill_ends, label=label, **_style(number))
+        axis.set(xlabel="effective rank of the Jacobian at fc1", ylabel="skill of the strongest attack")
+        figure.legend(loc="outside right upper", fontsize=8)
+    plt.close(figure)
+    return figure
+
+
+def smoothness_sensitivity(summary, weights, scales):
+    """The reference attack's outcome against its weight of smoothness, on the scale that MindSpore uses on a CPU.
+
+    Args:
+        summary (dict): the profile's summary.
+        weights (dict): attack -> its weight on that scale.
+        scales (dict): title -> weight, of the devices, to be marked.
+
+    Returns:
+        matplotlib.figure.Figure, or None where fewer than two of the attacks were made.
+    """
+    weights = {attack: weight for attack, weight in weights.items() if attack in summary["attacks"]}
+    if len(weights) < 2:
+        return None
+    attacks = sorted(weights, key=weights.get)
+    labels = {"confidence": "confidence in the true label", "skill": "skill against the mean image"}
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 2, figsize=(9, 3.4))
+        for axis, (metric, label) in zip(axes, labels.items(), strict=True):
+            for number, (arm, values) in enumerate(summary["arms"].items()):
+                made = [attack for attack in attacks if arm in summary["attacks"][attack]]
+                means, ends = _means_and_ends([summary["attacks"][attack][arm][metric] for attack in made])
+                at = [weights[attack] for attack in made]
+                style = {"color": COLOURS[number], "marker": MARKERS[number], "capsize": 2}
+                axis.errorbar(at, means, yerr=ends, label=values["title"], **style)
+            for title, weight in scales.items():
+                axis.axvline(weight, color="grey", linewidth=1, linestyle="--")
+                axis.annotate(title, (weight, 1), xycoords=("data", "axes fraction"), fontsize=7, ha="center")
+            axis.set(xlabel="weight of smoothness (CPU scale)", ylabel=label, xscale="log")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
+    plt.close(figure)
+    return figure
+
+
+def _style(number):
+    """A colour and a marker that no other of up to 49 models has."""
+    marker = MARKERS[(number + number // len(COLOURS)) % len(MARKERS)]
+    return {"color": COLOURS[number % len(COLOURS)], "marker": marker, "linestyle": "", "capsize": 2}
+
+
+def _means_and_ends(estimates):
+    """Means of several estimates, and how far their intervals reach below and above: [K] and [2, K]."""
+    means = np.array([value["mean"] for value in estimates])
+    return means, np.abs([[value["low"] for value in estimates], [value["high"] for value in estimates]] - means)
 
 
 def membership_roc(records, summary, attacks):
@@ -308,8 +448,7 @@ def _estimates(axis, summary, attacks, metric):
         if not places:
             continue
         at, values = zip(*places, strict=True)
-        means = np.array([value["mean"] for value in values])
-        ends = np.abs([[value["low"] for value in values], [value["high"] for value in values]] - means)
+        means, ends = _means_and_ends(values)
         style = {"color": COLOURS[number], "marker": MARKERS[number], "linestyle": "", "capsize": 2}
         axis.errorbar(means, at, xerr=ends, label=summary["arms"][arm]["title"], **style)
 

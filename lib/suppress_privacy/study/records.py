@@ -42,6 +42,7 @@ IMAGE_METRICS = (
     "label_found",
 )
 PROPORTIONS = ("rank1", "label_accuracy", "label_accuracy_lenet2", "label_accuracy_convnet", "label_found")
+PRIMARY_METRICS = ("skill", "rank1")
 MEMBERSHIP_METRICS = ("auc", "tpr_at_1pct_fpr")
 Metric = Literal[(*IMAGE_METRICS, *MEMBERSHIP_METRICS)]
 
@@ -130,7 +131,8 @@ class Summary(BaseModel):
     """What `summary.json` holds; its JSON Schema is `summary.schema.json` beside this module.
 
     `attacks.<attack>.<arm>.<metric>` and `differences`, that arm's metrics minus the baseline's, paired by image
-    and seed; `seeds_of.<attack>.<arm>` says which seeds they come from. `gates` lists those that the profile's
+    and seed; `seeds_of.<attack>.<arm>` says which seeds they come from; `strongest.<arm>.<metric>` which of the
+    attacks that learn gets most. `gates` lists those that the profile's
     attacks can decide, `verdicts` the answer to every claim of results/claims.yaml.
     """
 
@@ -147,6 +149,7 @@ class Summary(BaseModel):
     attacks: dict[str, dict[str, dict[Metric, Interval]]]
     seeds_of: dict[str, dict[str, list[int]]]
     differences: dict[str, dict[str, dict[Metric, Interval]]]
+    strongest: dict[str, dict[Metric, str]]
     gates: list[GateSummary]
     verdicts: dict[str, VerdictSummary]
     documented: Documented
@@ -374,6 +377,7 @@ def summarise(study, profile_name, records, claims):
             for attack, arms in values.items()
             if REFERENCE_ARM in arms
         },
+        strongest={arm: _strongest(estimates, claims.strongest.reconstruction, arm) for arm in profile.arms},
         gates=[asdict(gate) for gate in decided],
         verdicts={claim: asdict(answer) for claim, answer in verdicts(claims, measured, decided).items()},
         documented={
@@ -421,6 +425,14 @@ def _differences(arms, seeds, arm):
         for metric in arms[arm]
         if metric in IMAGE_METRICS
     }
+
+
+def _strongest(estimates, names, arm):
+    """By primary metric, the attack of those named that gets most from an arm; empty where none was made."""
+    made = [name for name in names if arm in estimates.get(name, {})]
+    if not made:
+        return {}
+    return {metric: max(made, key=lambda name: estimates[name][arm][metric]["mean"]) for metric in PRIMARY_METRICS}
 
 
 def _mechanism(records, arm, seeds):

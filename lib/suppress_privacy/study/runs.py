@@ -93,6 +93,7 @@ class Victim:
     base: Arm | None = None  # how the network was trained that its training started from
     noise: float = 0.0  # standard deviation of what is added to the features it releases
     noise_depth: str | None = None  # where
+    settings: dict | None = None  # its training's, as recorded; of a network of the user's, the recipe's
 
     def at(self, moment):
         """The network at the "start", in the "middle" or at the "end" of its training.
@@ -262,6 +263,7 @@ def trained(results, study, profile, arm, seed):
         base=None if settings.start is None else study.arm(profile, settings.start),
         noise=facts["sigma"] if noisy else 0.0,
         noise_depth=settings.defence.depth if noisy else None,
+        settings=record["settings"],
     )
 
 
@@ -284,7 +286,7 @@ def own_network(source, arm, seed):
     if not colon:
         network = LeNet5()
         load_checkpoint(network, source)
-        return Victim(network, None, arm, seed)
+        return Victim(network, None, arm, seed, settings=arm.settings_of_a_run())
     try:
         network = getattr(importlib.import_module(module), name)()
     except (ImportError, AttributeError, TypeError) as error:
@@ -292,7 +294,7 @@ def own_network(source, arm, seed):
     for method in ("features", "rest"):
         if not callable(getattr(network, method, None)):
             raise ValueError(f"victim {source} has no method {method}(x, depth): add it.")
-    return Victim(network, None, arm, seed)
+    return Victim(network, None, arm, seed, settings=arm.settings_of_a_run())
 
 
 def own_name(source):

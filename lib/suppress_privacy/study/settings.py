@@ -290,10 +290,9 @@ class Profile(Model):
                     arms[arm] = sorted({*arms.get(arm, ()), *entry.seeds})
         return plan
 
-    def attacks_on(self, arm, seed):
-        """The attacks that the profile runs on one model; on one it does not have, those it runs on all."""
-        planned = [attack for attack, arms in self.plan().items() if seed in arms.get(arm, ())]
-        return planned or list(self.attacks)
+    def further_on(self, arm, seed):
+        """The further attacks on one model, entry by entry: lists of names."""
+        return [entry.attacks for entry in self.further if arm in entry.arms and seed in entry.seeds]
 
 
 class Documented(Model):

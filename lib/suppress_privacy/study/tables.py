@@ -25,6 +25,7 @@ PRIMARY = {
     "psnr": "PSNR (dB)",
     "label_accuracy": "labels recovered",
 }
+SMOOTHNESS = "smooth-"  # begins the names of the reference attack at other weights
 JUDGES = {"": "first", "_lenet2": "second", "_convnet": "other architecture"}
 MEMBERSHIP = {"auc": "area under the ROC", "tpr_at_1pct_fpr": "true positives at 1 % false positives"}
 METRICS = {
@@ -36,6 +37,20 @@ METRICS = {
 }
 
 
+def of_arms(summary, arms):
+    """The summary of some of its arms alone, in their order: what most tables and figures show."""
+    arms = [arm for arm in arms if arm in summary["arms"]]
+
+    def kept(by_arm):
+        return {arm: by_arm[arm] for arm in arms if arm in by_arm}
+
+    nested = {
+        key: {attack: kept(by_arm) for attack, by_arm in summary[key].items() if kept(by_arm)}
+        for key in ("attacks", "seeds_of", "differences")
+    }
+    return summary | nested | {key: kept(summary[key]) for key in ("arms", "mechanism", "strongest")}
+
+
 @dataclass(frozen=True)
 class Groups:
     """A summary's attacks by what they are compared with: dicts from name to title, in the order of study.yaml."""
@@ -44,6 +59,7 @@ class Groups:
     reported: dict  # those to read beside the tutorial's figures
     learned: dict  # those that use what the attacker owns, the first one deciding which pictures are shown
     depths: dict  # on features of other layers
+    smoothness: dict  # the reference attack at other weights
     gradients: dict
     membership: dict
 
@@ -56,10 +72,15 @@ def groups(summary, study):
         return {name: attack.title for name, attack in attacks.items() if chosen(name, attack)}
 
     return Groups(
-        ladder=titles(lambda name, attack: attack.kind in ON_FEATURES and attack.depth == "fc1"),
+        ladder=titles(
+            lambda name, attack: (
+                attack.kind in ON_FEATURES and attack.depth == "fc1" and not name.startswith(SMOOTHNESS)
+            )
+        ),
         reported=titles(lambda name, attack: name in REPORTED),
         learned=titles(lambda name, attack: name in LEARNED),
         depths=titles(lambda name, attack: attack.depth != "fc1"),
+        smoothness=titles(lambda name, attack: name.startswith(SMOOTHNESS)),
         gradients=titles(lambda name, attack: attack.kind in ON_GRADIENTS),
         membership=titles(lambda name, attack: attack.kind in ON_MEMBERSHIP),
     )
@@ -166,6 +187,57 @@ def mechanism_table(summary):
         for arm, values in summary["mechanism"].items()
     ]
     return _table(["model", "effective rank of the Jacobian", "dead units", "norm of the features"], rows)
+
+
+def arms_table(summary):
+    """Every model of the study: its accuracy, zeros, and what the strongest attack gets from it."""
+    rows = []
+    for arm, values in summary["arms"].items():
+        zeros = [share for shares in values["sparsity"].values() for share in shares]
+        cells = []
+        for metric in ("skill", "rank1"):
+            attack = summary["strongest"][arm].get(metric)
+            cells.append(interval(summary["attacks"][attack][arm][metric]) if attack else "n/a")
+        rank = interval(summary["mechanism"][arm]["effective_rank"], 1)
+        accuracy = _mean_and_range(values["test_accuracy"])
+        rows.append([values["title"], accuracy, _percent_range(zeros), *cells, rank, str(len(values["seeds"]))])
+    heads = ("skill, strongest attack", "identified, strongest attack", "effective rank", "seeds")
+    return _table(["model", "test accuracy", "zeros in each weight matrix", *heads], rows)
+
+
+def verdict_table(summary, claims):
+    """Every claim, its verdict, and the figures of the comparison that decides it."""
+    rows = []
+    for name, claim in claims.claims.items():
+        answer = summary["verdicts"][name]
+        decided = answer["effect"] is not None
+        figures = (
+            [f"{answer['effect']:+.4f}", f"[{answer['low']:+.4f}, {answer['high']:+.4f}]"] if decided else ["", ""]
+        )
+        p = "" if answer["p"] is None else f"{answer['p']:.2g}"
+        rows.append([name, claim.text, claim.source, f"**{answer['verdict']}**", *figures, p, answer["reason"]])
+    return _table(["", "claim", "source", "verdict", "effect", "95 % interval", "p (Holm)", "why"], rows)
+
+
+def comparisons_table(summary):
+    """Every comparison behind the verdicts."""
+    rows = []
+    for name, answer in summary["verdicts"].items():
+        for one in answer["comparisons"]:
+            p = "" if one["p"] is None else f"{one['p']:.2g}"
+            limits = f"[{one['low']:+.4f}, {one['high']:+.4f}]"
+            rows.append([name, one["what"], f"{one['effect']:+.4f}", limits, p, "yes" if one["supports"] else "no"])
+            name = ""
+    return _table(["", "compared", "effect", "95 % interval", "p", "supports"], rows)
+
+
+def verdict_counts(summary):
+    """How many claims hold, fail, and were not tested: one sentence."""
+    answers = [answer["verdict"] for answer in summary["verdicts"].values()]
+    return (
+        f"Of {len(answers)} claims {answers.count('holds')} hold, {answers.count('fails')} fail, and "
+        f"{answers.count('not tested')} were not tested by this run."
+    )
 
 
 def mechanism_results(results):
