@@ -147,7 +147,8 @@ rule compare:
     input:
         "notebooks/compare.ipynb",
         f"{RESULTS}/summary.json",
-        modules("study/figures.py", "study/tables.py", "study/runs.py", "mnist.py"),
+        "results/claims.yaml",
+        modules("study/figures.py", "study/tables.py", "study/claims.py", "study/runs.py", "mnist.py"),
     output:
         notebook=f"{RESULTS}/notebooks/compare.ipynb",
         figures=directory(f"{RESULTS}/figures"),
@@ -160,6 +161,7 @@ rule book:
         "_config.yml",
         PAGES,
         modules("study/tables.py"),
+        "results/claims.yaml",
         "results/bench.json",
         f"{RESULTS}/summary.json",
         f"{RESULTS}/figures",

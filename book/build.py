@@ -7,9 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+from suppress_privacy.study.tables import ARMS
+
 BOOK = Path(__file__).parent
 ROOT = BOOK.parent
 KINDS = ("train", "attack")  # notebooks that are executed for each model
+NOT_KEPT = """# {run}
+
+The notebook of this run is not kept with its records, `results/{profile}/records/`, from which this book was
+drawn. `make study PROFILE={profile}` makes it again.
+"""
 
 
 def collect(results):
@@ -22,9 +29,13 @@ def collect(results):
     (BOOK / "notebooks").mkdir()
     summary = json.loads((results / "summary.json").read_text())
     # The contents page lists models by name alone; of several seeds it shows the first.
-    shown = {f"{kind}-{arm}": f"{kind}-{arm}-seed{summary['seeds'][0]}" for kind in KINDS for arm in summary["arms"]}
+    shown = {f"{kind}-{arm}": f"{kind}-{arm}-seed{summary['seeds'][0]}" for kind in KINDS for arm in ARMS}
     for name, executed in {"compare": "compare", **shown}.items():
-        notebook = json.loads((results / "notebooks" / f"{executed}.ipynb").read_text())
+        source = results / "notebooks" / f"{executed}.ipynb"
+        if not source.is_file():  # a book from records alone
+            (BOOK / "notebooks" / f"{name}.md").write_text(NOT_KEPT.format(run=executed, profile=summary["profile"]))
+            continue
+        notebook = json.loads(source.read_text())
         notebook["metadata"].pop("papermill")  # it holds paths of the machine that ran it
         for cell in notebook["cells"]:
             cell["metadata"].pop("papermill", None)

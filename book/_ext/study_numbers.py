@@ -11,6 +11,7 @@ from sphinx_thebe import init_thebe_core
 from suppress_privacy.attacks.decoder import PENALTIES
 from suppress_privacy.attacks.views import HELD_OUT
 from suppress_privacy.study import tables
+from suppress_privacy.study.claims import Claims
 from suppress_privacy.study.records import FALSE_POSITIVE_RATE
 from suppress_privacy.study.runs import GALLERY
 from suppress_privacy.study.settings import Study, project_folder
@@ -28,10 +29,10 @@ FIGURES = {
         "The tuned attack's best objective so far: median over the private images, and their middle half.",
     ),
     "extremes": (
-        "Rows of nine digits: the originals, and reconstructions of the three best, three median and three worst "
-        "by every learned attack on every model",
-        "The private images that the first attack of the list reconstructs best, in the middle and worst on the "
-        "ordinary model, by skill; the same images in every row.",
+        "Pairs of rows of nine digits: originals, and under them the three best, three median and three worst "
+        "reconstructions by every learned attack on both models",
+        "The private images that each attack reconstructs best, in the middle and worst, by skill; each pair of rows "
+        "has its own.",
     ),
     "depth": (
         "A panel for each family of attacks: skill against the depth of the features it is given, one line a model",
@@ -41,6 +42,32 @@ FIGURES = {
         "Rows of ten digits, one of each class: the originals, and what each attack on gradients makes of them",
         "The first private image of each class, from the gradients of one step on it.",
     ),
+    "smoothness": (
+        "Two panels: confidence and skill of the tutorial's attack against its weight of smoothness, with the weight "
+        "that each device gives it marked",
+        "The tutorial's attack at other weights of smoothness, on the scale that the reference has on a CPU; dashed "
+        "lines mark what its own weight comes to on each device.",
+    ),
+    "ladder_by_model": (
+        "Two panels with a row for every model: skill and share of images identified by every attack, each with its "
+        "95 % interval",
+        "What every attack on features of the first dense layer gets from every model.",
+    ),
+    "trade_off": (
+        "Two panels with a point for every model: what the strongest attack gets, as skill and as share of images "
+        "identified, against the test error on a logarithmic axis",
+        "What each defence costs, and what the strongest attack still gets: to the left is accurate, below is private.",
+    ),
+    "sweep": (
+        "Three panels against the share of weights suppressed: test accuracy, and skill and identified share of the "
+        "strongest attack, each with its interval",
+        "The suppressed example at other sparsities.",
+    ),
+    "rank": (
+        "A point for every model: effective rank of the first dense layer's Jacobian against the skill of the "
+        "strongest attack",
+        "How much of an image the features can hold, and how much the strongest attack gets out of them.",
+    ),
     "roc": (
         "Receiver operating characteristics on logarithmic axes, one panel an attack, with the diagonal of guessing",
         "Membership inference: true against false positive rate on log axes; the grey line marks where it is judged.",
@@ -48,8 +75,9 @@ FIGURES = {
 }
 
 
-def substitutions(summary, study):
+def substitutions(everything, study, claims):
     """The names pages may write between double braces."""
+    summary = tables.of_arms(everything, tables.ARMS)  # the tutorial's two models; the controls have a page
     profile_name = summary["profile"]
     schedule = study.arm(profile_name, "suppressed-example").defence
     seeds = len(summary["seeds"])
@@ -80,9 +108,14 @@ def substitutions(summary, study):
         "attack_reading": tables.attack_reading(summary, reference),
         "ladder_table": tables.ladder_table(summary, groups.ladder),
         "judges_table": tables.judges_table(summary, groups.ladder),
-        "depth_table": tables.ladder_table(summary, groups.depths) if groups.depths else NOT_RUN,
-        "gradient_table": tables.gradient_table(summary, groups.gradients) if groups.gradients else NOT_RUN,
-        "membership_table": tables.membership_table(summary, groups.membership) if groups.membership else NOT_RUN,
+        "verdict_counts": tables.verdict_counts(everything),
+        "verdict_table": tables.verdict_table(everything, claims),
+        "comparisons_table": tables.comparisons_table(everything),
+        "arms_table": tables.arms_table(everything),
+        "strongest": ", ".join(study.attacks[name].title for name in claims.strongest.reconstruction),
+        "depth_table": tables.ladder_table(everything, groups.depths) if groups.depths else NOT_RUN,
+        "gradient_table": tables.gradient_table(everything, groups.gradients) if groups.gradients else NOT_RUN,
+        "membership_table": tables.membership_table(everything, groups.membership) if groups.membership else NOT_RUN,
         "mechanism_table": tables.mechanism_table(summary),
         "gate_table": tables.gate_table(summary),
         "gate_verdict": tables.gate_verdict(summary),
@@ -131,7 +164,8 @@ def fill(app, config):
     study = Study.load(project_folder() / "study.yaml")
     bench = json.loads((project_folder() / "results" / "bench.json").read_text())
     figures = {f"figure_{name}": figure(name, Path(app.srcdir) / "generated" / "figures") for name in FIGURES}
-    config.myst_substitutions = substitutions(summary, study) | bench_substitutions(bench) | figures
+    claims = Claims.load(project_folder() / "results" / "claims.yaml")
+    config.myst_substitutions = substitutions(summary, study, claims) | bench_substitutions(bench) | figures
     config.html_theme_options["announcement"] = banner(summary, study.profile(summary["profile"]).note)
     config.mathjax_path = "mathjax/tex-chtml-full.js"
 

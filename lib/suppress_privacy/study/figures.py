@@ -222,6 +222,36 @@ def ladder(summary, titles):
     return figure
 
 
+def ladder_by_model(summary, titles):
+    """The ladder the other way round: a row for every model, a marker for every attack.
+
+    Args:
+        summary (dict): the profile's summary.
+        titles (dict): attacks' titles by name; at most seven.
+
+    Returns:
+        matplotlib.figure.Figure.
+    """
+    panels = {"skill": "skill against the mean image", "rank1": "identified among its class (share)"}
+    arms = list(summary["arms"])
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 2, figsize=(10, 0.38 * len(arms) + 1.6), sharey=True)
+        for axis, (metric, label) in zip(axes, panels.items(), strict=True):
+            for number, (attack, title) in enumerate(titles.items()):
+                made = [arm for arm in arms if arm in summary["attacks"][attack]]
+                means, ends = _means_and_ends([summary["attacks"][attack][arm][metric] for arm in made])
+                at = [arms.index(arm) for arm in made]
+                style = {"color": COLOURS[number], "marker": MARKERS[number], "linestyle": "", "capsize": 2}
+                axis.errorbar(means, at, xerr=ends, label=title, **style)
+            axis.axvline(0, color="black", linewidth=1)
+            names = [summary["arms"][arm]["title"] for arm in arms]
+            axis.set(xlabel=label, yticks=range(len(arms)), yticklabels=names, ylim=(len(arms) - 0.4, -0.6))
+        axes[0].set_xlim(left=max(axes[0].get_xlim()[0], -1.0))
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
+    plt.close(figure)
+    return figure
+
+
 def depth_curve(summary, families):
     """Skill of each family of attacks by the depth of the features it is given, for every arm.
 

@@ -6,6 +6,7 @@ from statistics import median
 from suppress_privacy.attacks import ON_FEATURES, ON_GRADIENTS, ON_MEMBERSHIP
 from suppress_privacy.evaluation.gates import REQUIRED
 from suppress_privacy.lenet import DEPTHS
+from suppress_privacy.mnist import SIDE
 
 ARMS = ("baseline", "suppressed-example")  # the tutorial's two models
 # By family, the attack at each depth; the first dense layer is where all others are compared.
@@ -84,6 +85,36 @@ def groups(summary, study):
         gradients=titles(lambda name, attack: attack.kind in ON_GRADIENTS),
         membership=titles(lambda name, attack: attack.kind in ON_MEMBERSHIP),
     )
+
+
+def sparsities(study, profile):
+    """Arms that differ from the suppressed example in their sparsity alone, it included: arm -> share suppressed."""
+    like = study.arm(profile, ARMS[1]).settings_of_a_run()
+    found = {}
+    for name in study.profile(profile).arms:
+        settings = study.arm(profile, name).settings_of_a_run()
+        share = (settings["defence"] or {}).get("sparse_end")
+        if share and settings == like | {"defence": like["defence"] | {"sparse_end": share}}:
+            found[name] = share
+    return found
+
+
+def smoothness_weights(study, profile):
+    """For `figures.smoothness_sensitivity`: the attacks' weights on the CPU's scale, and each device's own."""
+
+    def weight(attack):
+        return study.attack(profile, attack).settings["loss_weights"][1]
+
+    names = [name for name in study.attacks if name.startswith(SMOOTHNESS)]
+    weights = {name: weight(name) for name in ("reference-cpu", *names)}
+    # An image of side s: the CPU's sum over pairs of rows is s - 1 times the mean that other devices take.
+    scales = {"CPU": weight("reference-cpu"), "Ascend": weight("reference-ascend") / (SIDE - 1)}
+    return weights, scales
+
+
+def climbed(ladder):
+    """Of the attacks on features those that a figure of all models has room for: one floor, and all that attack."""
+    return {name: title for name, title in ladder.items() if name in ("floor-nearest", *REPORTED[2:], *LEARNED)}
 
 
 def accuracy_table(summary):
