@@ -361,7 +361,8 @@ def test_pages_show_their_parts_need_no_network_and_say_what_they_show(page, nam
     text = page.inner_text("main")
     assert "{{" not in text and "None" not in text and "nan" not in text.split()
     for image in page.query_selector_all("main img"):
-        assert len(image.get_attribute("alt") or "") > 20, image.get_attribute("src")
+        words = image.get_attribute("alt") or ""
+        assert len(words) > 20 and " " in words, image.get_attribute("src")  # words, not the name of a file
         assert image.evaluate("image => image.naturalWidth") > 300
 
 

@@ -15,10 +15,11 @@ from mindspore import nn, ops
 from scipy.optimize import minimize
 from tqdm import tqdm
 
+from suppress_privacy.attacks.adam import adam_step, rates
 from suppress_privacy.attacks.views import Reconstruction
 from suppress_privacy.runtime import generator
 
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Kingma & Ba 2015
+TINY = 1e-8  # keeps a quotient defined where all gradients vanish
 
 
 class TwiceDifferentiable(nn.Cell):
@@ -128,7 +129,7 @@ class _CosineDistance(nn.Cell):
             norm = norm + ops.square(scaled).sum()
         rows = ops.abs(image[:, :, 1:] - image[:, :, :-1]).mean()
         columns = ops.abs(image[:, :, :, 1:] - image[:, :, :, :-1]).mean()
-        return 1 - product / ops.sqrt(norm + EPSILON) + self.tv_weight * (rows + columns)
+        return 1 - product / ops.sqrt(norm + TINY) + self.tv_weight * (rows + columns)
 
 
 class Observer:
@@ -229,11 +230,7 @@ class _SignedAdamStep(nn.Cell):
 
     def construct(self, image, first, second, rate, label, targets):
         value, gradient = self.value_and_gradient(image, label, targets)
-        gradient = ops.sign(gradient)
-        first = BETA1 * first + (1 - BETA1) * gradient
-        second = BETA2 * second + (1 - BETA2) * ops.square(gradient)
-        step = rate[0] * (first * rate[1]) / (ops.sqrt(second * rate[2]) + EPSILON)
-        return ops.clamp(image - step, 0.0, 1.0), first, second, value
+        return *adam_step(image, first, second, rate, ops.sign(gradient)), value
 
 
 def cosine(views, *, seed, restarts, iters, lr, tv_weight) -> Reconstruction:
@@ -263,10 +260,7 @@ def cosine(views, *, seed, restarts, iters, lr, tv_weight) -> Reconstruction:
             first = second = ops.zeros_like(image)
             for step in range(iters):
                 rate = lr * 0.1 ** sum(step >= iters * part / 8 for part in (3, 5, 7))
-                corrections = [rate, 1 / (1 - BETA1 ** (step + 1)), 1 / (1 - BETA2 ** (step + 1))]
-                image, first, second, _ = descend(
-                    image, first, second, ms.Tensor(np.array(corrections, np.float32)), *arguments
-                )
+                image, first, second, _ = descend(image, first, second, rates(rate, step), *arguments)
             value = _finite(float(objective(image, *arguments).asnumpy()))
             if best[1] is None or value < best[0]:
                 best = (value, np.nan_to_num(image.asnumpy()[0]))

@@ -13,12 +13,12 @@ import numpy as np
 from mindspore import nn, ops
 from tqdm import tqdm
 
+from suppress_privacy.attacks.adam import adam_step, rates
 from suppress_privacy.attacks.decoder import fitted_ridge
 from suppress_privacy.attacks.inversion import InversionObjective
 from suppress_privacy.attacks.views import FeatureView, Reconstruction
 from suppress_privacy.runtime import generator
 
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Kingma & Ba 2015
 CURVE_POINTS = 20
 
 
@@ -55,12 +55,8 @@ class _AdamStep(nn.Cell):
         self.value_and_gradient = ops.value_and_grad(self.total, 0, None, has_aux=True)
 
     def construct(self, images, first, second, rate, features, anchor, weights):
-        # rate: [3], the step's length and what corrects the two moments for their start at zero
         (_, each), gradient = self.value_and_gradient(images, features, anchor, weights)
-        first = BETA1 * first + (1 - BETA1) * gradient
-        second = BETA2 * second + (1 - BETA2) * ops.square(gradient)
-        step = rate[0] * (first * rate[1]) / (ops.sqrt(second * rate[2]) + EPSILON)
-        return ops.clamp(images - step, 0.0, 1.0), first, second, each
+        return *adam_step(images, first, second, rate, gradient), each
 
 
 class _TotalAndEach(nn.Cell):
@@ -105,10 +101,9 @@ class Descent:
         looks = {round(point) for point in np.linspace(0, steps, CURVE_POINTS + 1)}
         for step in range(steps):
             rate = self._lr * 0.5 * (1 + np.cos(np.pi * step / steps))
-            corrections = [rate, 1 / (1 - BETA1 ** (step + 1)), 1 / (1 - BETA2 ** (step + 1))]
             before = images
             images, first, second, each = self._step(
-                images, first, second, ms.Tensor(np.array(corrections, np.float32)), features, anchor, weights
+                images, first, second, rates(rate, step), features, anchor, weights
             )
             if step in looks:
                 keep(each.asnumpy().astype(np.float64), before)

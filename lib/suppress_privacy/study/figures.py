@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from suppress_privacy.evaluation.membership import roc
 from suppress_privacy.lenet import DEPTHS
@@ -10,6 +11,7 @@ from suppress_privacy.study.records import FALSE_POSITIVE_RATE, attack_name
 # Okabe & Ito's colours, told apart in the usual colour blindnesses.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+ERROR_TICKS = (0.5, 1, 1.5, 2, 3, 5, 10, 20, 50, 90)  # per cent
 STYLE = {
     "figure.dpi": 110,
     "figure.constrained_layout.use": True,
@@ -320,6 +322,9 @@ def trade_off(summary):
                     **_style(number),
                 )
             axis.set(xlabel="test error (%)", ylabel=label, xscale="log")
+            axis.xaxis.set_major_formatter(ScalarFormatter())
+            axis.xaxis.set_minor_formatter(NullFormatter())
+            axis.set_xticks([tick for tick in ERROR_TICKS if axis.get_xlim()[0] <= tick <= axis.get_xlim()[1]])
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     plt.close(figure)
     return figure
