@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 .PHONY: study test bench book lock clean
 
 study: $(VENV)/ready
-	$(BIN)/python study.py --profile $(PROFILE) --device $(DEVICE) $(if $(RESULTS),--results $(RESULTS))
+	$(BIN)/python study.py --profile $(PROFILE) --device $(DEVICE) $(if $(RESULTS),--results $(RESULTS)) $(if $(KEEP),--keep-records)
 
 book: $(VENV)/ready
 	$(BIN)/python study.py --redraw --profile $(PROFILE) --device $(DEVICE) $(if $(RESULTS),--results $(RESULTS))

@@ -1,6 +1,6 @@
 """Run the study: check what can be checked at once, find the data, then hand over to Snakemake.
 
-python study.py [--profile quick] [--results DIR] [--device auto] [--cores N]
+python study.py [--profile quick] [--results DIR] [--device auto] [--cores N] [--redraw] [--keep-records]
 """
 
 import argparse
@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from suppress_privacy.mnist import DataError, load_mnist
@@ -73,6 +74,13 @@ def prepare(options):
     return device
 
 
+def touch(folder):
+    """Make everything in a folder newer than what it was made from, and of one age."""
+    now = time.time()
+    for path in [folder, *folder.rglob("*")]:
+        os.utime(path, (now, now))
+
+
 def load_json(path):
     """The JSON in a file, or None where there is none that can be read."""
     try:
@@ -87,7 +95,10 @@ def main():
     parser.add_argument("--results", type=Path, help="folder for records (default: results/PROFILE)")
     parser.add_argument("--device", default="auto", help="auto, Ascend, GPU or CPU (default: auto)")
     parser.add_argument("--cores", type=int, help="runs at a time (default: one a core, one on an accelerator)")
-    parser.add_argument("--redraw", action="store_true", help="make figures and book again, from the records")
+    parser.add_argument("--redraw", action="store_true", help="make figures and book again, from the records alone")
+    parser.add_argument(
+        "--keep-records", action="store_true", help="what is there counts as done, whatever has changed since"
+    )
     options = parser.parse_args()
     logging.basicConfig(format="%(message)s")
     # Paths are the user's, from where the user stands.
@@ -103,7 +114,11 @@ def main():
         return 2
     # Snakemake's own lock outlives a killed process; ours does not.
     command = [sys.executable, "-m", "snakemake", "--nolock", "--rerun-incomplete", "--quiet", "rules"]
-    command += ["--forcerun", "compare"] if options.redraw else []
+    if options.redraw:
+        command += ["--allowed-rules", "summary", "compare", "book", "--forcerun", "summary"]
+    if options.keep_records:
+        command += ["--rerun-triggers", "mtime"]
+        touch(options.results)
     # An accelerator takes one run at a time; on a CPU each run has a core of its own.
     cores = options.cores or (len(os.sched_getaffinity(0)) if device == "CPU" else 1)
     command += ["--cores", str(cores)]
