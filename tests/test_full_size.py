@@ -5,11 +5,16 @@ import os
 import subprocess
 import sys
 
+import mindspore as ms
 import numpy as np
 import pytest
 
 from conftest import ROOT
-from suppress_privacy import LeNet5, load_checkpoint
+from suppress_privacy import LeNet5, load_checkpoint, load_mnist
+from suppress_privacy.evaluation.intervals import bootstrap_mean, proportion
+from suppress_privacy.study import runs
+from suppress_privacy.study.records import Records, attack_name
+from suppress_privacy.study.settings import Study
 from suppress_privacy.training import checkpoints_in
 
 # The ordinary model is within its band after four of its ten epochs.
@@ -63,6 +68,41 @@ def test_suppressed_weights_are_exactly_zero_and_as_many_as_promised(trained):
         assert 0.93 <= zeros <= 0.951 if name.endswith("weight") else zeros == 0
         assert np.abs(weight[weight != 0]).min() > 1e-7  # no weight that only nearly went
     assert all(np.all(weight != 0) for weight in trained["baseline"][1].values())
+
+
+PUBLISHED = Records(ROOT / "results" / "full")
+RIDGE = attack_name("decoder-ridge", "suppressed-example", 0)
+
+
+def test_the_published_accuracy_comes_out_again(trained):
+    published = PUBLISHED.read("train-suppressed-example-seed0")["results"]["test_accuracy"]
+    assert abs(trained["suppressed-example"][0]["results"]["test_accuracy"] - published) <= 0.003
+
+
+@pytest.fixture(scope="module")
+def attacked(trained):
+    """The ridge decoder on both networks: its primary metrics, image by image."""
+    study = Study.load(ROOT / "study.yaml")
+    data = load_mnist("auto")
+    targets = runs.choose_targets(data, study.profile("full").targets)
+    found = {}
+    for arm, (_, weights) in trained.items():
+        network = LeNet5()
+        for parameter in network.get_parameters():
+            parameter.set_data(ms.Tensor(weights[parameter.name]))
+        attack = study.attack("full", "decoder-ridge")
+        found[arm], _ = runs.attack(attack, runs.Victim(network), targets, {}, data, 0)
+    return found
+
+
+@pytest.mark.parametrize("metric", ["skill", "rank1"])
+def test_the_published_leakage_comes_out_again_and_is_not_the_ordinary_models(trained, attacked, metric):
+    """Within the published interval; and the interval tells the suppressed model from the ordinary one."""
+    estimate = {"skill": bootstrap_mean, "rank1": proportion}[metric]
+    interval = estimate(PUBLISHED.arrays(RIDGE)[metric][None])
+    assert interval.low <= attacked["suppressed-example"][metric].mean() <= interval.high
+    assert not interval.low <= attacked["baseline"][metric].mean() <= interval.high
+    assert np.array_equal(attacked["baseline"]["index"], PUBLISHED.arrays(RIDGE)["index"])
 
 
 def test_memory_stays_small(trained):
