@@ -26,6 +26,9 @@ def collect(results):
     generated = BOOK / "generated"
     shutil.copytree(results / "figures", generated / "figures")
     shutil.copy(results / "summary.json", generated)
+    (generated / "records").mkdir()
+    for record in (results / "records").glob("*.json"):
+        shutil.copy(record, generated / "records")
     (BOOK / "notebooks").mkdir()
     summary = json.loads((results / "summary.json").read_text())
     # The contents page lists models by name alone; of several seeds it shows the first.

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from sphinx_thebe import init_thebe_core
 
+from suppress_privacy.attacks import inversion
 from suppress_privacy.attacks.decoder import PENALTIES
 from suppress_privacy.attacks.views import HELD_OUT
+from suppress_privacy.defences import suppress
+from suppress_privacy.mnist import SIDE
 from suppress_privacy.study import tables
 from suppress_privacy.study.claims import Claims
 from suppress_privacy.study.records import FALSE_POSITIVE_RATE
@@ -110,7 +113,7 @@ def substitutions(everything, study, claims):
         "judges_table": tables.judges_table(summary, groups.ladder),
         "verdict_counts": tables.verdict_counts(everything),
         "verdict_table": tables.verdict_table(everything, claims),
-        "comparisons_table": tables.comparisons_table(everything),
+        "comparisons_table": tables.comparisons_table(everything, record_link),
         "arms_table": tables.arms_table(everything),
         "strongest": ", ".join(study.attacks[name].title for name in claims.strongest.reconstruction),
         "depth_table": tables.ladder_table(everything, groups.depths) if groups.depths else NOT_RUN,
@@ -128,9 +131,23 @@ def substitutions(everything, study, claims):
         "anchor_weights": ", ".join(f"{weight:g}" for weight in tuned["anchor_weights"]),
         "shadows": str(study.attack(profile_name, "membership-lira").settings["shadows"]),
         "fpr": f"{100 * FALSE_POSITIVE_RATE:g} %",
+        "large_layer": f"{suppress.LARGE_LAYER:,}",
+        "lower_bound": f"{suppress.LOWER_BOUND:g}",
+        "upper_bound": f"{schedule.layers[0].upper_bound:g}",
+        "noisy_magnitude": f"{suppress.NOISY_MAGNITUDE:g}",
+        "noise": f"{suppress.NOISE:g}",
+        "attack_start": f"{inversion.START:g}",
+        "attack_step": f"{inversion.STEP:g}",
+        "side": str(SIDE),
+        "scale_ratio": str(SIDE - 1),
         "loss_weights": ", ".join(f"{weight:g}" for weight in settings["loss_weights"]),
         "iters": str(settings["iters"]),
     }
+
+
+def record_link(name, text):
+    """A link to a record, as Markdown."""
+    return f"{{download}}`{text} <generated/records/{name}.json>`"
 
 
 def figure(name, folder):

@@ -7,6 +7,7 @@ import pytest
 from conftest import ROOT
 from suppress_privacy.evaluation.gates import REQUIRED
 from suppress_privacy.study import figures, records, runs, tables
+from suppress_privacy.study.claims import Claims
 from suppress_privacy.study.settings import Study
 
 METRICS = records.IMAGE_METRICS
@@ -131,6 +132,105 @@ def test_attacks_are_grouped_by_what_they_are_compared_with(summary):
     assert (list(groups.gradients), list(groups.membership)) == (["gradient-dlg"], ["membership-lira"])
     names = {name for family in tables.DEPTH_FAMILIES.values() for name in family.values()}
     assert names <= set(study.attacks)
+
+
+@pytest.fixture
+def many(summary):
+    """A summary of more models than there are colours."""
+    arms = [f"arm{number}" for number in range(18)]
+
+    def metrics(number):
+        return {metric: estimate(0.1 + 0.04 * number) for metric in METRICS}
+
+    attacks = {
+        name: {arm: metrics(number) for number, arm in enumerate(arms)} for name in ("tuned-inversion", "decoder-ridge")
+    }
+    return summary | {
+        "arms": {
+            arm: {
+                "title": f"model {number}",
+                "seeds": [0, 1],
+                "test_accuracy": [0.9 + number / 200, 0.9 + number / 190],
+                "sparsity": {"fc1.weight": [0.5, 0.5]},
+            }
+            for number, arm in enumerate(arms)
+        },
+        "attacks": attacks,
+        "seeds_of": {name: {arm: [0, 1] for arm in arms} for name in attacks},
+        "mechanism": {
+            arm: {"effective_rank": estimate(30), "feature_norm": estimate(5), "dead_units": [0.1]} for arm in arms
+        },
+        "strongest": {arm: {"skill": "tuned-inversion", "rank1": "decoder-ridge"} for arm in arms},
+        "differences": {},
+    }
+
+
+def test_figures_of_all_models_tell_them_apart(many):
+    figure = figures.trade_off(many)
+    points = [(container[0].get_color(), container[0].get_marker()) for container in figure.axes[0].containers]
+    assert len(points) == 18 == len(set(points))
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {f"model {number}" for number in range(18)}
+    at = figure.axes[0].containers[3][0].get_xydata()[0]
+    errors = [100 * (1 - accuracy) for accuracy in many["arms"]["arm3"]["test_accuracy"]]
+    assert at == pytest.approx([np.mean(errors), 0.22])
+    assert len(figures.rank_against_skill(many).axes[0].containers) == 18
+    names = [
+        tick.get_text() for tick in figures.ladder_by_model(many, {"tuned-inversion": "t"}).axes[0].get_yticklabels()
+    ]
+    assert names == [f"model {number}" for number in range(18)]
+
+
+def test_the_sweep_is_in_the_order_of_sparsity_and_needs_two_points(many):
+    figure = figures.sparsity_sweep(many, {"arm5": 0.9, "arm2": 0.5, "gone": 0.8})
+    assert figure.axes[1].containers[0][0].get_xydata() == pytest.approx(np.array([[50, 0.18], [90, 0.30]]))
+    assert figures.sparsity_sweep(many, {"arm5": 0.9, "gone": 0.8}) is None
+    study = Study.load(ROOT / "study.yaml")
+    swept = tables.sparsities(study, "full")
+    assert swept == {
+        "suppressed-example": 0.95,
+        "sparsity-50": 0.5,
+        "sparsity-80": 0.8,
+        "sparsity-90": 0.9,
+        "sparsity-95": 0.95,
+        "sparsity-98": 0.98,
+    }  # and neither the tutorial's configuration nor random masks
+
+
+def test_smoothness_is_shown_on_one_scale_with_both_devices_marked(summary):
+    study = Study.load(ROOT / "study.yaml")
+    weights, scales = tables.smoothness_weights(study, "full")
+    assert (weights["reference-cpu"], weights["smooth-0.3"]) == (0.1, 0.3)
+    assert scales == {"CPU": 0.1, "Ascend": pytest.approx(0.1 / 31)}
+    assert figures.smoothness_sensitivity(summary, weights, scales) is None  # only the reference was made
+    summary["attacks"]["smooth-1"] = summary["attacks"]["reference-cpu"]
+    figure = figures.smoothness_sensitivity(summary, weights, scales)
+    assert {text.get_text() for text in figure.axes[0].texts} == {"CPU", "Ascend"}
+
+
+def test_a_part_of_a_summary_has_nothing_of_the_other_models(many):
+    part = tables.of_arms(many, ["arm4", "arm1", "unknown"])
+    assert list(part["arms"]) == ["arm4", "arm1"] == list(part["strongest"])
+    assert all(list(by_arm) == ["arm4", "arm1"] for by_arm in part["attacks"].values())
+    assert len(many["arms"]) == 18
+
+
+def test_every_model_and_every_verdict_has_a_line(many):
+    lines = tables.arms_table(many).splitlines()
+    assert len(lines) == 2 + 18
+    assert lines[3 + 2].count("0.220 [0.210, 0.230]") == 2
+    claims = Claims.load(ROOT / "results" / "claims.yaml")
+    compared = {"what": "skill of a on b", "effect": -0.1, "low": -0.2, "high": -0.05, "p": 0.01, "supports": True}
+    answered = {"verdict": "holds", "effect": -0.1, "low": -0.2, "high": -0.05, "p": 0.04, "reason": ""}
+    open_question = dict.fromkeys(answered) | {"verdict": "not tested", "reason": "no seeds", "comparisons": []}
+    verdicts = dict.fromkeys(claims.claims, open_question)
+    verdicts["H2"] = answered | {"comparisons": [compared | {"records": ["attack-a-b-seed0", "attack-a-c-seed0"]}]}
+    verdicts["H3"] = verdicts["H2"] | {"verdict": "fails", "reason": "not so: x"}
+    many["verdicts"] = verdicts
+    assert tables.verdict_counts(many) == "Of 9 claims 1 hold, 1 fail, and 7 were not tested by this run."
+    table = tables.verdict_table(many, claims)
+    assert "**holds** | -0.1000 | [-0.2000, -0.0500] | 0.04 |" in table and "no seeds" in table
+    linked = tables.comparisons_table(many, lambda name, text: f"<{text}:{name}>")
+    assert "<1:attack-a-b-seed0> <2:attack-a-c-seed0>" in linked and "<" not in tables.comparisons_table(many)
 
 
 def test_figures_are_drawn_from_records_alone(summary, tmp_path):

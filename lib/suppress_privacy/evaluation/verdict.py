@@ -28,6 +28,7 @@ class Comparison:
     high: float
     p: float | None  # one-sided; None where a band decides
     supports: bool  # by its interval alone
+    records: tuple = ()  # names of those it was measured by
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """results/claims.yaml as typed models, and the verdict on each claim from the records of a profile."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +13,7 @@ from suppress_privacy.evaluation.gates import REQUIRED
 from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.membership import auc, roc
 from suppress_privacy.evaluation.verdict import LEAST_SEEDS, Evidence
+from suppress_privacy.study.names import attack_name, training_name
 from suppress_privacy.study.settings import Model, Positive, SettingsError, validated
 
 FILE = "results/claims.yaml"
@@ -154,7 +156,8 @@ def _reproduced(claim, strongest, measured):
                 else:
                     estimate = Estimate(**measured.estimates[part.attack][part.arm][metric])
                     what = f"{metric} of {part.attack} on {part.arm}"
-                found.append(verdict.inside(what, estimate, measured.documented[part.documented][metric], band))
+                one = verdict.inside(what, estimate, measured.documented[part.documented][metric], band)
+                found.append(replace(one, records=_records(part.attack, part.arm, seeds[part.arm])))
         alternatives.append(found)
     return Evidence(alternatives, needs_strong_attack=False)
 
@@ -189,9 +192,12 @@ def _compared(used, pair, metric, measured):
     if metric == "auc":
         members = measured.rows(used[0], arm, "member", seeds)[0]
         scores = [measured.rows(attack, model, "score", seeds) for attack, model in zip(used, pair, strict=True)]
-        return verdict.lower_auc(what, *scores, members)
-    values = [measured.rows(attack, model, metric, seeds) for attack, model in zip(used, pair, strict=True)]
-    return verdict.lower(what, *values)
+        found = verdict.lower_auc(what, *scores, members)
+    else:
+        values = [measured.rows(attack, model, metric, seeds) for attack, model in zip(used, pair, strict=True)]
+        found = verdict.lower(what, *values)
+    records = [_records(attack, model, seeds) for attack, model in zip(used, pair, strict=True)]
+    return replace(found, records=records[0] + records[1])
 
 
 def _members(claim, strongest, measured):
@@ -205,7 +211,8 @@ def _members(claim, strongest, measured):
             values = measured.rows(used[0], claim.arm, metric, seeds)
             member = measured.rows(used[0], claim.arm, "in_training", seeds)[0].astype(bool)
             what = f"{metric} of {used[0]} on training images of {claim.arm} above test images, {len(seeds)} seeds"
-            found.append(verdict.unpaired_higher(what, values[:, member], values[:, ~member]))
+            one = verdict.unpaired_higher(what, values[:, member], values[:, ~member])
+            found.append(replace(one, records=_records(used[0], claim.arm, seeds)))
     return Evidence([found], needs_strong_attack=False)
 
 
@@ -225,6 +232,11 @@ def _mean(attack, arm, metric, measured):
     if metric == "auc":
         return np.mean([auc(roc(*row)) for row in zip(arrays["score"], arrays["member"], strict=True)])
     return arrays[metric].mean()
+
+
+def _records(attack, arm, seeds):
+    """The names of the records of an attack on an arm, or of its trainings."""
+    return tuple(training_name(arm, seed) if attack is None else attack_name(attack, arm, seed) for seed in seeds)
 
 
 def _untested(what, arms):

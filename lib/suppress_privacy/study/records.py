@@ -20,6 +20,7 @@ from suppress_privacy.evaluation.intervals import bootstrap_mean, proportion
 from suppress_privacy.evaluation.membership import auc_estimate, tpr_estimate
 from suppress_privacy.evaluation.verdict import FAILS, HOLDS, NOT_TESTED
 from suppress_privacy.study.claims import Measured, verdicts
+from suppress_privacy.study.names import attack_name, mechanism_name, training_name
 from suppress_privacy.study.settings import validated
 
 LIBRARIES = ("mindspore", "numpy", "scipy", "scikit-image")
@@ -103,6 +104,7 @@ class ComparisonSummary(BaseModel):
     high: float
     p: float | None
     supports: bool
+    records: list[str]
 
 
 class VerdictSummary(BaseModel):
@@ -228,18 +230,6 @@ def write_arrays(path, **arrays):
             np.savez_compressed(file, **arrays)
 
     _replace(path, write)
-
-
-def training_name(arm, seed):
-    return f"train-{arm}-seed{seed}"
-
-
-def attack_name(attack, arm, seed):
-    return f"attack-{attack}-{arm}-seed{seed}"
-
-
-def mechanism_name(arm, seed):
-    return f"mechanism-{arm}-seed{seed}"
 
 
 class Records:

@@ -250,16 +250,24 @@ def verdict_table(summary, claims):
     return _table(["", "claim", "source", "verdict", "effect", "95 % interval", "p (Holm)", "why"], rows)
 
 
-def comparisons_table(summary):
-    """Every comparison behind the verdicts."""
+def comparisons_table(summary, link=None):
+    """Every comparison behind the verdicts.
+
+    Args:
+        summary (dict): the profile's summary.
+        link (Callable or None): from a record's name and a short text to a link to it; None leaves records out.
+    """
     rows = []
     for name, answer in summary["verdicts"].items():
         for one in answer["comparisons"]:
             p = "" if one["p"] is None else f"{one['p']:.2g}"
             limits = f"[{one['low']:+.4f}, {one['high']:+.4f}]"
-            rows.append([name, one["what"], f"{one['effect']:+.4f}", limits, p, "yes" if one["supports"] else "no"])
+            row = [name, one["what"], f"{one['effect']:+.4f}", limits, p, "yes" if one["supports"] else "no"]
+            if link:
+                row.append(" ".join(link(record, str(number)) for number, record in enumerate(one["records"], 1)))
+            rows.append(row)
             name = ""
-    return _table(["", "compared", "effect", "95 % interval", "p", "supports"], rows)
+    return _table(["", "compared", "effect", "95 % interval", "p", "supports"] + ["records"] * bool(link), rows)
 
 
 def verdict_counts(summary):

@@ -1,0 +1,125 @@
+"""Arms that build on others, and attacks on what they leave, on a few digits."""
+
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from suppress_privacy.mnist import Mnist
+from suppress_privacy.study import runs
+from suppress_privacy.study.runs import Earlier, Victim, train_arm
+from suppress_privacy.study.settings import Study, Targets
+from suppress_privacy.training import checkpoints_in
+
+STUDY = Study.load(ROOT / "study.yaml")
+SHORT = {"epochs": 2, "batch_size": 8}
+
+
+@pytest.fixture(scope="module")
+def few(digits):
+    return Mnist(
+        digits.train_images[:1600], digits.train_labels[:1600], digits.test_images, digits.test_labels, "few", {}
+    )
+
+
+@pytest.fixture(scope="module")
+def dense(few):
+    return train_arm(STUDY.arm("full", "dense-sgd", SHORT), 0, few)
+
+
+def earlier(dense, wanted):
+    return {
+        "dense-sgd": Earlier(dense.network, dense.history.test_accuracy),
+        "suppressed-example": Earlier(None, [0.1, wanted]),
+    }
+
+
+def weights(network):
+    return {parameter.name: parameter.asnumpy().copy() for parameter in network.get_parameters()}
+
+
+def test_an_untrained_arm_is_its_seeds_draw_with_a_checkpoint(few, tmp_path):
+    made = train_arm(STUDY.arm("full", "untrained"), 3, few, tmp_path)
+    drawn = weights(runs.LeNet5(seed=3))
+    assert all(np.array_equal(values, drawn[name]) for name, values in weights(made.network).items())
+    assert [path.name for path in checkpoints_in(tmp_path)] == ["checkpoint_lenet-0_0.ckpt"]
+    assert made.history.loss == [] and made.history.test_accuracy[0] < 0.4
+
+
+def test_a_training_stops_where_the_accuracy_is_nearest_and_is_the_same_until_then(few, dense):
+    arm = STUDY.arm("full", "accuracy-matched", SHORT)
+    for epoch in (1, 2):
+        wanted = dense.history.test_accuracy[epoch - 1]
+        made = train_arm(arm, 0, few, earlier=earlier(dense, wanted))
+        assert made.facts == {"epochs": epoch, "wanted_accuracy": wanted}
+        assert made.history.test_accuracy == dense.history.test_accuracy[:epoch]
+    assert all(np.array_equal(values, weights(dense.network)[name]) for name, values in weights(made.network).items())
+    assert runs.nearest_epoch([0.5, 0.9, 0.95, 0.9], 0.9) == 2  # the first of several
+
+
+def test_pruning_starts_from_the_trained_weights_and_leaves_them_as_they_are(few, dense):
+    before = weights(dense.network)
+    pruned = train_arm(STUDY.arm("full", "magnitude-oneshot"), 0, few, earlier=earlier(dense, 0.9))
+    tuned = train_arm(STUDY.arm("full", "magnitude-finetuned", SHORT), 0, few, earlier=earlier(dense, 0.9))
+    for name, values in weights(pruned.network).items():
+        assert np.array_equal(values[values != 0], before[name][values != 0])
+        assert np.array_equal(before[name], weights(dense.network)[name])
+    counts = [entry["suppressed"] for entry in pruned.report.values()]
+    assert counts == [entry["suppressed"] for entry in tuned.report.values()] and min(counts) > 0
+    zeros = {name: values == 0 for name, values in weights(pruned.network).items()}
+    assert all(np.array_equal(values == 0, zeros[name]) for name, values in weights(tuned.network).items())
+    assert tuned.history.test_accuracy[-1] > pruned.history.test_accuracy[-1]
+
+
+def test_equal_sparsity_is_equal_in_every_layer():
+    """The pruned arms have as many zeros in each layer as the suppressed example aims at."""
+    suppressed = STUDY.arm("full", "suppressed-example").defence
+    pruned = STUDY.arm("full", "magnitude-finetuned").defence
+    assert pruned.sparsity == suppressed.sparse_end
+    assert pruned.min_num == {layer.name: layer.min_num for layer in suppressed.layers}
+
+
+@pytest.fixture(scope="module")
+def noisy(few, dense):
+    wanted = dense.history.test_accuracy[-1] - 0.03
+    return train_arm(STUDY.arm("full", "feature-noise"), 0, few, earlier=earlier(dense, wanted))
+
+
+def test_noise_on_features_costs_what_it_should(noisy):
+    assert noisy.facts["sigma"] > 0
+    assert noisy.history.test_accuracy[-1] == pytest.approx(noisy.facts["wanted_accuracy"], abs=0.002)
+
+
+def test_an_attack_sees_noisy_features_and_only_those(few, dense, noisy):
+    targets = runs.choose_targets(few, Targets(train_per_class=2, test_per_class=2))
+    ridge = STUDY.attack("full", "decoder-ridge")
+
+    def skill(sigma):
+        victim = Victim(noisy.network, noise=sigma, noise_depth="fc1")
+        return runs.attack(ridge, victim, targets, {}, few, 0)[0]["skill"].mean()
+
+    assert skill(0.0) > skill(noisy.facts["sigma"]) > skill(20.0) - 0.02
+    victim = Victim(noisy.network, noise=1.0, noise_depth="fc1")
+    with pytest.raises(ValueError, match="depth is conv1; this model releases fc1 alone"):
+        runs.attack(STUDY.attack("full", "ridge-conv1"), victim, targets, {}, few, 0)
+    with pytest.raises(ValueError, match="membership-loss does not look at features"):
+        runs.attack(STUDY.attack("full", "membership-loss"), victim, targets, {}, few, 0)
+    with pytest.raises(ValueError, match="leave shadows out"):
+        victim.shadow(0, few)
+
+
+def test_a_shadow_follows_the_whole_recipe(few, dense):
+    """A pruned and fine-tuned network's shadow is trained, pruned and fine-tuned on its own data."""
+    arm = STUDY.arm("full", "magnitude-finetuned", SHORT)
+    base = STUDY.arm("full", "dense-sgd", SHORT)
+    shadow = Victim(dense.network, arm=arm, base=base).shadow(5, few)
+    by_hand = train_arm(arm, 5, few, earlier={"dense-sgd": Earlier(train_arm(base, 5, few).network, [])}).network
+    for name, values in weights(shadow).items():
+        assert np.array_equal(values, weights(by_hand)[name])
+    assert np.mean(weights(shadow)["fc1.weight"] == 0) == 0.95
+
+
+def test_private_training_reports_its_guarantee(few):
+    made = train_arm(STUDY.arm("full", "dpsgd-eps7", {"epochs": 1, "batch_size": 100}), 0, few)
+    assert 6.9 < made.facts["epsilon"] <= 7 and made.facts["steps"] == 16
+    again = train_arm(STUDY.arm("full", "dpsgd-eps7", {"epochs": 1, "batch_size": 100}), 0, few)
+    assert all(np.array_equal(values, weights(again.network)[name]) for name, values in weights(made.network).items())
