@@ -12,6 +12,7 @@ from suppress_privacy.attacks import inversion
 from suppress_privacy.attacks.decoder import PENALTIES
 from suppress_privacy.attacks.views import HELD_OUT
 from suppress_privacy.defences import suppress
+from suppress_privacy.evaluation.metrics import SSIM_WINDOW
 from suppress_privacy.mnist import SIDE
 from suppress_privacy.study import tables
 from suppress_privacy.study.claims import Claims
@@ -139,6 +140,7 @@ def substitutions(everything, study, claims):
         "attack_start": f"{inversion.START:g}",
         "attack_step": f"{inversion.STEP:g}",
         "side": str(SIDE),
+        "ssim_window": str(SSIM_WINDOW),
         "scale_ratio": str(SIDE - 1),
         "loss_weights": ", ".join(f"{weight:g}" for weight in settings["loss_weights"]),
         "iters": str(settings["iters"]),

@@ -330,6 +330,13 @@ class Study(Model):
             for arm, seeds in profile.seeds_of.items():
                 used.append((f"profiles.{name}.seeds_of", arm, profile.arms))
                 used += [(f"profiles.{name}.seeds_of.{arm}", seed, profile.seeds) for seed in seeds]
+        for name, profile in self.profiles.items():
+            judges = sorted({judge.seed for judge in self.evaluators.values()})
+            if len(set(profile.seeds)) < len(profile.seeds) or set(judges) & set(profile.seeds):
+                raise ValueError(
+                    f"profiles.{name}.seeds is {profile.seeds}; seeds must differ from each other and from the "
+                    f"evaluators' ({', '.join(map(str, judges))}), which would judge themselves: choose others"
+                )
         for place, name, known in used:
             if name not in known:
                 raise ValueError(
@@ -342,12 +349,6 @@ class Study(Model):
                 self._require_earlier(name, arm)
             for attack in self.attacks:
                 self.attack(name, attack)
-            judges = sorted({judge.seed for judge in self.evaluators.values()})
-            if len(set(profile.seeds)) < len(profile.seeds) or set(judges) & set(profile.seeds):
-                raise ValueError(
-                    f"profiles.{name}.seeds is {profile.seeds}; seeds must differ from each other and from the "
-                    f"evaluators' ({', '.join(map(str, judges))}), which would judge themselves: choose others"
-                )
         return self
 
     def _require_earlier(self, profile, arm):

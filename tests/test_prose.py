@@ -1,0 +1,37 @@
+"""No sentence of the book states a figure: figures come from records and settings, by name."""
+
+import re
+
+import pytest
+
+from conftest import ROOT
+
+PAGES = sorted(page for page in (ROOT / "book").glob("*.md"))
+NOT_PROSE = (
+    r"^```.*?^```$",  # code and figures
+    r"^\$\$.*?^\$\$.*?$",  # equations
+    r"\$[^$]+\$",
+    r"`[^`]*`",
+    r"\{\{.*?\}\}",
+)
+# Names, versions and the level that all intervals have; ends of scales.
+NAMES = (
+    r"LeNet5|\bL2\b|SHA-256|AVX-512|MindArmour 2\.0\.0|Python 3\.11|the 5,000\s+digits|\b95 %|(?<![.\d])[01](?![.\d])"
+)
+
+
+def prose(text):
+    for pattern in NOT_PROSE:
+        text = re.sub(pattern, "", text, flags=re.M | re.S)
+    return re.sub(NAMES, "", text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_writes_no_figure_of_its_own(page):
+    found = [line.strip() for line in prose(page.read_text()).splitlines() if re.search(r"\d", line)]
+    assert found == []
+
+
+def test_a_figure_would_be_seen():
+    assert re.search(r"\d", prose("accuracy falls to 97.3 % and {{ this }} $x_0$ is not `0.3`"))
+    assert not re.search(r"\d", prose("accuracy is {{ accuracy_1 }}, $x_0$ and `0.3`\n```\n5\n```\nof LeNet5 at 95 %"))
