@@ -34,7 +34,7 @@ def modules(*patterns):
 
 COMMON = ["requirements.lock", *modules("runtime.py", "mnist.py", "lenet.py", "study/runs.py")]
 LEARNING = [*COMMON, *modules("convnet.py", "training.py", "defences/*.py")]
-ATTACKING = [*COMMON, *modules("attacks/*.py", "evaluation/me*.py")]
+ATTACKING = [*COMMON, *modules("attacks/*.py", "evaluation/me*.py", "evaluation/gates.py")]
 
 # One thread a run, as many runs as cores: MindSpore's threads spin, and two runs on one core starve.
 EXECUTE = f"OMP_NUM_THREADS=1 TQDM_DISABLE=1 {shlex.quote(sys.executable)} notebooks/execute.py"
@@ -48,7 +48,7 @@ def records(names, ending="json"):
 def attack_jobs(arm, seed):
     """How one model is attacked: a notebook's name -> its attacks; what is dear has notebooks of its own."""
     name = f"attack-{arm}-seed{seed}"
-    further = {f"{name}-{attacks[0]}": attacks for attacks in profile.further_on(arm, seed)}
+    further = {f"{name}-{number}": attacks for number, attacks in enumerate(profile.further_on(arm, seed), 1)}
     return {name: profile.attacks, **further}
 
 

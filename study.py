@@ -68,6 +68,11 @@ def prepare(options):
     described = options.results / "data.json"
     description = describe(data)
     if not described.exists() or load_json(described) != description:
+        if described.exists() and (options.redraw or options.keep_records):
+            raise SetupError(
+                f"{described} describes other data than {data.name} as found here: have the records' data (MNIST_DIR "
+                "names a copy), or run the study anew."
+            )
         write_json(described, description)
     if data.notice:
         print(f"Notice: {data.notice}", file=sys.stderr)

@@ -15,7 +15,7 @@ KINDS = ("train", "attack")  # notebooks that are executed for each model
 NOT_KEPT = """# {run}
 
 The notebook of this run is not kept with its records, `results/{profile}/records/`, from which this book was
-drawn. `make study PROFILE={profile}` makes it again.
+drawn. `make study PROFILE={profile} RESULTS=runs/{profile}` makes it again.
 """
 
 

@@ -18,8 +18,10 @@ import psutil
 import pytest
 
 from conftest import ROOT
-from suppress_privacy.study.records import Records, attack_name
+from suppress_privacy.study.claims import Claims
+from suppress_privacy.study.records import RecordError, Records, attack_name, summarise
 from suppress_privacy.study.runs import own_name
+from suppress_privacy.study.settings import Study
 
 LEFT_OUT = shutil.ignore_patterns(
     *(".git", ".venv", ".snakemake", "_build", "results", "generated"),
@@ -299,6 +301,22 @@ def test_two_studies_do_not_run_in_one_folder(copy, finished):
         fcntl.flock(held, fcntl.LOCK_EX)
         run = study(copy, "--profile", "smoke")
     assert run.returncode == 2 and "another study runs in this folder" in run.stderr
+
+
+def test_records_of_other_weights_are_refused(finished):
+    study, claims = Study.load(ROOT / "study.yaml"), Claims.load(ROOT / "results" / "claims.yaml")
+    store = Records(finished / "results" / "smoke")
+    for name in ("attack-decoder-ridge-dense-sgd-seed0", "train-accuracy-matched-seed0"):
+        path = store.folder / f"{name}.json"
+        before = path.read_text()
+        record = json.loads(before)
+        (record["networks"] if "networks" in record else record["built_on"]).update(victim="0", **{"dense-sgd": "0"})
+        record.get("built_on", {}).pop("victim", None)
+        path.write_text(json.dumps(record))
+        with pytest.raises(RecordError, match=f"record {name} is of other weights than train-dense-sgd-seed0 left"):
+            summarise(study, "smoke", store, claims)
+        path.write_text(before)
+    summarise(study, "smoke", store, claims)
 
 
 def test_a_control_follows_the_model_it_is_matched_to(finished):

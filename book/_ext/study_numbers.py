@@ -117,6 +117,7 @@ def substitutions(everything, study, claims):
         "comparisons_table": tables.comparisons_table(everything, record_link),
         "arms_table": tables.arms_table(everything),
         "strongest": ", ".join(study.attacks[name].title for name in claims.strongest.reconstruction),
+        "strongest_membership": ", ".join(study.attacks[name].title for name in claims.strongest.membership),
         "depth_table": tables.ladder_table(everything, groups.depths) if groups.depths else NOT_RUN,
         "gradient_table": tables.gradient_table(everything, groups.gradients) if groups.gradients else NOT_RUN,
         "membership_table": tables.membership_table(everything, groups.membership) if groups.membership else NOT_RUN,

@@ -57,7 +57,7 @@ def test_ridge_inverts_a_linear_network(planted):
 def test_ridge_is_ridge_regression(planted):
     """Against least squares on the stacked system, written out."""
     view, _ = planted
-    fitted = decoder.fitted_ridge(view)
+    fitted = decoder.fitted_ridge(view, seed=0)
     images = view.learning()
     features = predict(view.network, images).astype(np.float64)
     centred = (features - features.mean(0)) / features.std()

@@ -101,13 +101,37 @@ def test_without_clipping_and_noise_a_run_is_ordinary_training(digits):
     assert np.abs(private.fc1.weight.asnumpy() - LeNet5(seed=3).fc1.weight.asnumpy()).max() > 1e-3
 
 
+def test_a_private_step_clips_adds_noise_and_divides_by_the_expected_size(digits):
+    """More images than are held at a time; against a loop, and the noise drawn again from its seed."""
+    chosen = np.random.default_rng(1).choice(len(digits.train_labels), 300, replace=False)
+    images, labels = digits.train_images[chosen], digits.train_labels[chosen]
+    network = LeNet5(seed=0)
+    clip_norm, noise_multiplier, lr = 1.012, 1.1, 0.5
+    wanted = [np.zeros(parameter.shape) for parameter in network.trainable_params()]
+    for gradient in one_by_one(network, images, labels):
+        norm = np.sqrt(sum(float((part.astype(np.float64) ** 2).sum()) for part in gradient))
+        for total, part in zip(wanted, gradient, strict=True):
+            total += part * min(1.0, clip_norm / norm)
+    before = [parameter.asnumpy().copy() for parameter in network.trainable_params()]
+    private = defence(clip_norm, noise_multiplier, batch_size=256, seed=4)
+    step = private.step(with_cross_entropy(network), nn.SGD(network.trainable_params(), lr))
+    step(ms.Tensor(images), ms.Tensor(labels))
+    noise = defence(clip_norm, noise_multiplier, batch_size=256, seed=4).noised([np.zeros_like(b) for b in before])
+    for old, parameter, total, drawn in zip(before, network.trainable_params(), wanted, noise, strict=True):
+        moved = parameter.asnumpy() - old
+        assert moved == pytest.approx(-lr * (total / 256 + drawn), abs=1e-6)
+        assert np.abs(drawn).mean() > 1e-4  # there is noise to be seen
+
+
+def test_batches_of_another_size_than_accounted_for_are_refused():
+    with pytest.raises(ValueError, match="batch_size is 30; the defence was made for 20"):
+        defence().batches(np.random.default_rng(0), 1000, 30)
+
+
 def test_every_image_is_drawn_by_itself_at_the_stated_rate():
     drawn = defence(batch_size=50).batches(np.random.default_rng(0), 1000, 50)
-    sizes = np.array([len(chosen) for chosen in drawn])
     assert len(drawn) == 20 and all(len(set(chosen)) == len(chosen) for chosen in drawn)
-    rounds = [len(c) for _ in range(50) for c in defence().batches(np.random.default_rng(len(sizes)), 1000, 50)]
-    assert abs(np.mean(rounds) - 50) < 3
-    many = [len(c) for seed in range(50) for c in defence().batches(np.random.default_rng(seed), 1000, 50)]
+    many = [len(c) for seed in range(50) for c in defence(batch_size=50).batches(np.random.default_rng(seed), 1000, 50)]
     # Binomial: mean 50, variance 47.5, over 1,000 batches
     assert abs(np.mean(many) - 50) < 4 * np.sqrt(47.5 / 1000)
     assert 40 < np.var(many) < 56

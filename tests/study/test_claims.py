@@ -6,7 +6,6 @@ import yaml
 
 from conftest import ROOT
 from suppress_privacy.evaluation.gates import REQUIRED, Gate
-from suppress_privacy.evaluation.intervals import bootstrap_mean
 from suppress_privacy.study.claims import Claims, Measured, verdicts
 from suppress_privacy.study.settings import SettingsError, Study
 
@@ -17,7 +16,9 @@ PROTECTED = "suppressed-example"
 RECONSTRUCTION = ("skill", "rank1", "relative_l2", "ssim_range2", "confidence", "label_accuracy")
 
 
-def study_of(effect=0.0, membership=0.0, members=0.0, accuracy=0.0, seeds=4, images=60, seed=0, without=()):
+def study_of(
+    effect=0.0, membership=0.0, members=0.0, accuracy=0.0, seeds=4, images=60, seed=0, without=(), private=False
+):
     """Records in which the suppressed arm differs from all others by so much, and in nothing else."""
     rng = np.random.default_rng(seed)
     arms = [arm for arm in STUDY.profile("full").arms if arm not in without]
@@ -32,12 +33,13 @@ def study_of(effect=0.0, membership=0.0, members=0.0, accuracy=0.0, seeds=4, ima
             model = "suppressed" if arm.startswith("suppressed") else "ordinary"
             return np.full((seeds, images), documented[model][metric]) + 0.001 * rng.standard_normal((seeds, images))
         noise = 0.003 * rng.standard_normal((seeds, 1)) + 0.01 * rng.standard_normal((seeds, images))
-        return 0.7 + shift + members * in_training + image + noise
+        remembered = members * in_training * (arm == "baseline")
+        return 0.7 + shift + remembered + image + noise
 
     def attacked(attack, arm):
         if attack.startswith("membership"):
             member = np.tile(np.arange(200) < 100, (seeds, 1))
-            signal = (0.5 + (membership if arm == PROTECTED else 0)) * member
+            signal = (1.0 + (membership if arm == PROTECTED else 0)) * member
             return {
                 "score": signal + candidate + 0.05 * rng.standard_normal((seeds, 200)),
                 "member": member,
@@ -53,17 +55,12 @@ def study_of(effect=0.0, membership=0.0, members=0.0, accuracy=0.0, seeds=4, ima
         plan={attack: have for attack in attacks},
         trained=have,
         values=found,
-        estimates={
-            attack: {
-                arm: {name: vars(bootstrap_mean(found[attack][arm][name])) for name in RECONSTRUCTION} for arm in arms
-            }
-            for attack in ("reference-cpu", "reference-ascend")
-        },
         models={
             "kept": {arm: [0.06] * seeds for arm in arms},
             "test_accuracy": {
                 arm: list(
                     documented["suppressed" if arm.startswith("suppressed") else "ordinary"]["test_accuracy"]
+                    - (0.05 if private and arm.startswith("dpsgd") else 0)
                     + accuracy
                     + 0.0005 * rng.standard_normal(seeds)
                 )
@@ -75,7 +72,8 @@ def study_of(effect=0.0, membership=0.0, members=0.0, accuracy=0.0, seeds=4, ima
 
 
 def answers(gates=GATES, **settings):
-    return {name: found.verdict for name, found in verdicts(CLAIMS, study_of(**settings), gates).items()}
+    """The verdicts on a simulated study whose DP models are less accurate than the suppressed one."""
+    return {name: found.verdict for name, found in verdicts(CLAIMS, study_of(private=True, **settings), gates).items()}
 
 
 def test_every_hypothesis_of_the_protocol_is_there():
@@ -114,6 +112,7 @@ def test_a_reproduced_study_is_called_so_and_another_is_not():
     found = verdicts(CLAIMS, study_of(), GATES)["R2"]
     assert found.verdict == "fails"  # labels are not as documented here
     assert len(found.comparisons) == 4 * 2 * 4 and "label_accuracy" in found.reason
+    assert all(len(one.records) == 4 and one.records[0].startswith("attack-reference") for one in found.comparisons)
 
 
 def test_what_was_not_measured_is_not_tested():
@@ -121,6 +120,44 @@ def test_what_was_not_measured_is_not_tested():
     assert set(few.values()) == {"not tested"}
     assert answers(without=("accuracy-matched",), effect=-0.1)["H3"] == "not tested"
     assert answers(without=("accuracy-matched",), effect=-0.1)["H2"] == "holds"
+
+
+def test_what_leaks_from_an_untrained_network_too_was_not_remembered():
+    """A difference between training and test images that every network shows is no memory."""
+    measured = study_of(members=0.15)
+    for attack in CLAIMS.strongest.reconstruction:
+        arrays = measured.values[attack]
+        arrays["untrained"]["skill"] = arrays["baseline"]["skill"] + 0.0
+    assert verdicts(CLAIMS, measured, GATES)["H4"].verdict == "fails"
+
+
+def test_membership_that_cannot_be_found_cannot_be_lowered():
+    measured = study_of(membership=-0.4)
+    rng = np.random.default_rng(0)
+    for arrays in measured.values["membership-loss"].values():
+        arrays["score"] = rng.standard_normal(arrays["score"].shape)
+    answer = verdicts(CLAIMS, measured, GATES)["H5"]
+    assert answer.verdict == "not tested" and answer.reason.startswith("attack too weak: membership-loss finds no")
+
+
+def test_the_strongest_attack_is_each_models_own():
+    measured = study_of(effect=-0.1)
+    for arm, attack in ((PROTECTED, "decoder-ridge"), ("accuracy-matched", "decoder-network")):
+        measured.values[attack][arm]["skill"] = measured.values[attack][arm]["skill"] + 0.05
+    compared = [one for one in verdicts(CLAIMS, measured, GATES)["H3"].comparisons if one.what.startswith("skill")]
+    assert compared[0].what.startswith(
+        f"skill of decoder-ridge and decoder-network on {PROTECTED} below accuracy-matched"
+    )
+    assert compared[0].records[0].startswith(f"attack-decoder-ridge-{PROTECTED}-seed0")
+
+
+def test_balance_needs_accuracy_too():
+    """As private and less accurate than differential privacy is no better balance."""
+    measured = study_of(effect=-0.1)
+    assert verdicts(CLAIMS, measured, GATES)["H6"].verdict == "fails"
+    for arm in ("dpsgd-eps1", "dpsgd-eps3", "dpsgd-eps7"):
+        measured.models["test_accuracy"][arm] = [value - 0.03 for value in measured.models["test_accuracy"][arm]]
+    assert verdicts(CLAIMS, measured, GATES)["H6"].verdict == "holds"
 
 
 @pytest.mark.parametrize("gates", [GATES[1:], [Gate(GATES[0].name, "above 0", -1.0, False), *GATES[1:]]])

@@ -39,18 +39,20 @@ class Ridge:
         return np.clip(images, 0, 1).astype(np.float32).reshape(-1, *self.shape)
 
 
-def fitted_ridge(view: FeatureView, *, shuffle=None) -> Ridge:
+def fitted_ridge(view: FeatureView, *, seed, shuffle=None) -> Ridge:
     """Fit a ridge regression from features to pixels; its penalty is the best on the held-out images.
 
         W = argmin |Z W - (X - mean X)|^2 + M penalty |W|^2,    Z: standardised features, M images
 
     Args:
         view (FeatureView): its features of private images are not looked at.
+        seed (int): draws noise like that on the private features, if there is any.
         shuffle (numpy.random.Generator or None): draws an order in which images and features are paired
             wrongly, so that nothing but the mean image can be learned.
     """
     images = view.learning()
-    features = _flat(view.as_seen(images)).astype(np.float64)
+    noise = generator(seed, "attacker's noise")
+    features = _flat(view.as_seen(images, noise)).astype(np.float64)
     pixels = _flat(images).astype(np.float64)
     if shuffle is not None:
         pixels = pixels[shuffle.permutation(len(pixels))]
@@ -59,7 +61,7 @@ def fitted_ridge(view: FeatureView, *, shuffle=None) -> Ridge:
     centred = (features - mean) / scale  # [M, F]
     gram, cross = centred.T @ centred, centred.T @ (pixels - offset)  # [F, F], [F, P]
     held_out = view.held_out()
-    held_out_features = view.as_seen(held_out)
+    held_out_features = view.as_seen(held_out, noise)
     best, losses = None, {}
     for penalty in PENALTIES:
         try:
@@ -78,11 +80,11 @@ def ridge(view: FeatureView, *, seed, shuffled) -> Reconstruction:
 
     Args:
         view (FeatureView): what the attacker has.
-        seed (int): draws the order of the shuffled control; otherwise unused.
+        seed (int): draws the order of the shuffled control, and noise where the features have any.
         shuffled (bool): True pairs images and features wrongly, a control that must not do better than the
             mean image.
     """
-    decoder = fitted_ridge(view, shuffle=generator(seed, "shuffled features") if shuffled else None)
+    decoder = fitted_ridge(view, seed=seed, shuffle=generator(seed, "shuffled features") if shuffled else None)
     chosen = {"penalty": decoder.penalty, "held_out_mse": {str(key): mse for key, mse in decoder.held_out_mse.items()}}
     return Reconstruction(decoder(view.features), chosen=chosen)
 
@@ -149,7 +151,8 @@ def network(view: FeatureView, *, seed, epochs, batch_size, lr) -> Reconstructio
         lr (float): Adam's first rate.
     """
     images = view.learning()
-    features = _flat(view.as_seen(images))
+    noise = generator(seed, "attacker's noise")
+    features = _flat(view.as_seen(images, noise))
     mean, scale = features.mean(0), features.std() or 1.0
 
     def standardised(values):
@@ -166,10 +169,12 @@ def network(view: FeatureView, *, seed, epochs, batch_size, lr) -> Reconstructio
     rates = nn.cosine_decay_lr(0.0, lr, epochs * steps, steps, epochs)
     step = nn.TrainOneStepCell(_SquaredError(decoder), nn.Adam(decoder.trainable_params(), rates)).set_train()
     for _ in tqdm(range(epochs), unit="epoch", disable=None):
+        if view.noise:  # another draw each time, or the decoder learns this one
+            features = standardised(view.as_seen(images, noise))
         for batch in rng.permutation(len(images))[: steps * batch_size].reshape(steps, batch_size):
             step(ms.Tensor(features[batch]), ms.Tensor(images[batch]))
     held_out = view.held_out()
-    found = predict(decoder, standardised(view.as_seen(held_out)), PREDICTED)
+    found = predict(decoder, standardised(view.as_seen(held_out, noise)), PREDICTED)
     chosen = {"held_out_mse": float(((found - held_out) ** 2).mean())}
     return Reconstruction(predict(decoder, standardised(view.features), PREDICTED), chosen=chosen)
 

@@ -28,7 +28,7 @@ def class_mean(view: FeatureView, *, seed) -> Reconstruction:
 
 def nearest(view: FeatureView, *, seed) -> Reconstruction:
     """The auxiliary image whose features are nearest to the target's (Euclidean); the seed is not used."""
-    known = view.as_seen(view.auxiliary)
+    known = predict(view.network, view.auxiliary)
     known = known.reshape(len(known), -1).astype(np.float64)
     targets = view.features.reshape(len(view.features), -1).astype(np.float64)
     squares = (known**2).sum(1)

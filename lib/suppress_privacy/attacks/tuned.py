@@ -141,10 +141,10 @@ def invert(
     Returns:
         Reconstruction; `chosen` has the weights and every trial's mean squared error on the held-out images.
     """
-    decoder = fitted_ridge(view)
+    decoder = fitted_ridge(view, seed=seed)
     descent = Descent(view.network, lr)
     held_out = view.held_out()
-    features = view.as_seen(held_out)
+    features = view.as_seen(held_out, generator(seed, "attacker's noise"))
     anchor = decoder(features)
     trials = {}
     for weights in tqdm(list(product(smoothness_weights, anchor_weights)), unit="trial", disable=None):

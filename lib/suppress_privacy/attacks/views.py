@@ -7,7 +7,6 @@ import numpy as np
 from mindspore import nn
 
 from suppress_privacy.lenet import predict
-from suppress_privacy.runtime import generator
 
 HELD_OUT = 100  # auxiliary images on which an attack may choose its settings
 
@@ -27,12 +26,11 @@ class FeatureView:
     auxiliary_labels: np.ndarray  # int32 [M]
     noise: float = 0.0  # standard deviation of the noise that was added to the features; the attacker knows it
 
-    def as_seen(self, images):
-        """What the attacker would have seen for images of its own: their features, noise of its own draw included."""
+    def as_seen(self, images, rng):
+        """What the attacker would have seen for images of its own: their features, with noise drawn from `rng`."""
         features = predict(self.network, images)
         if self.noise:
-            draw = generator(len(images), "attacker's noise").standard_normal(features.shape, np.float32)
-            features = features + np.float32(self.noise) * draw
+            features = features + np.float32(self.noise) * rng.standard_normal(features.shape, np.float32)
         return features
 
     def learning(self):

@@ -150,6 +150,10 @@ class DpSgd(Defence):
 
     def batches(self, rng, count, batch_size):
         """An epoch's batches by Poisson sampling: as many as ordinary training has, each of random size."""
+        if batch_size != self.batch_size:
+            raise ValueError(
+                f"batch_size is {batch_size}; the defence was made for {self.batch_size}: train with that."
+            )
         return [np.flatnonzero(rng.random(count) < batch_size / count) for _ in range(count // batch_size)]
 
     def step(self, forward, optimizer):

@@ -10,6 +10,7 @@ import numpy as np
 
 CONV1_PSNR = 30.0  # dB
 FALLING = 0.99  # share of images
+MATCHED = 0.003  # of accuracy
 # What a run must have decided before a word about protection; bands come on top where an arm has one.
 REQUIRED = ("tuned-beats-mean", "tuned-beats-its-start", "conv1-near-perfect", "shuffled-no-better")
 
@@ -44,9 +45,10 @@ def shuffled_learns_nothing(skill):
 def objective_fell(curve):
     """Whether more steps lowered the objective and never raised it: bool [N]; curve [K, N], a look a row.
 
-    What is kept is the best so far, so that only a descent that goes nowhere, or to what is no number, fails.
+    What is kept is the best so far, so that only a descent that goes nowhere, or to what is no number, fails; one
+    that starts at zero has nowhere to go.
     """
-    return np.all(curve[1:] <= curve[:-1], axis=0) & (curve[-1] < curve[0])
+    return np.all(curve[1:] <= curve[:-1], axis=0) & ((curve[-1] < curve[0]) | (curve[0] == 0))
 
 
 def objective_falls(name, fell):
@@ -59,6 +61,12 @@ def beats_its_start(difference):
     """The descent adds to the decoder it starts from: its interval of the paired difference in skill lies above 0."""
     asked = "lower end of skill minus the ridge decoder's above 0"
     return Gate("tuned-beats-its-start", asked, difference.low, difference.low > 0)
+
+
+def matches(name, accuracies, wanted):
+    """A control that is to be as accurate as another model is so, seed by seed."""
+    worst = max((abs(one - other) for one, other in zip(accuracies, wanted, strict=True)))
+    return Gate(name, f"test accuracy within {MATCHED:g} of the one to match", float(worst), worst <= MATCHED)
 
 
 def inside_band(name, what, values, band):

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 
 from suppress_privacy.runtime import generator
 
 LEVEL = 0.95
 RESAMPLES = 10_000
+BLOCK = 1_000  # resamples held at a time at full precision
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ def bootstrap_mean(values, *, seed=0):
     """Percentile bootstrap of a mean, over seeds and then images (Efron & Tibshirani 1993, ch. 13).
 
     Seeds and images are crossed, every image being attacked in every seed's model. So both are
-    resampled, independently, and all seeds of a resample share its images.
+    resampled, independently, and all seeds of a resample share its images. With few seeds that is too
+    narrow where they differ: the interval is widened to Student's over the seeds' means.
 
     Args:
         values (numpy.ndarray): [S, N], one row a seed.
@@ -37,21 +39,39 @@ def bootstrap_mean(values, *, seed=0):
     """
     values = np.asarray(values, np.float64)
     low, high = np.quantile(bootstrap_means(values, seed=seed), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(float(values.mean()), float(low), float(high), values.size)
+    reach = seed_reach(values.mean(1))
+    mean = float(values.mean())
+    return Estimate(mean, float(min(low, mean - reach)), float(max(high, mean + reach)), values.size)
+
+
+def seed_reach(means):
+    """Half of Student's interval over the seeds' means; 0 of one seed, which says nothing of others."""
+    if len(means) < 2:
+        return 0.0
+    return float(t.ppf((1 + LEVEL) / 2, len(means) - 1) * np.std(means, ddof=1) / np.sqrt(len(means)))
 
 
 def bootstrap_means(values, *, seed=0):
     """The means of all resamples behind `bootstrap_mean`: float64 [10000]."""
     values = np.asarray(values, np.float64)
     seed_counts, image_counts = _resamples(*values.shape, seed)
-    return ((seed_counts @ values) * image_counts).sum(1) / values.size
+    sums = [
+        np.einsum("rn,rn->r", seed_counts[first : first + BLOCK] @ values, image_counts[first : first + BLOCK])
+        for first in range(0, RESAMPLES, BLOCK)
+    ]
+    return np.concatenate(sums) / values.size
 
 
 @lru_cache(maxsize=4)
 def _resamples(seeds, images, seed):
     """How often each seed and each image is drawn: [R, S] and [R, N]. Every metric of a study shares them."""
     rng = generator(seed, "bootstrap")
-    return tuple(rng.multinomial(count, np.full(count, 1 / count), RESAMPLES) for count in (seeds, images))
+    return tuple(
+        np.concatenate(
+            [rng.multinomial(count, np.full(count, 1 / count), BLOCK) for _ in range(RESAMPLES // BLOCK)]
+        ).astype(np.uint16)
+        for count in (seeds, images)
+    )
 
 
 def proportion(successes, *, seed=0):
@@ -69,5 +89,5 @@ def proportion(successes, *, seed=0):
     bootstrap = bootstrap_mean(successes, seed=seed)
     images = np.shape(successes)[1]
     wilson = binomtest(round(bootstrap.mean * images), images).proportion_ci(LEVEL, method="wilson")
-    low, high = min(wilson.low, bootstrap.low), max(wilson.high, bootstrap.high)
+    low, high = max(0.0, min(wilson.low, bootstrap.low)), min(1.0, max(wilson.high, bootstrap.high))
     return Estimate(bootstrap.mean, float(low), float(high), bootstrap.n)

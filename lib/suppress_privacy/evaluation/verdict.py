@@ -1,9 +1,9 @@
 """From paired measurements to a verdict: holds, fails, or not tested.
 
 A claim that something is lower holds only if every comparison it rests on says so: the 95 % interval of the paired
-difference lies below zero, and so does the claim's p, the largest of its comparisons' (an intersection-union test,
-Berger 1982), after Holm's correction over all claims (Holm 1979). Anything less fails. A gate that failed makes the
-attack too weak to say; data that are missing leave the claim untested.
+difference lies below zero, and the claim's p is below 5 %: the largest of its comparisons' (an
+intersection-union test, Berger 1982), after Holm's correction over all claims that have one (Holm 1979). Anything less
+fails. A gate that failed makes the attack too weak to say; data that are missing leave the claim untested.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
-from suppress_privacy.evaluation.intervals import LEVEL, bootstrap_means
+from suppress_privacy.evaluation.intervals import LEVEL, bootstrap_means, seed_reach
 from suppress_privacy.evaluation.membership import placements
 
 HOLDS, FAILS, NOT_TESTED = "holds", "fails", "not tested"
@@ -28,7 +28,13 @@ class Comparison:
     high: float
     p: float | None  # one-sided; None where a band decides
     supports: bool  # by its interval alone
+    wanted: int = 1  # of a difference: 1 where below zero supports, -1 where above does
+    distance: float = 0.0  # of a documented figure: how far off, in bands
     records: tuple = ()  # names of those it was measured by
+
+    def opposes(self):
+        """Whether the interval lies on the other side of zero."""
+        return self.p is not None and (self.low > 0 if self.wanted == 1 else self.high < 0)
 
 
 @dataclass(frozen=True)
@@ -84,20 +90,28 @@ def lower_auc(what, scores, control, members):
     return _below_zero(what, of_members.mean(1), resampled, float(of_members.mean()))
 
 
-def unpaired_higher(what, values, control):
-    """Whether values of some images lie above those of other images, the same seeds in both: [S, N] and [S, M].
+def higher_in_one_group(what, values, control):
+    """Whether values of some images lie above those of other images, the same models in both.
+
+    Args:
+        what (str): what is compared, for the reader.
+        values, control (numpy.ndarray): [S, N] and [S, M], one row a model.
 
     Returns:
-        Comparison; the effect is values minus control, and lower than zero speaks against the claim.
+        Comparison; the effect is values minus control.
     """
-    means = bootstrap_means(control, seed=1) - bootstrap_means(values, seed=2)
     by_seed = control.mean(1) - values.mean(1)
-    found = _below_zero(what, by_seed, means, float(by_seed.mean()))
-    return Comparison(what, -found.effect, -found.high, -found.low, found.p, found.supports)
+    # The models' part is resampled once, with the first group's images.
+    around = control - control.mean(1, keepdims=True)
+    resampled = bootstrap_means(control.mean(1, keepdims=True) - values) + bootstrap_means(around, seed=1)
+    found = _below_zero(what, by_seed, resampled, float(by_seed.mean()))
+    return Comparison(what, -found.effect, -found.high, -found.low, found.p, found.supports, -1)
 
 
 def _below_zero(what, by_seed, resampled, effect):
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    reach = seed_reach(by_seed)
+    low, high = min(low, effect - reach), max(high, effect + reach)
     p = (1 + np.sum(resampled >= 0)) / (1 + len(resampled))
     if len(by_seed) > 1:
         spread = by_seed.std(ddof=1)
@@ -118,14 +132,14 @@ def inside(what, found, documented, band):
         Comparison; the effect is the mean minus the documented figure.
     """
     effect, low, high = (value - documented for value in (found.mean, found.low, found.high))
-    return Comparison(what, effect, low, high, None, bool(low >= -band and high <= band))
+    distance = max(-low, high) / band
+    return Comparison(what, effect, low, high, None, bool(distance <= 1), distance=float(distance))
 
 
 def seed_mean(values):
     """The mean over seeds with Student's 95 % interval: (mean, low, high); at least two values."""
-    values = np.asarray(values, np.float64)
-    half = stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
+    mean, reach = float(np.mean(values)), seed_reach(values)
+    return mean, mean - reach, mean + reach
 
 
 @dataclass(frozen=True)
@@ -141,37 +155,48 @@ class Evidence:
     needs_strong_attack: bool = True
 
 
-def verdicts(evidence, failed_gates):
+def verdicts(evidence, weakness):
     """The verdict on every claim.
 
     Args:
         evidence (dict): claim -> Evidence.
-        failed_gates (list of str): validity gates that failed or were not decided.
+        weakness (str): why no attack's failure can count as protection, or nothing.
 
     Returns:
         dict: claim -> Verdict.
     """
     best = {
-        claim: min(entry.alternatives, key=lambda found: (not all(one.supports for one in found), _largest_p(found)))
+        claim: min(entry.alternatives, key=lambda found: _weakness(max(found, key=_weakness)))
         for claim, entry in evidence.items()
         if not entry.missing
     }
-    adjusted = holm({claim: _largest_p(found) for claim, found in best.items() if found[0].p is not None})
+    adjusted = holm({claim: max(one.p for one in found) for claim, found in best.items() if found[0].p is not None})
     answers = {}
     for claim, entry in evidence.items():
         if entry.missing:
             answers[claim] = Verdict(NOT_TESTED, None, None, None, None, entry.missing)
             continue
-        found = best[claim]
-        weakest = max(found, key=lambda one: (not one.supports, one.p if one.p is not None else abs(one.effect)))
+        weakest = max(best[claim], key=_weakness)
         p = adjusted.get(claim)
-        supported = all(one.supports for one in found) and (p is None or p < 1 - LEVEL)
-        verdict, reason = (HOLDS, "") if supported else (FAILS, f"not so: {weakest.what}")
-        if supported and entry.needs_strong_attack and failed_gates:
-            verdict, reason = NOT_TESTED, f"attack too weak: {', '.join(failed_gates)}"
+        opposed = [one for one in best[claim] if one.opposes()]
+        if not weakest.supports:
+            verdict = FAILS
+            reason = f"the opposite: {opposed[0].what}" if opposed else f"not shown: {weakest.what}"
+        elif p is not None and p >= 1 - LEVEL:
+            verdict, reason = FAILS, f"not shown after Holm's correction: {weakest.what}"
+        else:
+            verdict, reason = HOLDS, ""
+        if weakness and entry.needs_strong_attack and not opposed:
+            verdict, reason = NOT_TESTED, weakness
         listed = [one for alternative in entry.alternatives for one in alternative]
-        answers[claim] = Verdict(verdict, weakest.effect, weakest.low, weakest.high, p, reason, listed)
+        shown = opposed[0] if verdict == FAILS and opposed else weakest
+        answers[claim] = Verdict(verdict, shown.effect, shown.low, shown.high, p, reason, listed)
     return answers
+
+
+def _weakness(comparison):
+    """What to order comparisons by: those that do not support a claim last, then by p or by distance."""
+    return not comparison.supports, comparison.distance if comparison.p is None else comparison.p
 
 
 def holm(values):
@@ -181,7 +206,3 @@ def holm(values):
         largest = max(largest, min(1.0, (len(values) - rank) * values[name]))
         adjusted[name] = largest
     return adjusted
-
-
-def _largest_p(comparisons):
-    return max((one.p for one in comparisons if one.p is not None), default=0.0)

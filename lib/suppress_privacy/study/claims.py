@@ -10,14 +10,15 @@ from pydantic import Field
 
 from suppress_privacy.evaluation import verdict
 from suppress_privacy.evaluation.gates import REQUIRED
-from suppress_privacy.evaluation.intervals import Estimate
-from suppress_privacy.evaluation.membership import auc, roc
+from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, proportion
+from suppress_privacy.evaluation.membership import auc, auc_estimate, roc
 from suppress_privacy.evaluation.verdict import LEAST_SEEDS, Evidence
 from suppress_privacy.study.names import attack_name, training_name
 from suppress_privacy.study.settings import Model, Positive, SettingsError, validated
 
 FILE = "results/claims.yaml"
 STRONGEST = "strongest"
+OF_MODELS = ("accuracy-", "sparsity-", "matched-")  # begin the names of gates on models, not on attacks
 
 
 class Part(Model):
@@ -55,17 +56,18 @@ class Lower(Model):
 
 
 class Members(Model):
-    """An attack gets more from an arm's training images than from test images."""
+    """An attack gets more from an arm's training images than from test images, beyond what it does on a control."""
 
     text: str
     source: str
     kind: Literal["members"]
     arm: str
+    control: str
     attacks: Annotated[list[str], Field(min_length=1)]
     metrics: Annotated[list[str], Field(min_length=1)]
 
     def arms(self):
-        return [self.arm]
+        return [self.arm, self.control]
 
 
 class Strongest(Model):
@@ -98,17 +100,15 @@ class Measured:
         plan (dict): attack -> arm -> seeds.
         trained (dict): arm -> seeds.
         values (dict): attack -> arm -> metric -> numpy.ndarray, [S, N].
-        estimates (dict): attack -> arm -> metric -> {mean, low, high, n}.
         models (dict): test_accuracy and kept (share of weights that are not zero, mean over the weight matrices)
             -> arm -> list, one value a seed.
         documented (dict): model -> metric -> figure.
     """
 
-    def __init__(self, plan, trained, values, estimates, models, documented):
+    def __init__(self, plan, trained, values, models, documented):
         self.plan = plan
         self.trained = trained
         self.values = values
-        self.estimates = estimates
         self.models = models
         self.documented = documented
 
@@ -135,10 +135,14 @@ def verdicts(claims, measured, gates):
         dict: claim -> evaluation.verdict.Verdict.
     """
     decided = {gate.name for gate in gates}
-    weak = [gate.name for gate in gates if not gate.passed] + [name for name in REQUIRED if name not in decided]
+    outside = [gate.name for gate in gates if not gate.passed and gate.name.startswith(OF_MODELS)]
+    weak = [gate.name for gate in gates if not gate.passed and not gate.name.startswith(OF_MODELS)]
+    weak += [name for name in REQUIRED if name not in decided]
+    said = [f"attack too weak: {', '.join(weak)}"] * bool(weak)
+    said += [f"a model is not what it should be: {', '.join(outside)}"] * bool(outside)
     gather = {"reproduces": _reproduced, "lower": _lower, "members": _members}
     evidence = {name: gather[claim.kind](claim, claims.strongest, measured) for name, claim in claims.claims.items()}
-    return verdict.verdicts(evidence, weak)
+    return verdict.verdicts(evidence, "; ".join(said))
 
 
 def _reproduced(claim, strongest, measured):
@@ -154,8 +158,10 @@ def _reproduced(claim, strongest, measured):
                     values = measured.models[metric][part.arm]
                     estimate, what = Estimate(*verdict.seed_mean(values), len(values)), f"{metric} of {part.arm}"
                 else:
-                    estimate = Estimate(**measured.estimates[part.attack][part.arm][metric])
-                    what = f"{metric} of {part.attack} on {part.arm}"
+                    member = measured.rows(part.attack, part.arm, "in_training", seeds[part.arm])[0].astype(bool)
+                    values = measured.rows(part.attack, part.arm, metric, seeds[part.arm])[:, member]
+                    estimate = proportion(values) if np.isin(values, (0, 1)).all() else bootstrap_mean(values)
+                    what = f"{metric} of {part.attack} on training images, {part.arm}"
                 one = verdict.inside(what, estimate, measured.documented[part.documented][metric], band)
                 found.append(replace(one, records=_records(part.attack, part.arm, seeds[part.arm])))
         alternatives.append(found)
@@ -180,8 +186,29 @@ def _lower(claim, strongest, measured):
                 used = _attacks(attack, metric, strongest, measured, pair)
                 if used is None:
                     return _untested(attack, pair)
+                if metric == "auc" and not _works(used[1], control, measured):
+                    return Evidence([], f"attack too weak: {used[1]} finds no members of {control}'s training")
                 found.append(_compared(used, pair, metric, measured))
+        if claim.nearest_in_accuracy:
+            found.append(_less_wrong(claim.arm, control, measured))
     return Evidence([found])
+
+
+def _works(attack, arm, measured):
+    """Whether membership inference is better than guessing: the interval of its area lies above one half."""
+    arrays = measured.values[attack][arm]
+    return auc_estimate(arrays["score"], arrays["member"].astype(bool)).low > 0.5
+
+
+def _less_wrong(arm, control, measured):
+    """Whether an arm's test error lies below a control's, seed by seed."""
+    seeds = [seed for seed in measured.trained[arm] if seed in measured.trained[control]]
+    errors = [
+        np.array([[1 - measured.models["test_accuracy"][name][measured.trained[name].index(seed)]] for seed in seeds])
+        for name in (arm, control)
+    ]
+    found = verdict.lower(f"test error of {arm} below {control}, {len(seeds)} seeds", *errors)
+    return replace(found, records=_records(None, arm, seeds) + _records(None, control, seeds))
 
 
 def _compared(used, pair, metric, measured):
@@ -202,17 +229,25 @@ def _compared(used, pair, metric, measured):
 
 def _members(claim, strongest, measured):
     found = []
+    pair = [claim.arm, claim.control]
     for metric in claim.metrics:
         for attack in claim.attacks:
-            used = _attacks(attack, metric, strongest, measured, [claim.arm])
+            used = _attacks(attack, metric, strongest, measured, pair)
             if used is None:
-                return _untested(attack, [claim.arm])
-            seeds = measured.seeds(used[0], [claim.arm])
-            values = measured.rows(used[0], claim.arm, metric, seeds)
-            member = measured.rows(used[0], claim.arm, "in_training", seeds)[0].astype(bool)
-            what = f"{metric} of {used[0]} on training images of {claim.arm} above test images, {len(seeds)} seeds"
-            one = verdict.unpaired_higher(what, values[:, member], values[:, ~member])
-            found.append(replace(one, records=_records(used[0], claim.arm, seeds)))
+                return _untested(attack, pair)
+            attack = used[0]
+            seeds = measured.seeds(attack, pair)
+            values = measured.rows(attack, claim.arm, metric, seeds) - measured.rows(
+                attack, claim.control, metric, seeds
+            )
+            member = measured.rows(attack, claim.arm, "in_training", seeds)[0].astype(bool)
+            what = (
+                f"{metric} of {attack} on {claim.arm} beyond {claim.control}: training images above test images, "
+                f"{len(seeds)} seeds"
+            )
+            one = verdict.higher_in_one_group(what, values[:, member], values[:, ~member])
+            records = _records(attack, claim.arm, seeds) + _records(attack, claim.control, seeds)
+            found.append(replace(one, records=records))
     return Evidence([found], needs_strong_attack=False)
 
 
@@ -224,6 +259,9 @@ def _attacks(attack, metric, strongest, measured, arms):
     names = [name for name in names if len(measured.seeds(name, arms)) >= LEAST_SEEDS]
     if not names:
         return None
+    # Those that all arms have from the same seeds, so that the best of one can be compared with the best of another.
+    most = max((measured.seeds(name, arms) for name in names), key=len)
+    names = [name for name in names if measured.seeds(name, arms) == most]
     return [max(names, key=lambda name: _mean(name, arm, metric, measured)) for arm in arms]
 
 

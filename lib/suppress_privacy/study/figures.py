@@ -273,17 +273,19 @@ def depth_curve(summary, families):
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(families), figsize=(3.2 * len(families), 3.2), sharey=True, squeeze=False)
         for axis, (title, attacks) in zip(axes[0], families.items(), strict=True):
-            for number, arm in enumerate(summary["arms"]):
-                places = [
+            places_of = {
+                arm: [
                     (position, summary["attacks"][attacks[depth]][arm]["skill"])
                     for position, depth in enumerate(DEPTHS)
                     if arm in summary["attacks"].get(attacks[depth], {})
                 ]
-                if not places:
-                    continue
+                for arm in summary["arms"]
+            }
+            closer = {arm: places for arm, places in places_of.items() if len(places) > 1}
+            for number, (arm, places) in enumerate(closer.items()):
                 at, values = zip(*places, strict=True)
                 means, ends = _means_and_ends(values)
-                style = {"color": COLOURS[number], "marker": MARKERS[number], "capsize": 2}
+                style = _style(number) | {"linestyle": "-"}
                 axis.errorbar(at, means, yerr=ends, label=summary["arms"][arm]["title"], **style)
             axis.axhline(0, color="black", linewidth=1)
             axis.set(title=title, xlabel="features seen at", xticks=range(len(DEPTHS)), xticklabels=DEPTHS)
@@ -458,7 +460,7 @@ def membership_roc(records, summary, attacks):
                     curve = roc(arrays["score"], arrays["member"])
                     least = min(least, 1 / np.sum(~arrays["member"]))
                     label = None if line else summary["arms"][arm]["title"]
-                    style = {"color": COLOURS[number], "linestyle": ("-", "--", ":", "-.")[number % 4]}
+                    style = {"color": COLOURS[number % len(COLOURS)], "linestyle": ("-", "--", ":", "-.")[number % 4]}
                     axis.plot(curve.false_positive_rate, curve.true_positive_rate, label=label, linewidth=1, **style)
             axis.plot([least, 1], [least, 1], color="black", linewidth=1, linestyle=":", label="guessing")
             axis.axvline(FALSE_POSITIVE_RATE, color="grey", linewidth=1)

@@ -23,7 +23,7 @@ from suppress_privacy.study.claims import Measured, verdicts
 from suppress_privacy.study.names import attack_name, mechanism_name, training_name
 from suppress_privacy.study.settings import validated
 
-LIBRARIES = ("mindspore", "numpy", "scipy", "scikit-image")
+LIBRARIES = ("mindspore", "numpy", "scipy", "scikit-image", "dp-accounting")
 REFERENCE_ARM = "baseline"  # the arm that differences are taken against
 FALSE_POSITIVE_RATE = 0.01  # at which membership inference is judged
 # Metrics of one image each; those of 0 and 1 are proportions.
@@ -104,6 +104,8 @@ class ComparisonSummary(BaseModel):
     high: float
     p: float | None
     supports: bool
+    wanted: int
+    distance: float
     records: list[str]
 
 
@@ -239,7 +241,15 @@ class Records:
         self.folder = Path(results) / "records"
 
     def read(self, name):
-        return json.loads((self.folder / f"{name}.json").read_text())
+        """One record.
+
+        Raises:
+            RecordError: there is none of that name.
+        """
+        path = self.folder / f"{name}.json"
+        if not path.is_file():
+            raise RecordError(f"{path} is missing: run what makes it, or the whole study.")
+        return json.loads(path.read_text())
 
     def arrays(self, name):
         """The record's arrays, by name.
@@ -307,6 +317,7 @@ def summarise(study, profile_name, records, claims):
             )
         if record["data"] != data:
             raise RecordError(f"record {name} was made on other data than {first}: delete it and run again.")
+    _require_networks(found, study)
     values = {
         attack: {
             arm: _stacked(records, [attack_name(attack, arm, seed) for seed in seeds]) for arm, seeds in arms.items()
@@ -326,12 +337,12 @@ def summarise(study, profile_name, records, claims):
         )
         for arm, names in training.items()
     }
-    decided = list(_gates(study, profile_name, estimates, values, summaries))
+    facts = {arm: [found[name]["results"]["facts"] for name in names] for arm, names in training.items()}
+    decided = list(_gates(study, profile_name, estimates, values, summaries, facts))
     measured = Measured(
         plan=plan,
         trained=profile.trained(),
         values=values,
-        estimates=estimates,
         models={
             "test_accuracy": {arm: summary.test_accuracy for arm, summary in summaries.items()},
             "kept": {
@@ -375,6 +386,20 @@ def summarise(study, profile_name, records, claims):
             "arms": {arm: study.arms[arm].documented for arm in profile.arms if study.arms[arm].documented},
         },
     )
+
+
+def _require_networks(found, study):
+    """Raise unless every record is of the networks whose training is recorded; records from before they said so pass."""
+    judges = {name: training_name(judge.arm, judge.seed) for name, judge in study.evaluators.items()}
+    for name, record in found.items():
+        seed = record["parameters"]["seed"]
+        claimed = {training_name(arm, seed): sha256 for arm, sha256 in record.get("built_on", {}).items()}
+        if "networks" in record:
+            claimed[training_name(record["parameters"]["arm"], seed)] = record["networks"]["victim"]
+            claimed |= {judges[judge]: sha256 for judge, sha256 in record["networks"]["evaluators"].items()}
+        for training, sha256 in claimed.items():
+            if found[training]["checkpoint"]["sha256"] != sha256:
+                raise RecordError(f"record {name} is of other weights than {training} left: delete it and run again.")
 
 
 def _stacked(records, names):
@@ -437,7 +462,7 @@ def _mechanism(records, arm, seeds):
     )
 
 
-def _gates(study, profile_name, estimates, values, summaries):
+def _gates(study, profile_name, estimates, values, summaries, facts):
     """The gates that the profile's attacks can decide."""
 
     def estimate(attack, metric):
@@ -457,6 +482,9 @@ def _gates(study, profile_name, estimates, values, summaries):
     if tuned and start and tuned["skill"].shape == start["skill"].shape:
         yield gates.beats_its_start(bootstrap_mean(tuned["skill"] - start["skill"]))
     for arm, summary in summaries.items():
+        wanted = [fact["wanted_accuracy"] for fact in facts[arm] if "wanted_accuracy" in fact]
+        if wanted and study.profile(profile_name).matched:
+            yield gates.matches(f"matched-{arm}", summary.test_accuracy, wanted)
         band = study.arm(profile_name, arm).band
         if band is not None:
             yield gates.inside_band(f"accuracy-{arm}", "test accuracy", summary.test_accuracy, band.test_accuracy)

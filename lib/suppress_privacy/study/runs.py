@@ -70,6 +70,7 @@ class Earlier:
 
     network: nn.Cell
     test_accuracy: list  # by epoch
+    sha256: str = ""  # of its checkpoint's bytes
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class Victim:
     base: Arm | None = None  # how the network was trained that its training started from
     noise: float = 0.0  # standard deviation of what is added to the features it releases
     noise_depth: str | None = None  # where
+    sha256: str = ""  # of its checkpoint's bytes, where it has one
     settings: dict | None = None  # its training's, as recorded; of a network of the user's, the recipe's
 
     def at(self, moment):
@@ -107,6 +109,8 @@ class Victim:
             raise ValueError(
                 f"moment is {moment!r}; of a network that was not trained here only 'end' is known: use that."
             )
+        if moment == "start" and self.base is not None:
+            raise ValueError("moment is 'start'; this model started from a trained one: attack that at its end.")
         network = NETWORKS[self.arm.network](seed=self.seed)
         if moment == "middle":
             saved = checkpoints_in(self.checkpoints)
@@ -209,14 +213,12 @@ def earlier_runs(results, study, profile, arm, seed):
     Raises:
         ValueError: one of them has not been trained.
     """
-    records = Records(results)
-    return {
-        name: Earlier(
-            trained(results, study, profile, name, seed).network,
-            records.read(training_name(name, seed))["results"]["history"]["test_accuracy"],
-        )
-        for name in arm.earlier()
-    }
+    found = {}
+    for name in arm.earlier():
+        victim = trained(results, study, profile, name, seed)
+        history = Records(results).read(training_name(name, seed))["results"]["history"]
+        found[name] = Earlier(victim.network, history["test_accuracy"], victim.sha256)
+    return found
 
 
 def checkpoint_folder(results, arm, seed):
@@ -263,6 +265,7 @@ def trained(results, study, profile, arm, seed):
         base=None if settings.start is None else study.arm(profile, settings.start),
         noise=facts["sigma"] if noisy else 0.0,
         noise_depth=settings.defence.depth if noisy else None,
+        sha256=checkpoint["sha256"],
         settings=record["settings"],
     )
 
@@ -286,7 +289,7 @@ def own_network(source, arm, seed):
     if not colon:
         network = LeNet5()
         load_checkpoint(network, source)
-        return Victim(network, None, arm, seed, settings=arm.settings_of_a_run())
+        return Victim(network, None, arm, seed, sha256=file_sha256(source), settings=arm.settings_of_a_run())
     try:
         network = getattr(importlib.import_module(module), name)()
     except (ImportError, AttributeError, TypeError) as error:

@@ -147,8 +147,8 @@ class Arm(Model):
             raise ValueError(f"start is missing; {self.defence.kind} acts on a trained network: name its arm")
         if isinstance(self.defence, FeatureNoise) and self.epochs > 0:
             raise ValueError(f"epochs is {self.epochs}; feature-noise needs no training: make it 0")
-        if self.stop is not None and self.epochs == 0:
-            raise ValueError("epochs is 0, but stop says when to stop: give the most epochs to train")
+        if self.stop is not None and (self.epochs == 0 or self.optimizer.decay != "none"):
+            raise ValueError("stop cuts a training short: give the most epochs to train, at a rate that does not decay")
         return self
 
     def settings_of_a_run(self):
@@ -273,8 +273,19 @@ class Profile(Model):
     attacks: Annotated[list[str], Field(min_length=1)]
     further: list[Further] = []
     targets: Targets
+    matched: StrictBool = True  # whether controls of equal accuracy must be equal: not where all is cut short
     overrides: dict[str, dict[str, Any]] = {}  # of arms
     attack_overrides: dict[str, dict[str, Any]] = {}  # of attacks' settings
+
+    @model_validator(mode="after")
+    def _no_attack_twice(self):
+        entries = [(attack, arm, seed) for attack in self.attacks for arm in self.arms for seed in self.seeds]
+        for entry in self.further:
+            entries += [(attack, arm, seed) for attack in entry.attacks for arm in entry.arms for seed in entry.seeds]
+        twice = next((entry for entry in entries if entries.count(entry) > 1), None)
+        if twice:
+            raise ValueError(f"{twice[0]} on {twice[1]} with seed {twice[2]} stands there twice: remove one")
+        return self
 
     def trained(self):
         """The models of the profile: arm -> seeds."""
@@ -360,7 +371,8 @@ class Study(Model):
             stop = self.arm(profile, arm).stop
             if stop is not None:
                 own, alike = (self.arm(profile, name).model_dump() for name in (arm, stop.like))
-                different = [key for key in ("network", "epochs", "batch_size", "optimizer") if own[key] != alike[key]]
+                shared = ("network", "start", "epochs", "batch_size", "optimizer", "defence")
+                different = [key for key in shared if own[key] != alike[key]]
                 if different:
                     raise ValueError(
                         f"arms.{arm} stops like {stop.like}, but their {different[0]} differ: make them equal"
