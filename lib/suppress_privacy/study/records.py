@@ -389,7 +389,7 @@ def summarise(study, profile_name, records, claims):
 
 
 def _require_networks(found, study):
-    """Raise unless every record is of the networks whose training is recorded; records from before they said so pass."""
+    """Raise unless every record is of the networks whose trainings are recorded; one that does not say so passes."""
     judges = {name: training_name(judge.arm, judge.seed) for name, judge in study.evaluators.items()}
     for name, record in found.items():
         seed = record["parameters"]["seed"]
