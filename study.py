@@ -16,7 +16,8 @@ from pathlib import Path
 
 from suppress_privacy.mnist import DataError, load_mnist
 from suppress_privacy.runtime import choose_device
-from suppress_privacy.study.records import describe, write_json
+from suppress_privacy.study.names import training_name
+from suppress_privacy.study.records import Records, describe, write_json
 from suppress_privacy.study.runs import choose_targets
 from suppress_privacy.study.settings import Study
 
@@ -64,6 +65,9 @@ def prepare(options):
     for left in options.results.rglob(".part-*"):  # half-written by a run that was killed
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     data = load_mnist(profile.data)
+    missing = [name for name in judges(study) if not Records(options.results).has(name)]
+    if options.redraw and missing:
+        raise SetupError(f"{options.results} has no record {missing[0]}: run the study of that profile first.")
     choose_targets(data, profile.targets)  # refuses more targets than there are images
     described = options.results / "data.json"
     description = describe(data)
@@ -77,6 +81,11 @@ def prepare(options):
     if data.notice:
         print(f"Notice: {data.notice}", file=sys.stderr)
     return device
+
+
+def judges(study):
+    """The records without which nothing can be drawn: those of the evaluators."""
+    return [training_name(judge.arm, judge.seed) for judge in study.evaluators.values()]
 
 
 def touch(folder):
@@ -120,7 +129,7 @@ def main():
     # Snakemake's own lock outlives a killed process; ours does not.
     command = [sys.executable, "-m", "snakemake", "--nolock", "--rerun-incomplete", "--quiet", "rules"]
     if options.redraw:
-        command += ["--allowed-rules", "summary", "compare", "book", "--forcerun", "summary"]
+        command += ["--forcerun", "summary"]
     if options.keep_records:
         command += ["--rerun-triggers", "mtime"]
         touch(options.results)
@@ -128,6 +137,7 @@ def main():
     cores = options.cores or (len(os.sched_getaffinity(0)) if device == "CPU" else 1)
     command += ["--cores", str(cores)]
     command += ["--config", f"profile={options.profile}", f"results={options.results}", f"device={device}"]
+    command += ["redraw=True"] if options.redraw else []
     os.environ["STUDY_PID"] = str(os.getpid())
     sys.stdout.flush()
     os.execv(sys.executable, command)

@@ -176,6 +176,8 @@ def banner(summary, note):
     """One line for the top of every page: which run it shows, and what is wrong with its data if anything is."""
     seeds = len(summary["seeds"])
     counted = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    if summary["missing"]:
+        note = f"{note} This run is not complete: {summary['missing']} of its records are still to be made."
     return f"Profile <b>{summary['profile']}</b>: {summary['data']['name']}, {counted}. {note} {summary['notice']}"
 
 

@@ -135,9 +135,10 @@ class Summary(BaseModel):
     """What `summary.json` holds; its JSON Schema is `summary.schema.json` beside this module.
 
     `attacks.<attack>.<arm>.<metric>` and `differences`, that arm's metrics minus the baseline's, paired by image
-    and seed; `seeds_of.<attack>.<arm>` says which seeds they come from; `strongest.<arm>.<metric>` which of the
-    attacks that learn gets most. `gates` lists those that the profile's
-    attacks can decide, `verdicts` the answer to every claim of results/claims.yaml.
+    and seed; `seeds_of.<attack>.<arm>` says which seeds they come from; `missing` counts records that the profile
+    asks for and that were not there; `strongest.<arm>.<metric>` is the attack, of those that learn, that gets most;
+    `gates` lists those that the profile's attacks can decide, `verdicts` the answer to every claim of
+    results/claims.yaml.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -145,6 +146,7 @@ class Summary(BaseModel):
     data: Data
     notice: str
     seeds: list[int]
+    missing: int
     images: int
     commits: list[str]
     evaluator: dict[str, float]
@@ -240,6 +242,10 @@ class Records:
     def __init__(self, results):
         self.folder = Path(results) / "records"
 
+    def has(self, name):
+        """Whether a record is there."""
+        return (self.folder / f"{name}.json").is_file()
+
     def read(self, name):
         """One record.
 
@@ -247,7 +253,7 @@ class Records:
             RecordError: there is none of that name.
         """
         path = self.folder / f"{name}.json"
-        if not path.is_file():
+        if not self.has(name):
             raise RecordError(f"{path} is missing: run what makes it, or the whole study.")
         return json.loads(path.read_text())
 
@@ -271,7 +277,28 @@ class Records:
         write_json(self.folder / f"{name}.json", {"name": name, **record})
 
 
-def summarise(study, profile_name, records, claims):
+def expected(study, profile_name):
+    """The records that a profile asks for: name -> the settings.Arm or settings.Attack it is to be made with."""
+    profile = study.profile(profile_name)
+    models = [(arm, seed) for arm, seeds in profile.trained().items() for seed in seeds]
+    judges = [(judge.arm, judge.seed) for judge in study.evaluators.values()]
+    wanted = {training_name(arm, seed): study.arm(profile_name, arm) for arm, seed in [*judges, *models]}
+    wanted |= {
+        attack_name(attack, arm, seed): study.attack(profile_name, attack)
+        for attack, arms in profile.plan().items()
+        for arm, seeds in arms.items()
+        for seed in seeds
+    }
+    return wanted | {mechanism_name(arm, seed): study.arm(profile_name, arm) for arm, seed in models}
+
+
+def _made(by_arm, exists):
+    """Of arms and their seeds those whose record exists; arms without any are left out."""
+    made = {arm: [seed for seed in seeds if exists(arm, seed)] for arm, seeds in by_arm.items()}
+    return {arm: seeds for arm, seeds in made.items() if seeds}
+
+
+def summarise(study, profile_name, records, claims, *, allow_missing=False):
     """The summary of a profile's records.
 
     Args:
@@ -279,32 +306,36 @@ def summarise(study, profile_name, records, claims):
         profile_name (str): the profile the records were made with.
         records (Records): the folder that holds them.
         claims (Claims): what is to be decided by them.
+        allow_missing (bool): whether to make do with the records that are there; the summary counts the others.
 
     Returns:
         Summary.
 
     Raises:
-        RecordError: a record was made with other settings than the study's, or on other data than the rest.
+        RecordError: a record is missing, was made with other settings than the study's, on other data than the
+            rest, or of other networks.
     """
     profile = study.profile(profile_name)
     judges = {name: training_name(judge.arm, judge.seed) for name, judge in study.evaluators.items()}
-    training = {arm: [training_name(arm, seed) for seed in seeds] for arm, seeds in profile.trained().items()}
-    plan = profile.plan()
-    wanted = {
-        training_name(judge.arm, judge.seed): study.arm(profile_name, judge.arm) for judge in study.evaluators.values()
+    wanted = expected(study, profile_name)
+    there = {name for name in wanted if records.has(name)} if allow_missing else set(wanted)
+    there |= set(judges.values())  # without them there is nothing to judge by
+    # A model counts once its features have been looked at, which is the last thing done to it.
+    trained = _made(
+        profile.trained(),
+        lambda arm, seed: {training_name(arm, seed), mechanism_name(arm, seed)} <= there,
+    )
+    plan = {
+        attack: _made(
+            {arm: [seed for seed in seeds if seed in trained.get(arm, ())] for arm, seeds in arms.items()},
+            lambda arm, seed, attack=attack: attack_name(attack, arm, seed) in there,
+        )
+        for attack, arms in profile.plan().items()
     }
-    wanted |= {name: study.arm(profile_name, arm) for arm, names in training.items() for name in names}
-    wanted |= {
-        attack_name(attack, arm, seed): study.attack(profile_name, attack)
-        for attack, arms in plan.items()
-        for arm, seeds in arms.items()
-        for seed in seeds
-    }
-    wanted |= {
-        mechanism_name(arm, seed): study.arm(profile_name, arm)
-        for arm, seeds in profile.trained().items()
-        for seed in seeds
-    }
+    plan = {attack: arms for attack, arms in plan.items() if arms}
+    training = {arm: [training_name(arm, seed) for seed in seeds] for arm, seeds in trained.items()}
+    missing = len(set(wanted) - there)
+    wanted = {name: settings for name, settings in wanted.items() if name in there}
     found = {name: records.read(name) for name in wanted}
     first = next(iter(judges.values()))
     data = found[first]["data"]
@@ -328,7 +359,7 @@ def summarise(study, profile_name, records, claims):
     summaries = {
         arm: ArmSummary(
             title=study.arms[arm].title,
-            seeds=profile.trained()[arm],
+            seeds=trained[arm],
             test_accuracy=[found[name]["results"]["test_accuracy"] for name in names],
             sparsity={
                 layer: [found[name]["results"]["sparsity"][layer] for name in names]
@@ -341,7 +372,7 @@ def summarise(study, profile_name, records, claims):
     decided = list(_gates(study, profile_name, estimates, values, summaries, facts))
     measured = Measured(
         plan=plan,
-        trained=profile.trained(),
+        trained=trained,
         values=values,
         models={
             "test_accuracy": {arm: summary.test_accuracy for arm, summary in summaries.items()},
@@ -357,6 +388,7 @@ def summarise(study, profile_name, records, claims):
         data={key: data[key] for key in ("name", "train", "test")},
         notice=data["notice"],
         seeds=profile.seeds,
+        missing=missing,
         images=max(
             arrays["skill"].shape[1] for arms in values.values() for arrays in arms.values() if "skill" in arrays
         ),
@@ -366,7 +398,7 @@ def summarise(study, profile_name, records, claims):
             for number, (name, record) in enumerate(judges.items())
         },
         arms=summaries,
-        mechanism={arm: _mechanism(records, arm, seeds) for arm, seeds in profile.trained().items()},
+        mechanism={arm: _mechanism(records, arm, seeds) for arm, seeds in trained.items()},
         attacks=estimates,
         seeds_of=plan,
         differences={
@@ -378,12 +410,12 @@ def summarise(study, profile_name, records, claims):
             for attack, arms in values.items()
             if REFERENCE_ARM in arms
         },
-        strongest={arm: _strongest(estimates, claims.strongest.reconstruction, arm) for arm in profile.arms},
+        strongest={arm: _strongest(estimates, claims.strongest.reconstruction, arm) for arm in trained},
         gates=[asdict(gate) for gate in decided],
         verdicts={claim: asdict(answer) for claim, answer in verdicts(claims, measured, decided).items()},
         documented={
             **study.documented.model_dump(),
-            "arms": {arm: study.arms[arm].documented for arm in profile.arms if study.arms[arm].documented},
+            "arms": {arm: study.arms[arm].documented for arm in trained if study.arms[arm].documented},
         },
     )
 
