@@ -379,8 +379,10 @@ def test_what_is_there_counts_as_done_when_asked_to(finished):
     module = finished / "lib" / "suppress_privacy" / "training.py"
     os.utime(module)
     assert re.search(r"^train +7$", planned(finished), re.M)
+    before = {path.name: path.read_bytes() for path in (finished / "results").rglob("records/*")}
     run = study(finished, "--profile", "smoke", "--keep-records")
-    assert run.returncode == 0 and "Nothing to be done" in run.stdout + run.stderr
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert before == {path.name: path.read_bytes() for path in (finished / "results").rglob("records/*")}
     assert "Nothing to be done" in planned(finished)
 
 
