@@ -57,6 +57,11 @@ FIGURES = {
         "95 % interval",
         "What every attack on features of the first dense layer gets from every model.",
     ),
+    "grid_all": (
+        "Rows of ten digits, one of each class: the originals, and what one learned attack makes of the features of "
+        "every model",
+        "The first private image of each class, as the last of the learned attacks reconstructs it from every model.",
+    ),
     "trade_off": (
         "Two panels with a point for every model: what the strongest attack gets, as skill and as share of images "
         "identified, against the test error on a logarithmic axis",
