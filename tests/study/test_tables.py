@@ -180,6 +180,17 @@ def test_figures_of_all_models_tell_them_apart(many):
     assert names == [f"model {number}" for number in range(18)]
 
 
+def test_errors_can_be_read_off_whether_models_are_alike_or_not(many):
+    def labels(figure):
+        figure.canvas.draw()
+        axis = figure.axes[0].xaxis
+        return [label.get_text() for label in (*axis.get_majorticklabels(), *axis.get_minorticklabels())]
+
+    assert {"1.5", "3.0", "5.0"} <= set(labels(figures.trade_off(many)))
+    alike = tables.of_arms(many, ["arm16", "arm17"])
+    assert sum(bool(label) for label in labels(figures.trade_off(alike))) > 1
+
+
 def test_the_sweep_is_in_the_order_of_sparsity_and_needs_two_points(many):
     figure = figures.sparsity_sweep(many, {"arm5": 0.9, "arm2": 0.5, "gone": 0.8})
     assert figure.axes[1].containers[0][0].get_xydata() == pytest.approx(np.array([[50, 0.18], [90, 0.30]]))

@@ -325,8 +325,12 @@ def trade_off(summary):
                 )
             axis.set(xlabel="test error (%)", ylabel=label, xscale="log")
             axis.xaxis.set_major_formatter(ScalarFormatter())
-            axis.xaxis.set_minor_formatter(NullFormatter())
-            axis.set_xticks([tick for tick in ERROR_TICKS if axis.get_xlim()[0] <= tick <= axis.get_xlim()[1]])
+            low, high = axis.get_xlim()
+            ticks = [tick for tick in ERROR_TICKS if low <= tick <= high]
+            if len(ticks) > 1:
+                axis.set_xticks(ticks)
+            # Of models that are much alike the logarithm's own ticks are all there is to read.
+            axis.xaxis.set_minor_formatter(NullFormatter() if len(ticks) > 1 else ScalarFormatter())
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     plt.close(figure)
     return figure
