@@ -19,6 +19,7 @@ study = Study.load("study.yaml")
 PROFILE = config["profile"]
 RESULTS = config["results"]
 DEVICE = config["device"]
+KEEP = config.get("keep", False)  # attacks that are there stay, also where a model is trained again for others
 REDRAW = config.get("redraw", False)  # figures and book from the records that are there, and nothing else
 profile = study.profile(PROFILE)
 
@@ -59,10 +60,15 @@ def job_records(notebook, arm, seed):
     return [*names, mechanism_name(arm, seed)] if notebook == f"attack-{arm}-seed{seed}" else names
 
 
+def trainings(models):
+    """The records and checkpoints of trainings, as what another run needs."""
+    names = [training_name(*model) for model in models]
+    return [*records(names), *(f"{RESULTS}/checkpoints/{name}" for name in names)]
+
+
 def built_on(wildcards):
-    """What a training needs of earlier ones: their records and their checkpoints."""
-    earlier = [training_name(arm, int(wildcards.seed)) for arm in study.arm(PROFILE, wildcards.arm).earlier()]
-    return [*records(earlier), *(f"{RESULTS}/checkpoints/{name}" for name in earlier)]
+    """What a training needs of earlier ones."""
+    return trainings([(arm, int(wildcards.seed)) for arm in study.arm(PROFILE, wildcards.arm).earlier()])
 
 
 WRITTEN = {"notebooks", "generated", "__pycache__"}  # folders of book/ that runs write
@@ -100,7 +106,14 @@ rule train:
         " arm={wildcards.arm} seed={wildcards.seed}"
 
 
-for arm, seed, notebook in ((*model, notebook) for model in MODELS for notebook in attack_jobs(*model)):
+def to_do(arm, seed, notebook):
+    """Whether an attack notebook is part of the workflow at all: not where its records are to be kept."""
+    return not (KEEP and all(Path(record).is_file() for record in records(job_records(notebook, arm, seed))))
+
+
+JOBS = [(*model, notebook) for model in MODELS for notebook in attack_jobs(*model)]
+
+for arm, seed, notebook in (job for job in JOBS if to_do(*job)):
 
     rule:
         name:
@@ -108,8 +121,7 @@ for arm, seed, notebook in ((*model, notebook) for model in MODELS for notebook 
         input:
             "notebooks/attack.ipynb",
             ATTACKING,
-            records([training_name(*model) for model in [(arm, seed), *EVALUATORS]]),
-            [f"{RESULTS}/checkpoints/{training_name(*model)}" for model in [(arm, seed), *EVALUATORS]],
+            trainings([(arm, seed), *EVALUATORS]),
         output:
             records(job_records(notebook, arm, seed)),
             records(job_records(notebook, arm, seed), "npz"),

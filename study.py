@@ -138,6 +138,7 @@ def main():
     command += ["--cores", str(cores)]
     command += ["--config", f"profile={options.profile}", f"results={options.results}", f"device={device}"]
     command += ["redraw=True"] if options.redraw else []
+    command += ["keep=True"] if options.keep_records else []
     os.environ["STUDY_PID"] = str(os.getpid())
     sys.stdout.flush()
     os.execv(sys.executable, command)

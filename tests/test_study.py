@@ -131,10 +131,10 @@ def test_a_finished_study_has_nothing_left_to_do(finished):
     assert before == {path: path.stat().st_mtime_ns for path in (finished / "results").rglob("*.json")}
 
 
-def planned(folder, device="CPU"):
-    """The jobs that the workflow would run now, as Snakemake's table."""
+def planned(folder, *more, device="CPU"):
+    """The jobs that the workflow would run now, with `more` configuration, as Snakemake's table."""
     command = [sys.executable, "-m", "snakemake", "--nolock", "--dry-run", "--quiet", "rules", "--cores", "1"]
-    command += ["--config", "profile=smoke", "results=results/smoke", f"device={device}"]
+    command += ["--config", "profile=smoke", "results=results/smoke", f"device={device}", *more]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
@@ -386,6 +386,15 @@ def test_what_is_there_counts_as_done_when_asked_to(finished):
     assert before == {path.name: path.read_bytes() for path in (finished / "results").rglob("records/*")}
     assert "Nothing to be done" in planned(finished)
     module.write_text(content)
+    # As in a clone, where records are but no checkpoints: one attack to make, its models trained again for it alone.
+    checkpoints, record = (finished / "results" / "smoke" / name for name in ("checkpoints", "records"))
+    record /= f"{attack_name('floor-black', 'dense-sgd', 0)}.json"
+    checkpoints.rename(finished / "aside")
+    record.rename(finished / "aside.json")
+    jobs = planned(finished, "keep=True")
+    (finished / "aside").rename(checkpoints)
+    (finished / "aside.json").rename(record)
+    assert set(re.findall(r"^attack_\w+", jobs, re.M)) == {"attack_dense_sgd_seed0"}
 
 
 def test_a_book_without_a_run_says_what_to_do(copy, tmp_path):
