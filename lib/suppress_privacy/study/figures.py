@@ -149,7 +149,7 @@ def _first_of(arrays, label):
 def _reconstructions(records, attack, arms, seed):
     """The arrays of an attack on one seed's models, of those arms that have it."""
     names = {arm: attack_name(attack, arm, seed) for arm in arms}
-    return {arm: records.arrays(name) for arm, name in names.items() if (records.folder / f"{name}.json").is_file()}
+    return {arm: records.arrays(name) for arm, name in names.items() if records.has(name)}
 
 
 def _pictures(rows, heads=()):

@@ -242,7 +242,7 @@ def trained(results, study, profile, arm, seed):
     """
     name = training_name(arm, seed)
     records = Records(results)
-    if not (records.folder / f"{name}.json").is_file():
+    if not records.has(name):
         raise ValueError(f"{results} has no record {name}: run the notebook train with arm={arm} seed={seed} first.")
     record = records.read(name)
     checkpoint = record["checkpoint"]

@@ -58,9 +58,8 @@ class Groups:
 
     ladder: dict  # on features of the first dense layer
     reported: dict  # those to read beside the tutorial's figures
-    learned: dict  # those that use what the attacker owns, the first one deciding which pictures are shown
+    learned: dict  # those that use what the attacker owns
     depths: dict  # on features of other layers
-    smoothness: dict  # the reference attack at other weights
     gradients: dict
     membership: dict
 
@@ -81,7 +80,6 @@ def groups(summary, study):
         reported=titles(lambda name, attack: name in REPORTED),
         learned=titles(lambda name, attack: name in LEARNED),
         depths=titles(lambda name, attack: attack.depth != "fc1"),
-        smoothness=titles(lambda name, attack: name.startswith(SMOOTHNESS)),
         gradients=titles(lambda name, attack: attack.kind in ON_GRADIENTS),
         membership=titles(lambda name, attack: attack.kind in ON_MEMBERSHIP),
     )
