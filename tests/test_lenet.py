@@ -43,23 +43,51 @@ def test_features_equal_the_network_written_out(images, depth):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
+class Gradients(nn.Cell):
+    """What a cell gives, and the gradients of its inputs for what comes back from above."""
+
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell
+        self.gradient = ms.ops.GradOperation(get_all=True, sens_param=True)
+
+    def construct(self, inputs, upstream):
+        return self.cell(*inputs), *self.gradient(self.cell)(*inputs, upstream)
+
+
+def gradients(cell, inputs, upstream):
+    found = Gradients(cell)(tuple(ms.Tensor(values) for values in inputs), ms.Tensor(upstream))
+    return [values.asnumpy() for values in found]
+
+
 def test_the_pooling_has_the_values_and_gradients_of_a_max_pool():
     rng = np.random.default_rng(0)
     x = np.maximum(rng.standard_normal((8, 6, 28, 28)), 0).astype(np.float32)  # many ties at zero
-    upstream = ms.Tensor(rng.standard_normal((8, 6, 14, 14)).astype(np.float32))
-
-    class Gradient(nn.Cell):
-        def __init__(self, pool):
-            super().__init__()
-            self.pool = pool
-            self.gradient = ms.ops.GradOperation(sens_param=True)
-
-        def construct(self, x, upstream):
-            return self.pool(x), self.gradient(self.pool)(x, upstream)
-
-    ours, theirs = (Gradient(pool)(ms.Tensor(x), upstream) for pool in (LeNet5().pool1, nn.MaxPool2d(2, 2)))
+    upstream = rng.standard_normal((8, 6, 14, 14)).astype(np.float32)
+    ours, theirs = (gradients(pool, (x,), upstream) for pool in (LeNet5().pool1, nn.MaxPool2d(2, 2)))
     for one, other in zip(ours, theirs, strict=True):
-        assert np.array_equal(one.asnumpy(), other.asnumpy())
+        assert np.array_equal(one, other)
+
+
+def test_convolution_and_pool_in_one_have_the_values_and_gradients_of_the_two():
+    class InTwo(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.convolution = ms.ops.Conv2D(6, 5)
+            self.pool = nn.MaxPool2d(2, 2)
+
+        def construct(self, x, weight):
+            return self.pool(self.convolution(x, weight))
+
+    rng = np.random.default_rng(0)
+    x = rng.random((8, 1, 32, 32)).astype(np.float32)
+    x[:, :, :16] = 0  # where all four of a window are equal, the gradient goes to the first
+    weight = rng.standard_normal((6, 1, 5, 5)).astype(np.float32)
+    upstream = rng.standard_normal((8, 6, 14, 14)).astype(np.float32)
+    ours, theirs = (gradients(cell, (x, weight), upstream) for cell in (LeNet5().pooled_conv1, InTwo()))
+    for one, other in zip(ours, theirs, strict=True):
+        assert np.abs(other).max() > 1
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-4)
 
 
 def test_the_seed_decides_the_weights():

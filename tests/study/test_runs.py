@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
+from suppress_privacy.lenet import LeNet5
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.study import runs
 from suppress_privacy.study.runs import Earlier, Victim, train_arm
@@ -114,6 +115,29 @@ def test_a_shadow_follows_the_whole_recipe(few, dense):
     for name, values in weights(shadow).items():
         assert np.array_equal(values, weights(by_hand)[name])
     assert np.mean(weights(shadow)["fc1.weight"] == 0) == 0.95
+
+
+def test_shadows_are_trained_once_for_all_victims_of_a_recipe(few, dense, tmp_path, monkeypatch):
+    lira = STUDY.attack("full", "membership-lira", {"candidates": 100, "shadows": 4})
+    trained = []
+
+    def untrained(self, seed, data):
+        trained.append(seed)
+        return LeNet5(seed=seed)
+
+    monkeypatch.setattr(Victim, "shadow", untrained)
+
+    def scores(seed, batch_size, shadows):
+        arm = STUDY.arm("full", "dense-sgd", SHORT | {"batch_size": batch_size})
+        victim = Victim(dense.network, arm=arm, seed=seed)
+        return runs.attack(lira, victim, None, {}, few, seed, shadows=shadows)[0]["score"]
+
+    first = scores(0, 8, tmp_path)
+    assert len(trained) == 4
+    assert np.array_equal(scores(1, 8, tmp_path), first) and len(trained) == 4
+    assert np.array_equal(scores(1, 8, None), first) and len(trained) == 8  # as if none had been kept
+    scores(0, 20, tmp_path)
+    assert len(trained) == 12  # another recipe
 
 
 def test_private_training_reports_its_guarantee(few):

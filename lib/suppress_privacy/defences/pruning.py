@@ -6,11 +6,12 @@ follow suppression's own schedule with weights drawn by lot.
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import nn
 
 from suppress_privacy.checks import checked
 from suppress_privacy.defences import suppress
 from suppress_privacy.defences.layers import named
+from suppress_privacy.defences.masking import Masking
 from suppress_privacy.training import Defence
 
 
@@ -46,11 +47,10 @@ class Magnitude(Defence):
             masks.append(ms.Parameter(ms.Tensor(mask), name=f"mask.{weight.name}", requires_grad=False))
             threshold = float(magnitude[smallest[-1]]) if count else 0.0
             self._report[weight.name] = suppress.layer_entry(weight.size, count, count, threshold)
-        self.weights, self.masks = ms.ParameterTuple(weights), ms.ParameterTuple(masks)
+        self.masking = Masking(ms.ParameterTuple(weights), ms.ParameterTuple(masks))
 
     def after_update(self):
-        for index in range(len(self.weights)):
-            ops.assign(self.weights[index], self.weights[index] * self.masks[index])
+        self.masking()
 
     def report(self):
         """By layer, as `SuppressCtrl.report`."""

@@ -21,6 +21,7 @@ from mindspore import nn, ops
 
 from suppress_privacy.checks import checked
 from suppress_privacy.defences.layers import NAME, MaskLayerDes, matched, named
+from suppress_privacy.defences.masking import Masking
 from suppress_privacy.runtime import generator
 from suppress_privacy.training import Defence
 
@@ -215,6 +216,7 @@ class SuppressCtrl(Defence):
         self.layers = matched(networks, mask_layers, first_wins=compat)
         self.weights = ms.ParameterTuple([parameter for parameter, _ in self.layers])
         self.masks = ms.ParameterTuple([_state("mask", weight, 1) for weight in self.weights])
+        self.masking = Masking(self.weights, self.masks)
         self._first_parameter = next(iter(networks.get_parameters()))
         # Larger layers never move a kept weight, so the step adds nothing to theirs: -1.
         movable = [compat or weight.size <= LARGE_LAYER or weight is self._first_parameter for weight in self.weights]
@@ -247,12 +249,10 @@ class SuppressCtrl(Defence):
     def after_update(self):
         if self.compat:
             return
+        self.masking()
         for index in range(len(self.weights)):
-            weight, mask = self.weights[index], self.masks[index]
             if self.move_of[index] >= 0:
-                ops.assign(weight, ops.addcmul(self.moves[self.move_of[index]], weight, mask))
-            else:
-                ops.assign(weight, weight * mask)
+                ops.assign_add(self.weights[index], self.moves[self.move_of[index]])
 
     def after_step(self, step):
         if step > self._planned_to:
@@ -261,7 +261,7 @@ class SuppressCtrl(Defence):
         # The reference lets a move act again where an update follows at once and leaves the layer out.
         if self._moving and not (self.compat and step in self._updates):
             for move in self.moves:
-                move.set_data(ops.zeros_like(move))
+                move.set_data(ms.Tensor(np.zeros(move.shape, np.float32)))
             self._moving = False
         if step in self._updates:
             self.update_masks(self._updates[step])

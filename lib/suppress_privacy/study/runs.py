@@ -1,6 +1,8 @@
 """The study's runs: train one arm from one seed, attack one trained arm."""
 
+import hashlib
 import importlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
+from suppress_privacy import runtime
 from suppress_privacy.attacks import ON_FEATURES, ON_GRADIENTS, ON_MEMBERSHIP, gradients
 from suppress_privacy.attacks.views import FeatureView, GradientView, MembershipView
 from suppress_privacy.convnet import ConvNet
@@ -19,7 +22,7 @@ from suppress_privacy.evaluation.metrics import reconstruction_metrics
 from suppress_privacy.lenet import Features, LeNet5, Rest, predict
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.runtime import generator
-from suppress_privacy.study.records import FALSE_POSITIVE_RATE, Records, file_sha256, training_name
+from suppress_privacy.study.records import FALSE_POSITIVE_RATE, Records, file_sha256, training_name, write_arrays
 from suppress_privacy.study.settings import Arm, FeatureNoise, validated
 from suppress_privacy.training import (
     CHECKPOINT_PREFIX,
@@ -36,6 +39,7 @@ from suppress_privacy.training import (
 
 CLASSES = 10
 TARGET_SEED = 0  # the same targets in every arm, attack and seed
+SHADOW_SEED = 0  # the same shadows for all victims of one recipe
 GALLERY = 999  # others of its class among which an image is to be identified
 EXTREMES = 3  # best, median and worst reconstructions that are kept, each
 CURVE_QUANTILES = (0.25, 0.5, 0.75)
@@ -369,7 +373,7 @@ def choose_targets(data, settings):
     )
 
 
-def attack(settings, victim, targets, evaluators, data, seed):
+def attack(settings, victim, targets, evaluators, data, seed, *, shadows=None):
     """Attack a trained network and judge what comes out.
 
     Args:
@@ -379,6 +383,8 @@ def attack(settings, victim, targets, evaluators, data, seed):
         evaluators (dict): independent classifiers (nn.Cell) by name, the first one's verdict being the main one.
         data (Mnist): for attacks on membership, whose candidates come from all of it.
         seed (int): seeds the attack.
+        shadows (Path or None): folder to keep in what shadow networks say, for other victims of the same
+            recipe; None trains them for this one alone.
 
     Returns:
         tuple of two dicts. First numpy.ndarray: the metrics by name, one entry an image; reconstruction, uint8
@@ -389,7 +395,7 @@ def attack(settings, victim, targets, evaluators, data, seed):
     if victim.noise and settings.kind not in ON_FEATURES:
         raise ValueError(f"{settings.kind} does not look at features, which alone this model protects: leave it out.")
     if settings.kind in ON_MEMBERSHIP:
-        return _attack_membership(settings, victim, data, seed), {}
+        return _attack_membership(settings, victim, data, shadows), {}
     if settings.kind in ON_GRADIENTS:
         shown, found = _attack_gradients(settings, victim, targets, seed)
     else:
@@ -462,7 +468,7 @@ def _attack_gradients(settings, victim, targets, seed):
     return shown, ON_GRADIENTS[settings.kind](views, seed=seed, **own)
 
 
-def _attack_membership(settings, victim, data, seed):
+def _attack_membership(settings, victim, data, shadows):
     """Candidates: as many training as test images; the attacker owns both sets whole, bar who was trained on."""
     own = dict(settings.settings)
     count = min(own.pop("candidates"), len(data.test_labels), len(data.train_labels))
@@ -478,15 +484,31 @@ def _attack_membership(settings, victim, data, seed):
         subset = Mnist(
             images[indices], labels[indices], data.test_images[:100], data.test_labels[:100], data.name, data.sha256
         )
-        return predict(victim.shadow(shadow_seed, subset), images)
+        kept = None if shadows is None else Path(shadows) / f"{_shadow_key(victim, data, indices, shadow_seed)}.npz"
+        if kept is not None and kept.is_file():
+            return np.load(kept)["logits"]
+        logits = predict(victim.shadow(shadow_seed, subset), images)
+        if kept is not None:
+            write_arrays(kept, logits=logits)
+        return logits
 
     view = MembershipView(predict(victim.network, images), labels, candidates, train_shadow)
     return {
-        "score": ON_MEMBERSHIP[settings.kind](view, seed=seed, **own),
+        "score": ON_MEMBERSHIP[settings.kind](view, seed=SHADOW_SEED, **own),
         "member": candidates < len(data.train_labels),
         "index": np.concatenate([of_train, of_test]),
         "label": labels[candidates],
     }
+
+
+def _shadow_key(victim, data, indices, seed):
+    """A name for a shadow network by all that decides its weights: recipe, data, seed, and the package's code."""
+    recipe = [arm and arm.settings_of_a_run() for arm in (victim.arm, victim.base)]
+    key = hashlib.sha256(json.dumps([recipe, data.sha256, seed], sort_keys=True).encode() + indices.tobytes())
+    package = Path(runtime.__file__).parent
+    for path in sorted([*package.glob("*.py"), *package.glob("defences/*.py"), Path(__file__)]):
+        key.update(path.read_bytes())
+    return key.hexdigest()[:32]
 
 
 def results_of(arrays, metrics):
