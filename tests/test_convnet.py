@@ -21,6 +21,13 @@ def colours():
     return Mnist(images[:500], labels[:500], images[500:], labels[500:], name="colours", sha256={})
 
 
+def test_the_seed_decides_all_weights():
+    def weights(seed):
+        return np.concatenate([parameter.asnumpy().ravel() for parameter in ConvNet(seed=seed).get_parameters()])
+
+    assert np.array_equal(weights(0), weights(0)) and not np.array_equal(weights(0), weights(1))
+
+
 def test_any_layers_of_a_deeper_network_are_suppressed_under_any_optimiser(colours):
     ms.set_seed(0)
     network = ConvNet()

@@ -34,8 +34,9 @@ class ConvNet(nn.Cell):
             cells.append(nn.AdaptiveMaxPool2d((side, side)))
         self.features = nn.SequentialCell(cells)
         self.flatten = nn.Flatten()
-        self.fc1 = nn.Dense(channels * 16, 128, activation="relu")
-        self.fc2 = nn.Dense(128, num_classes)
+        # Biases would be drawn from MindSpore's global seed.
+        self.fc1 = nn.Dense(channels * 16, 128, bias_init="zeros", activation="relu")
+        self.fc2 = nn.Dense(128, num_classes, bias_init="zeros")
         if seed is not None:
             rng = generator(seed, "initialisation")
             for parameter in self.trainable_params():
