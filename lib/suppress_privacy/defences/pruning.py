@@ -61,7 +61,7 @@ class RandomMasks(suppress.SuppressCtrl):
     """Suppression's schedule and counts; which weights go is drawn by lot, and none that stays is moved."""
 
     def _updated(self, index, weights, mask, suppress_count):
-        wanted = suppress_count - int(mask.size - mask.sum())
+        wanted = suppress_count - (mask.size - np.count_nonzero(mask))
         if wanted < 1:
             return None
         mask = mask.copy()

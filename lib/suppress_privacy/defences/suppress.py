@@ -99,7 +99,7 @@ class LayerUpdate:
 
     @property
     def suppressed(self):
-        return int(self.mask.size - self.mask.sum())
+        return self.mask.size - np.count_nonzero(self.mask)
 
 
 def weights_to_suppress(count, sparsity, min_num):
@@ -173,7 +173,7 @@ def update_large_layer(weights, mask, suppress):
     Returns:
         LayerUpdate, or None where there is nothing to do.
     """
-    masked = int(mask.size - mask.sum())
+    masked = mask.size - np.count_nonzero(mask)
     wanted = suppress - masked
     if wanted < 1:
         return None
@@ -181,7 +181,7 @@ def update_large_layer(weights, mask, suppress):
     if masked == 0:
         threshold = np.partition(magnitude, wanted - 1)[wanted - 1]
     else:
-        threshold = _smallest_distinct(magnitude[mask], wanted)
+        threshold = _smallest_distinct(magnitude.compress(mask), wanted)  # a quarter of the time of [mask]
     if threshold is None or (threshold == 0 and masked > 0):
         return None
     new_mask = magnitude > threshold
@@ -229,6 +229,7 @@ class SuppressCtrl(Defence):
         self.layer_of_gradient = tuple(masked.index(name) if name in masked else -1 for name in trained)
         self._lr = lr
         self._rng = generator(seed, "suppression noise")
+        self._kept = self._masks_as_arrays()
         self._moving = False
         self._planned_to = 0
         self._updates = {}
@@ -261,7 +262,7 @@ class SuppressCtrl(Defence):
         # The reference lets a move act again where an update follows at once and leaves the layer out.
         if self._moving and not (self.compat and step in self._updates):
             for move in self.moves:
-                move.set_data(ms.Tensor(np.zeros(move.shape, np.float32)))
+                move.set_data(ms.Tensor.from_numpy(np.zeros(move.shape, np.float32)))
             self._moving = False
         if step in self._updates:
             self.update_masks(self._updates[step])
@@ -276,15 +277,15 @@ class SuppressCtrl(Defence):
             if parameter is self._first_parameter and np.abs(old).max() < DEAD_FIRST_LAYER:
                 log.info("%s is all below %g: this mask update is left out.", parameter.name, DEAD_FIRST_LAYER)
                 return
-            mask = self.masks[index].asnumpy().ravel() > 0
-            update = self._updated(index, old, mask, suppress)
+            update = self._updated(index, old, self._kept[index], suppress)
             if update is None:
                 continue
+            self._kept[index] = update.mask
             shape = parameter.shape
-            self.masks[index].set_data(ms.Tensor(update.mask.reshape(shape).astype(np.float32)))
+            self.masks[index].set_data(ms.Tensor.from_numpy(update.mask.reshape(shape).astype(np.float32)))
             if self.move_of[index] >= 0:
                 move = (old - update.weights) / self._lr if self.compat else update.mask * (update.weights - old)
-                self.moves[self.move_of[index]].set_data(ms.Tensor(move.reshape(shape).astype(np.float32)))
+                self.moves[self.move_of[index]].set_data(ms.Tensor.from_numpy(move.reshape(shape).astype(np.float32)))
                 self._moving = True
             self._report[parameter.name] = layer_entry(
                 parameter.size,
@@ -296,6 +297,10 @@ class SuppressCtrl(Defence):
                 noised=update.noised,
             )
 
+    def _masks_as_arrays(self):
+        """The masks by layer, bool [n], where NumPy has them at once."""
+        return [mask.asnumpy().ravel() > 0 for mask in self.masks]
+
     def report(self):
         """By layer, at its last update: its weights, how many are suppressed, alive, and were to be suppressed
         (target), the threshold, and how many were raised to the lower bound, lowered to the upper, and given
@@ -306,6 +311,7 @@ class SuppressCtrl(Defence):
         return {"rng": self._rng.bit_generator.state, "moving": self._moving, "report": self._report}
 
     def restore(self, state):
+        self._kept = self._masks_as_arrays()
         self._rng.bit_generator.state = state["rng"]
         self._moving, self._report = state["moving"], state["report"]
 
