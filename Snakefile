@@ -24,7 +24,6 @@ REDRAW = config.get("redraw", False)  # figures and book from the records that a
 profile = study.profile(PROFILE)
 
 EVALUATORS = [(judge.arm, judge.seed) for judge in study.evaluators.values()]
-# Seed by seed, so that a run that is cut short has all arms of the first seeds.
 MODELS = [(arm, seed) for seed in profile.seeds for arm, seeds in profile.trained().items() if seed in seeds]
 
 
@@ -66,9 +65,9 @@ def trainings(models):
     return [*records(names), *(f"{RESULTS}/checkpoints/{name}" for name in names)]
 
 
-def built_on(wildcards):
+def built_on(arm, seed):
     """What a training needs of earlier ones."""
-    return trainings([(arm, int(wildcards.seed)) for arm in study.arm(PROFILE, wildcards.arm).earlier()])
+    return trainings([(earlier, seed) for earlier in study.arm(PROFILE, arm).earlier()])
 
 
 WRITTEN = {"notebooks", "generated", "__pycache__"}  # folders of book/ that runs write
@@ -88,22 +87,29 @@ rule all:
         [] if REDRAW else records(ATTACKED, "npz"),
 
 
-rule train:
-    input:
-        "notebooks/train.ipynb",
-        f"{RESULTS}/data.json",
-        LEARNING,
-        built_on,
-    output:
-        record=f"{RESULTS}/records/train-{{arm}}-seed{{seed}}.json",
-        checkpoints=directory(f"{RESULTS}/checkpoints/train-{{arm}}-seed{{seed}}"),
-        notebook=f"{RESULTS}/notebooks/train-{{arm}}-seed{{seed}}.ipynb",
-    params:
-        settings=lambda wildcards: study.arm(PROFILE, wildcards.arm).settings_of_a_run(),
-        device=DEVICE,
-    shell:
-        "{EXECUTE} train {output.notebook:q} {SETTINGS} device={params.device}"
-        " arm={wildcards.arm} seed={wildcards.seed}"
+# Judges first, then seed by seed, so that a run that is cut short has all arms of the first seeds.
+for seed in sorted({seed for _, seed in [*MODELS, *EVALUATORS]}):
+
+    rule:
+        name:
+            f"train_seed{seed}"
+        priority: -seed if seed in profile.seeds else 1
+        input:
+            "notebooks/train.ipynb",
+            f"{RESULTS}/data.json",
+            LEARNING,
+            lambda wildcards, seed=seed: built_on(wildcards.arm, seed),
+        output:
+            record=f"{RESULTS}/records/train-{{arm}}-seed{seed}.json",
+            checkpoints=directory(f"{RESULTS}/checkpoints/train-{{arm}}-seed{seed}"),
+            notebook=f"{RESULTS}/notebooks/train-{{arm}}-seed{seed}.ipynb",
+        params:
+            seed=seed,
+            settings=lambda wildcards: study.arm(PROFILE, wildcards.arm).settings_of_a_run(),
+            device=DEVICE,
+        shell:
+            "{EXECUTE} train {output.notebook:q} {SETTINGS} device={params.device}"
+            " arm={wildcards.arm} seed={params.seed}"
 
 
 def to_do(arm, seed, notebook):
@@ -113,11 +119,13 @@ def to_do(arm, seed, notebook):
 
 JOBS = [(*model, notebook) for model in MODELS for notebook in attack_jobs(*model)]
 
+# Whatever can be attacked is, before more is trained.
 for arm, seed, notebook in (job for job in JOBS if to_do(*job)):
 
     rule:
         name:
             notebook.replace("-", "_")
+        priority: 2
         input:
             "notebooks/attack.ipynb",
             ATTACKING,

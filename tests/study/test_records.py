@@ -1,4 +1,5 @@
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -54,3 +55,13 @@ def test_targets_are_the_same_ones_every_time_and_are_no_auxiliary_images(digits
     assert first.labels[first.first_of_each_class(2)].tolist() == [label for label in range(10) for _ in range(2)]
     with pytest.raises(ValueError, match=r"targets.test_per_class is 100; MNIST-5000 has 100 of the rarest class"):
         runs.choose_targets(digits, Targets(train_per_class=1, test_per_class=100))
+
+
+def test_few_digits_are_kept_and_take_less_room():
+    values = np.random.default_rng(0).standard_normal(5000).astype(np.float32)
+    rounded = records.few_digits(values)
+    assert np.abs(rounded / values - 1).max() <= 2**-13
+    assert abs((rounded - values).mean()) < 1e-5  # towards neither side
+    assert len(zlib.compress(rounded.tobytes())) < 0.8 * len(zlib.compress(values.tobytes()))
+    exact = np.array([0, 1, -1, 0.5, 1000], np.float32)
+    assert np.array_equal(records.few_digits(exact), exact)

@@ -22,7 +22,14 @@ from suppress_privacy.evaluation.metrics import reconstruction_metrics
 from suppress_privacy.lenet import Features, LeNet5, Rest, predict
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.runtime import generator
-from suppress_privacy.study.records import FALSE_POSITIVE_RATE, Records, file_sha256, training_name, write_arrays
+from suppress_privacy.study.records import (
+    FALSE_POSITIVE_RATE,
+    Records,
+    few_digits,
+    file_sha256,
+    training_name,
+    write_arrays,
+)
 from suppress_privacy.study.settings import Arm, FeatureNoise, validated
 from suppress_privacy.training import (
     CHECKPOINT_PREFIX,
@@ -373,7 +380,7 @@ def choose_targets(data, settings):
     )
 
 
-def attack(settings, victim, targets, evaluators, data, seed, *, shadows=None):
+def attack(settings, victim, targets, evaluators, data, seed, *, shadows=None, keep_extremes=True):
     """Attack a trained network and judge what comes out.
 
     Args:
@@ -385,6 +392,8 @@ def attack(settings, victim, targets, evaluators, data, seed, *, shadows=None):
         seed (int): seeds the attack.
         shadows (Path or None): folder to keep in what shadow networks say, for other victims of the same
             recipe; None trains them for this one alone.
+        keep_extremes (bool): whether to keep the best, middle and worst reconstructions besides the first of
+            each class: they are a third of a record.
 
     Returns:
         tuple of two dicts. First numpy.ndarray: the metrics by name, one entry an image; reconstruction, uint8
@@ -429,11 +438,11 @@ def attack(settings, victim, targets, evaluators, data, seed, *, shadows=None):
     if found.curve is not None:
         arrays["curve"] = np.quantile(found.curve, CURVE_QUANTILES, axis=1)
         arrays["fell"] = objective_fell(found.curve)
-    pictured = pictured_targets(arrays["skill"], targets.labels[shown])
-    return {name: values.astype(np.float32) for name, values in arrays.items()} | {
+    pictured = pictured_targets(arrays["skill"] if keep_extremes else None, targets.labels[shown])
+    return {name: few_digits(values) for name, values in arrays.items()} | {
         "reconstruction": np.rint(found.images[pictured] * 255).astype(np.uint8),
         "pictured": pictured,
-        "index": targets.index[shown],
+        "index": targets.index[shown].astype(np.int32),
         "in_training": targets.in_training[shown],
         "label": targets.labels[shown],
     }, found.chosen or {}
@@ -442,10 +451,10 @@ def attack(settings, victim, targets, evaluators, data, seed, *, shadows=None):
 def pictured_targets(skill, labels):
     """Positions of the targets whose reconstructions a record keeps, all of them being large.
 
-    The first of each class; then the best, the middle and the worst by skill.
+    The first of each class; then the best, the middle and the worst by skill, where it is given.
     """
     first = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)]
-    return np.array(sorted({*first, *extremes(skill)}))
+    return np.array(sorted({*first, *(extremes(skill) if skill is not None else ())}))
 
 
 def extremes(skill, each=EXTREMES):
@@ -494,9 +503,9 @@ def _attack_membership(settings, victim, data, shadows):
 
     view = MembershipView(predict(victim.network, images), labels, candidates, train_shadow)
     return {
-        "score": ON_MEMBERSHIP[settings.kind](view, seed=SHADOW_SEED, **own),
+        "score": ON_MEMBERSHIP[settings.kind](view, seed=SHADOW_SEED, **own).astype(np.float32),
         "member": candidates < len(data.train_labels),
-        "index": np.concatenate([of_train, of_test]),
+        "index": np.concatenate([of_train, of_test]).astype(np.int32),
         "label": labels[candidates],
     }
 
