@@ -45,6 +45,9 @@ class Defence(nn.Cell):
     steps and may set the defence's parameters, which the next step then uses.
     """
 
+    def attach(self, optimizer):
+        """Called with the optimiser it will act beside, before a step is compiled."""
+
     def on_gradients(self, gradients):
         """Gradients as the optimiser shall see them: a tuple like the one given."""
         return gradients
@@ -106,6 +109,7 @@ class TrainStep(nn.Cell):
         self.loss_and_gradients = ops.value_and_grad(forward, None, optimizer.parameters)
         self.optimizer = optimizer
         self.defence = defence
+        defence.attach(optimizer)
 
     def construct(self, images, labels):
         loss, gradients = self.loss_and_gradients(images, labels)

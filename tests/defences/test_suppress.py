@@ -180,7 +180,8 @@ def test_large_layers_are_cut_at_the_smallest_distinct_magnitudes(case):
     assert np.array_equal(update.weights, np.where(update.mask, weights, 0))
 
 
-def test_the_step_applies_masks_and_moves_as_the_equation_says():
+@pytest.mark.parametrize("momentum", [0.0, 0.5])  # masks act on gradients, or on weights after the optimiser
+def test_the_step_applies_masks_and_moves_as_the_equation_says(momentum):
     """w <- (w - lr g) m + d in the step after an update, w <- (w - lr g) m from then on."""
     rng = np.random.default_rng(0)
     images = ms.Tensor(rng.random((8, 1, 32, 32)).astype(np.float32))
@@ -195,8 +196,10 @@ def test_the_step_applies_masks_and_moves_as_the_equation_says():
         ("fc3.weight", 6, True, True, -1, 1.0),
     ]
     defence = control(suppressed, layers)
-    step = TrainStep(with_cross_entropy(suppressed), nn.SGD(suppressed.trainable_params(), 0.1), defence)
-    plain_step = TrainStep(with_cross_entropy(plain), nn.SGD(plain.trainable_params(), 0.1), suppress.Defence())
+    optimizers = [nn.SGD(network.trainable_params(), 0.1, momentum) for network in networks]
+    step = TrainStep(with_cross_entropy(suppressed), optimizers[0], defence)
+    plain_step = TrainStep(with_cross_entropy(plain), optimizers[1], suppress.Defence())
+    assert defence.on_gradient == (momentum == 0)
     defence.update_masks(0.5)
     report = defence.report()
     assert report["fc3.weight"]["lowered"] > 0 and report["fc3.weight"]["noised"] > 0
@@ -207,12 +210,12 @@ def test_the_step_applies_masks_and_moves_as_the_equation_says():
     for number in (1, 2):
         step(images, labels)
         plain_step(images, labels)
+        defence.after_step(1)  # no update is due; it ends the move
         for name, mask in masks.items():
             expected = plain.parameters_dict()[name].asnumpy() * mask + (moves[name] if number == 1 else 0)
             found = suppressed.parameters_dict()[name].asnumpy()
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
             assert np.all(found[mask == 0] == 0)
-        defence.after_step(1)  # no update is due; it ends the move
         for mine, other in zip(suppressed.get_parameters(), plain.get_parameters(), strict=True):
             other.set_data(mine.copy())
 

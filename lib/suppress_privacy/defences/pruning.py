@@ -6,12 +6,11 @@ follow suppression's own schedule with weights drawn by lot.
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn
+from mindspore import nn, ops
 
 from suppress_privacy.checks import checked
 from suppress_privacy.defences import suppress
 from suppress_privacy.defences.layers import named
-from suppress_privacy.defences.masking import Masking
 from suppress_privacy.training import Defence
 
 
@@ -47,10 +46,11 @@ class Magnitude(Defence):
             masks.append(ms.Parameter(ms.Tensor(mask), name=f"mask.{weight.name}", requires_grad=False))
             threshold = float(magnitude[smallest[-1]]) if count else 0.0
             self._report[weight.name] = suppress.layer_entry(weight.size, count, count, threshold)
-        self.masking = Masking(ms.ParameterTuple(weights), ms.ParameterTuple(masks))
+        self.weights, self.masks = ms.ParameterTuple(weights), ms.ParameterTuple(masks)
 
     def after_update(self):
-        self.masking()
+        for index in range(len(self.weights)):
+            ops.assign(self.weights[index], self.weights[index] * self.masks[index])
 
     def report(self):
         """By layer, as `SuppressCtrl.report`."""

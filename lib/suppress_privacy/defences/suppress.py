@@ -1,8 +1,9 @@
 """Suppress-Privacy: while training, ever more of the smallest weights are set to zero for good.
 
 The behaviour is that of MindArmour 2.0.0 (`mindarmour.privacy.sup_privacy`), under its names. One
-difference by design: masks act on the weights after the optimiser has, not on the gradient before
-it, so that any optimiser works and suppressed weights are exactly zero.
+difference by design: suppressed weights become exactly zero after the optimiser's step, and stay so
+under any optimiser. Where that is plain SGD, masking the gradient keeps them there; under others the
+weights themselves are masked in every step.
 
     s(t) = s_end + (s_start - s_end) (1 - (t - t0) / T)^3           target sparsity  (Zhu & Gupta 2017)
     w   <- (w - lr g) m + d                                         m: mask, d: move of a kept weight
@@ -21,7 +22,6 @@ from mindspore import nn, ops
 
 from suppress_privacy.checks import checked
 from suppress_privacy.defences.layers import NAME, MaskLayerDes, matched, named
-from suppress_privacy.defences.masking import Masking
 from suppress_privacy.runtime import generator
 from suppress_privacy.training import Defence
 
@@ -216,7 +216,7 @@ class SuppressCtrl(Defence):
         self.layers = matched(networks, mask_layers, first_wins=compat)
         self.weights = ms.ParameterTuple([parameter for parameter, _ in self.layers])
         self.masks = ms.ParameterTuple([_state("mask", weight, 1) for weight in self.weights])
-        self.masking = Masking(self.weights, self.masks)
+        self.on_gradient = compat  # or as the optimiser allows
         self._first_parameter = next(iter(networks.get_parameters()))
         # Larger layers never move a kept weight, so the step adds nothing to theirs: -1.
         movable = [compat or weight.size <= LARGE_LAYER or weight is self._first_parameter for weight in self.weights]
@@ -235,25 +235,29 @@ class SuppressCtrl(Defence):
         self._updates = {}
         self._report = {}
 
+    def attach(self, optimizer):
+        # Plain SGD leaves a weight of zero where it is when its gradient is zero; to mask that is the cheaper way.
+        plain = isinstance(optimizer, nn.SGD) and float(optimizer.momentum.asnumpy()) == 0
+        self.on_gradient = self.compat or plain
+
     def on_gradients(self, gradients):
-        if not self.compat:
+        if not self.on_gradient:
             return gradients
         acted = ()
         for index in range(len(gradients)):
             layer = self.layer_of_gradient[index]
             gradient = gradients[index]
             if layer >= 0:
-                gradient = gradient * self.masks[layer] + self.moves[layer]
+                gradient = gradient * self.masks[layer]
+                if self.compat:
+                    gradient = gradient + self.moves[layer]
             acted += (gradient,)
         return acted
 
     def after_update(self):
-        if self.compat:
-            return
-        self.masking()
-        for index in range(len(self.weights)):
-            if self.move_of[index] >= 0:
-                ops.assign_add(self.weights[index], self.moves[self.move_of[index]])
+        if not self.on_gradient:
+            for index in range(len(self.weights)):
+                ops.assign(self.weights[index], self.weights[index] * self.masks[index])
 
     def after_step(self, step):
         if step > self._planned_to:
@@ -261,11 +265,25 @@ class SuppressCtrl(Defence):
             self._updates = self.schedule.updates(self._planned_to)
         # The reference lets a move act again where an update follows at once and leaves the layer out.
         if self._moving and not (self.compat and step in self._updates):
+            if not self.compat:
+                self()
             for move in self.moves:
                 move.set_data(ms.Tensor.from_numpy(np.zeros(move.shape, np.float32)))
             self._moving = False
         if step in self._updates:
             self.update_masks(self._updates[step])
+
+    def construct(self):
+        """w <- w m + d: what the step after an update does to the weights beyond what every step does.
+
+        A graph of its own, for in that of every step it would be paid for in every step.
+        """
+        for index in range(len(self.weights)):
+            weight, mask = self.weights[index], self.masks[index]
+            if self.move_of[index] >= 0:
+                ops.assign(weight, ops.addcmul(self.moves[self.move_of[index]], weight, mask))
+            else:
+                ops.assign(weight, weight * mask)
 
     def update_masks(self, target_sparsity):
         """Set the masks to a target sparsity; they and the moves act in the next training step."""
@@ -281,12 +299,12 @@ class SuppressCtrl(Defence):
             if update is None:
                 continue
             self._kept[index] = update.mask
+            self._moving = True
             shape = parameter.shape
             self.masks[index].set_data(ms.Tensor.from_numpy(update.mask.reshape(shape).astype(np.float32)))
             if self.move_of[index] >= 0:
                 move = (old - update.weights) / self._lr if self.compat else update.mask * (update.weights - old)
                 self.moves[self.move_of[index]].set_data(ms.Tensor.from_numpy(move.reshape(shape).astype(np.float32)))
-                self._moving = True
             self._report[parameter.name] = layer_entry(
                 parameter.size,
                 update.suppressed,
