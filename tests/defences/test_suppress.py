@@ -220,6 +220,29 @@ def test_the_step_applies_masks_and_moves_as_the_equation_says(momentum):
             other.set_data(mine.copy())
 
 
+@pytest.mark.parametrize("compat", [False, True])
+def test_masks_follow_the_order_in_which_an_optimiser_has_the_parameters(compat):
+    rng = np.random.default_rng(0)
+    images = ms.Tensor(rng.random((8, 1, 32, 32)).astype(np.float32))
+    labels = ms.Tensor(rng.integers(0, 10, 8).astype(np.int32))
+
+    def trained(turn):
+        network = LeNet5(seed=3)
+        layers = [("conv2.weight", 1, True, True, 10), ("fc2.weight", 4, True, True, -1)]
+        defence = control(network, layers, lr=0.1, compat=compat)
+        step = TrainStep(with_cross_entropy(network), nn.SGD(turn(network.trainable_params()), 0.1), defence)
+        defence.update_masks(0.5)
+        for _ in range(2):
+            step(images, labels)
+            defence.after_step(1)
+        return {parameter.name: parameter.asnumpy() for parameter in network.trainable_params()}
+
+    forwards, backwards = trained(lambda parameters: parameters), trained(lambda parameters: parameters[::-1])
+    for name, values in forwards.items():
+        np.testing.assert_allclose(backwards[name], values, rtol=1e-5, atol=1e-7, err_msg=name)
+    assert 0.49 < np.mean(np.abs(forwards["fc2.weight"]) < 1e-7) < 0.51
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
 def test_suppressed_weights_are_exactly_zero_under_any_optimiser(digits, optimizer):
     network = LeNet5(seed=0)

@@ -216,7 +216,7 @@ class SuppressCtrl(Defence):
         self.layers = matched(networks, mask_layers, first_wins=compat)
         self.weights = ms.ParameterTuple([parameter for parameter, _ in self.layers])
         self.masks = ms.ParameterTuple([_state("mask", weight, 1) for weight in self.weights])
-        self.on_gradient = compat  # or as the optimiser allows
+        self.on_gradient, self.layer_of_gradient = False, ()  # as the optimiser says
         self._first_parameter = next(iter(networks.get_parameters()))
         # Larger layers never move a kept weight, so the step adds nothing to theirs: -1.
         movable = [compat or weight.size <= LARGE_LAYER or weight is self._first_parameter for weight in self.weights]
@@ -224,9 +224,6 @@ class SuppressCtrl(Defence):
         self.moves = ms.ParameterTuple(
             [_state("move", weight, 0) for weight, moves in zip(self.weights, movable, strict=True) if moves]
         )
-        masked = [parameter.name for parameter, _ in self.layers]
-        trained = [parameter.name for parameter in networks.trainable_params()]
-        self.layer_of_gradient = tuple(masked.index(name) if name in masked else -1 for name in trained)
         self._lr = lr
         self._rng = generator(seed, "suppression noise")
         self._kept = self._masks_as_arrays()
@@ -239,6 +236,9 @@ class SuppressCtrl(Defence):
         # Plain SGD leaves a weight of zero where it is when its gradient is zero; to mask that is the cheaper way.
         plain = isinstance(optimizer, nn.SGD) and float(optimizer.momentum.asnumpy()) == 0
         self.on_gradient = self.compat or plain
+        masked = [weight.name for weight in self.weights]
+        trained = [parameter.name for parameter in optimizer.parameters]  # the order its gradients come in
+        self.layer_of_gradient = tuple(masked.index(name) if name in masked else -1 for name in trained)
 
     def on_gradients(self, gradients):
         if not self.on_gradient:
