@@ -139,8 +139,8 @@ def planned(folder, *more, device="CPU"):
 
 
 def trainings(jobs):
-    """How many trainings are among planned jobs."""
-    return sum(int(count) for count in re.findall(r"^train_seed\d+ +(\d+)$", jobs, re.M))
+    """How many trainings are among planned jobs; the table is printed twice."""
+    return sum(int(count) for _, count in set(re.findall(r"^(train_seed\d+) +(\d+)$", jobs, re.M)))
 
 
 def test_a_deleted_record_would_be_made_again_though_the_book_is_there(finished):
