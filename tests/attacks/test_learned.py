@@ -137,7 +137,8 @@ def test_the_objective_has_the_gradient_of_its_formula(planted):
     images = np.random.default_rng(2).random(originals.shape, np.float32)
     total = tuned._TotalAndEach(tuned.AnchoredObjective(view.network))
     step = ms.ops.value_and_grad(total, 0, None, has_aux=True)
-    arguments = (ms.Tensor(value) for value in (images, view.features, anchor, np.array(weights, np.float32)))
+    of_each = np.tile(np.array(weights, np.float32), (len(images), 1))
+    arguments = (ms.Tensor(value) for value in (images, view.features, anchor, of_each))
     (_, each), gradient = step(*arguments)
     assert each.asnumpy() == pytest.approx(written_out(images.astype(np.float64)), rel=1e-5)
     for pixel in ((0, 0, 0, 0), (3, 0, 4, 7), (7, 0, 7, 7), (11, 0, 2, 5)):

@@ -23,7 +23,7 @@ CURVE_POINTS = 20
 
 
 class AnchoredObjective(nn.Cell):
-    """The objective above, image by image; its weights are inputs, so that a search compiles once.
+    """The objective above, image by image; weights are inputs, so that trials of several go through as one batch.
 
     Args:
         network (nn.Cell): from images [N, C, H, W] to features [N, ...].
@@ -43,7 +43,7 @@ class AnchoredObjective(nn.Cell):
     def construct(self, images, features, anchor, weights):
         mismatch = self.unweighted.mismatch(images, features)
         smoothness = self.unweighted.roughness(images)
-        return mismatch + weights[0] * smoothness + weights[1] * ops.square(images - anchor).mean((1, 2, 3))
+        return mismatch + weights[:, 0] * smoothness + weights[:, 1] * ops.square(images - anchor).mean((1, 2, 3))
 
 
 class _AdamStep(nn.Cell):
@@ -84,9 +84,12 @@ class Descent:
         self._lr = lr
 
     def __call__(self, start, features, anchor, weights, steps):
-        """Go `steps` steps from `start`: the best images [N, C, H, W], their objective [N], its curve [K, N]."""
+        """Go `steps` steps from `start`: the best images [N, C, H, W], their objective [N], its curve [K, N].
+
+        `weights` are a and b for all images, [2], or for each its own, [N, 2].
+        """
         features, anchor = ms.Tensor(features), ms.Tensor(anchor)
-        weights = ms.Tensor(np.array(weights, np.float32))
+        weights = ms.Tensor(np.broadcast_to(np.array(weights, np.float32), (len(start), 2)).copy())
         images = ms.Tensor(start)
         first = second = ops.zeros_like(images)
         best, best_images = np.full(len(start), np.inf), start.copy()
@@ -146,10 +149,13 @@ def invert(
     held_out = view.held_out()
     features = view.as_seen(held_out, generator(seed, "attacker's noise"))
     anchor = decoder(features)
-    trials = {}
-    for weights in tqdm(list(product(smoothness_weights, anchor_weights)), unit="trial", disable=None):
-        found = descent(anchor, features, anchor, weights, search_iters)[0]
-        trials[weights] = float(((found - held_out) ** 2).mean())
+    tried = list(product(smoothness_weights, anchor_weights))
+    anchors, wanted = (np.concatenate([values] * len(tried)) for values in (anchor, features))
+    found = descent(anchors, wanted, anchors, np.repeat(tried, len(anchor), axis=0), search_iters)[0]
+    trials = {
+        weights: float(((images - held_out) ** 2).mean())
+        for weights, images in zip(tried, np.split(found, len(tried)), strict=True)
+    }
     weights = min(trials, key=trials.get)
     rng = generator(seed, "tuned inversion start")
     anchor = decoder(view.features)
