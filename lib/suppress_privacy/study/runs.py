@@ -3,7 +3,7 @@
 import hashlib
 import importlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import mindspore as ms
@@ -107,6 +107,7 @@ class Victim:
     noise_depth: str | None = None  # where
     sha256: str = ""  # of its checkpoint's bytes, where it has one
     settings: dict | None = None  # its training's, as recorded; of a network of the user's, the recipe's
+    _halves: dict = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def at(self, moment):
         """The network at the "start", in the "middle" or at the "end" of its training.
@@ -127,6 +128,15 @@ class Victim:
             saved = checkpoints_in(self.checkpoints)
             load_checkpoint(network, saved[(len(saved) - 1) // 2])
         return network
+
+    def halves(self, depth):
+        """The network up to a depth, and from there on: `Features` and `Rest`, made once for each depth.
+
+        When a compiled cell is let go, MindSpore compiles all others again at their next call.
+        """
+        if depth not in self._halves:
+            self._halves[depth] = Features(self.network, depth), Rest(self.network, depth)
+        return self._halves[depth]
 
     def shadow(self, seed, data):
         """A network trained by this one's recipe on other data."""
@@ -410,13 +420,13 @@ def attack(settings, victim, targets, evaluators, data, seed, *, shadows=None, k
     else:
         if victim.noise and settings.depth != victim.noise_depth:
             raise ValueError(f"depth is {settings.depth}; this model releases {victim.noise_depth} alone: attack that.")
-        features = Features(victim.network, settings.depth)
+        features, rest = victim.halves(settings.depth)
         drawn = generator(seed, "released noise").standard_normal
         released = predict(features, targets.images)
         view = FeatureView(
             released + np.float32(victim.noise) * drawn(released.shape, np.float32) if victim.noise else released,
             features,
-            Rest(victim.network, settings.depth),
+            rest,
             targets.auxiliary,
             targets.auxiliary_labels,
             victim.noise,
@@ -534,7 +544,7 @@ def measure_mechanism(victim, targets):
     Returns:
         tuple of arrays, one entry an auxiliary image, and of results: the share of dead units.
     """
-    features = Features(victim.network, "fc1")
+    features, _ = victim.halves("fc1")
     values = predict(features, targets.auxiliary)
     jacobians = mechanism.jacobians(features, targets.auxiliary[:JACOBIAN_IMAGES])
     arrays = {
