@@ -98,6 +98,20 @@ def test_tuned_inversion_inverts_a_linear_network_from_noise(planted):
     assert np.all(np.diff(curve, axis=0) <= 0) and np.array_equal(curve[-1], objective)
 
 
+def test_images_with_weights_of_their_own_descend_as_if_alone(planted):
+    """Trials of several weights go through as one batch."""
+    view, originals = planted
+    descent = tuned.Descent(view.network, 0.1)
+    start = np.random.default_rng(1).random(originals.shape, np.float32)
+    anchor = np.full_like(start, 0.5)
+    pairs = [(0.0, 3.0), (1.0, 0.0)]
+    start2, features2, anchor2 = (np.concatenate([values] * 2) for values in (start, view.features, anchor))
+    together = descent(start2, features2, anchor2, np.repeat(pairs, len(start), axis=0), 30)[0]
+    alone = [descent(start, view.features, anchor, pair, 30)[0] for pair in pairs]
+    assert together == pytest.approx(np.concatenate(alone), abs=1e-4)
+    assert np.abs(alone[0] - alone[1]).max() > 0.1
+
+
 def test_tuned_inversion_chooses_its_weights_on_images_it_owns(planted):
     view, originals = planted
     found = tuned.invert(view, seed=0, iters=100, lr=0.05, restarts=1, **SEARCH)

@@ -106,6 +106,14 @@ def test_an_attack_sees_noisy_features_and_only_those(few, dense, noisy):
         victim.shadow(0, few)
 
 
+def test_networks_are_compiled_once_for_all_attacks_on_a_model(few, dense):
+    targets = runs.choose_targets(few, Targets(train_per_class=2, test_per_class=2))
+    victim, evaluator = Victim(dense.network), LeNet5(seed=1)
+    for _ in range(3):
+        runs.attack(STUDY.attack("full", "floor-mean"), victim, targets, {"lenet": evaluator}, few, 0)
+    assert len(evaluator.compile_cache) == 1
+
+
 def test_a_shadow_follows_the_whole_recipe(few, dense):
     """A pruned and fine-tuned network's shadow is trained, pruned and fine-tuned on its own data."""
     arm = STUDY.arm("full", "magnitude-finetuned", SHORT)
