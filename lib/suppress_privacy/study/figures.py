@@ -114,13 +114,13 @@ def reconstruction_grid(records, arms, attacks, seed, targets, count=10):
     return _pictures(rows)
 
 
-def extremes(records, arms, attacks, seed, targets, positions):
+def extremes(records, arms, attacks, seed, targets, each):
     """The targets that an attack on a model reconstructs best, in the middle and worst, under their originals.
 
     Args:
         records, arms, attacks, seed, targets: as `reconstruction_grid`.
-        positions (Callable): from the skill of every target to the positions of those to show, as many best as
-            middle as worst: each row has its own.
+        each (int): how many best, as many middle and worst, all among the targets whose pictures the record keeps;
+            each row has its own.
 
     Returns:
         matplotlib.figure.Figure.
@@ -128,12 +128,20 @@ def extremes(records, arms, attacks, seed, targets, positions):
     rows = []
     for attack, attack_title in attacks.items():
         for arm, arrays in _reconstructions(records, attack, arms, seed).items():
-            shown = positions(arrays["skill"])
+            shown = _extremes_kept(arrays, each)
             rows.append(("original", [targets.images[position, 0] for position in shown]))
             rows.append((f"{attack_title}:\n{arms[arm]}", [_picture(arrays, position) for position in shown]))
-    each = len(shown) // 3
     heads = [f"{word} {number + 1}" for word in ("best", "median", "worst") for number in range(each)]
     return _pictures(rows, heads)
+
+
+def _extremes_kept(arrays, each):
+    """Positions of the best, the middle and the worst: by a record's rounded skill, which may tie or swap neighbours."""
+    skill, kept = arrays["skill"], arrays["pictured"]
+    ranks = np.argsort(np.argsort(-skill, kind="stable"))
+    kept = sorted(map(int, kept), key=lambda position: ranks[position])
+    middle = sorted(kept, key=lambda position: abs(ranks[position] - (len(skill) - 1) / 2))[:each]
+    return [*kept[:each], *sorted(middle, key=lambda position: ranks[position]), *kept[-each:]]
 
 
 def _picture(arrays, position):
