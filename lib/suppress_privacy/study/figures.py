@@ -136,7 +136,7 @@ def extremes(records, arms, attacks, seed, targets, each):
 
 
 def _extremes_kept(arrays, each):
-    """Positions of the best, the middle and the worst: by a record's rounded skill, which may tie or swap neighbours."""
+    """Positions of the best, the middle and the worst by skill, which a record rounds: neighbours may be swapped."""
     skill, kept = arrays["skill"], arrays["pictured"]
     ranks = np.argsort(np.argsort(-skill, kind="stable"))
     kept = sorted(map(int, kept), key=lambda position: ranks[position])
