@@ -135,9 +135,10 @@ class Summary(BaseModel):
     """What `summary.json` holds; its JSON Schema is `summary.schema.json` beside this module.
 
     `attacks.<attack>.<arm>.<metric>` and `differences`, that arm's metrics minus the baseline's, paired by image
-    and seed; `seeds_of.<attack>.<arm>` says which seeds they come from; `missing` counts records that the profile
-    asks for and that were not there; `strongest.<arm>.<metric>` is the attack, of those that learn, that gets most;
-    `gates` lists those that the profile's attacks can decide, `verdicts` the answer to every claim of
+    and seed; `seeds_of.<attack>.<arm>` says which seeds they come from, `seeds` which ones the baseline has;
+    `missing` counts records that the profile asks for and that were not there; `strongest.<arm>.<metric>` is the
+    attack, of those that learn, that gets most; `gates` lists those that the profile's attacks can decide,
+    `verdicts` the answer to every claim of
     results/claims.yaml.
     """
 
@@ -400,7 +401,7 @@ def summarise(study, profile_name, records, claims, *, allow_missing=False):
         profile=profile_name,
         data={key: data[key] for key in ("name", "train", "test")},
         notice=data["notice"],
-        seeds=profile.seeds,
+        seeds=trained.get(REFERENCE_ARM, profile.seeds),
         missing=missing,
         images=max(
             arrays["skill"].shape[1] for arms in values.values() for arrays in arms.values() if "skill" in arrays
