@@ -83,6 +83,17 @@ def test_the_areas_interval_covers():
     assert 0.91 <= hits / 200 <= 0.99
 
 
+def test_rates_and_areas_stay_within_their_range_where_two_seeds_disagree():
+    """Student's interval over two seeds alone would leave [0, 1]."""
+    members = np.tile(np.arange(200) < 100, (2, 1))
+    perfect, useless = np.where(members[0], 1.0, 0.0), np.zeros(200)
+    for found in (
+        auc_estimate(np.stack([perfect, useless]), members),
+        tpr_estimate(np.stack([perfect, useless]), members, 0.01),
+    ):
+        assert (found.low, found.high) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("values", "members", "message"),
     [

@@ -77,8 +77,8 @@ def tpr_estimate(scores, members, false_positive_rate):
     low, high = np.quantile(_resampled_rates(scores, members[0], false_positive_rate), LIMITS)
     return Estimate(
         float(rates.mean()),
-        float(min(exact.low, over_seeds.low, low)),
-        float(max(exact.high, over_seeds.high, high)),
+        float(max(0.0, min(exact.low, over_seeds.low, low))),
+        float(min(1.0, max(exact.high, over_seeds.high, high))),
         int(np.size(members)),
     )
 
@@ -105,8 +105,8 @@ def auc_estimate(scores, members):
     over_seeds = bootstrap_mean(areas[:, None])
     mean = float(areas.mean())
     reach = norm.ppf((1 + LEVEL) / 2) * spread
-    low, high = max(0.0, mean - reach), min(1.0, mean + reach)
-    return Estimate(mean, min(low, over_seeds.low), max(high, over_seeds.high), int(np.size(members)))
+    low, high = max(0.0, min(mean - reach, over_seeds.low)), min(1.0, max(mean + reach, over_seeds.high))
+    return Estimate(mean, low, high, int(np.size(members)))
 
 
 def placements(scores, members):
