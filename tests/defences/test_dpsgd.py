@@ -54,6 +54,18 @@ def test_sums_are_those_of_a_loop_over_single_examples(batch, clip_norm):
         assert np.abs(one - other).max() <= 1e-5 * np.abs(other).max()
 
 
+def test_an_example_that_is_wrong_beyond_all_doubt_has_a_finite_loss(batch):
+    """Its probability underflows; noise as large as the gradients does that to a network now and then."""
+    network = LeNet5(seed=0)
+    images, labels = batch
+    bias = np.zeros(10, np.float32)
+    bias[3] = 1000
+    network.fc3.bias.set_data(ms.Tensor(bias))
+    total, *found = clipped_sums(network, 1.0, images, labels, np.append(np.ones(19, np.float32), np.float32(0)))
+    assert total == pytest.approx(dpsgd.LARGEST_LOSS * np.sum(labels[:19] != 3))
+    assert all(np.isfinite(part).all() for part in found) and np.abs(found[-1]).max() > 0.1
+
+
 def test_absent_examples_and_batches_of_any_size_count_right(batch):
     network = LeNet5(seed=0)
     images, labels = batch

@@ -17,6 +17,7 @@ from suppress_privacy.runtime import generator
 from suppress_privacy.training import Defence
 
 CHUNK = 128  # images whose gradients are held at a time
+LARGEST_LOSS = 88.0  # of one example, in nats: MindSpore's cross-entropy is infinite where a probability underflows
 TINY = 1e-12  # below any gradient's norm that matters; keeps the division defined
 
 
@@ -62,7 +63,8 @@ class ClippedSum(nn.Cell):
         examples that only fill the batch up.
 
     Outputs:
-        tuple of Tensor: the sum of losses, then one sum a parameter, of its shape.
+        tuple of Tensor: the sum of losses, each counted as `LARGEST_LOSS` at most, then one sum a parameter, of its
+        shape.
     """
 
     def __init__(self, forward, parameters, clip_norm):
@@ -86,7 +88,8 @@ class ClippedSum(nn.Cell):
         for gradient in gradients:
             squares += ops.square(gradient).reshape(gradient.shape[0], -1).sum(1)
         factors = present * ops.minimum(self.clip_norm / (ops.sqrt(squares) + TINY), ops.ones_like(present))
-        sums = ((self.losses(images, labels) * present).sum(),)
+        losses = ops.minimum(self.losses(images, labels), LARGEST_LOSS * ops.ones_like(present))
+        sums = ((losses * present).sum(),)
         for gradient in gradients:
             flat = gradient.reshape(gradient.shape[0], -1)
             sums += (ops.matmul(factors.expand_dims(0), flat).reshape(gradient.shape[1:]),)
