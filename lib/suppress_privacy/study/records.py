@@ -138,8 +138,7 @@ class Summary(BaseModel):
     and seed; `seeds_of.<attack>.<arm>` says which seeds they come from, `seeds` which ones the baseline has;
     `missing` counts records that the profile asks for and that were not there; `strongest.<arm>.<metric>` is the
     attack, of those that learn, that gets most; `gates` lists those that the profile's attacks can decide,
-    `verdicts` the answer to every claim of
-    results/claims.yaml.
+    `verdicts` the answer to every claim of results/claims.yaml.
     """
 
     model_config = ConfigDict(extra="forbid")
