@@ -87,6 +87,12 @@ def check_victim(parameters, study):
         raise ParameterError(f"victim is {victim!r}; it must be a checkpoint file or module:callable: correct it.")
     if study.arms[arm].network != "lenet5":
         raise ParameterError(f"arm is {arm!r}, whose features at a depth are not defined: attack a LeNet5.")
+    builds_on = study.arm(parameters["profile"], arm).earlier()
+    if victim and builds_on and any(study.attacks[attack].settings.get("shadows") for attack in parameters["attacks"]):
+        raise ParameterError(
+            f"arm is {arm!r}, which builds on {builds_on[0]}; shadow networks are trained by its recipe, and a network "
+            "from elsewhere has no such base: take an arm trained from scratch, or attacks without shadows."
+        )
     if not victim and any((judge.arm, judge.seed) == (arm, seed) for judge in study.evaluators.values()):
         raise ParameterError(
             f"arm {arm} with seed {seed} is an evaluator, which would judge itself: take another seed."

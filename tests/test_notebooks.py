@@ -47,6 +47,16 @@ def test_sources_carry_no_outputs_and_one_documented_parameters_cell(path):
         (["attack", "x.ipynb", "attacks=[nope]"], "attack is 'nope'; allowed are floor-black"),
         (["attack", "x.ipynb", "attacks=reference-cpu"], "attacks is 'reference-cpu'; it must be of type list[str]"),
         (["attack", "x.ipynb", "seed=1000"], "arm baseline with seed 1000 is an evaluator"),
+        (
+            [
+                "attack",
+                "x.ipynb",
+                "victim=suppress_privacy:LeNet5",
+                "arm=magnitude-finetuned",
+                "attacks=[membership-lira]",
+            ],
+            "arm is 'magnitude-finetuned', which builds on dense-sgd; shadow networks are trained by its recipe",
+        ),
         (["attack", "x.ipynb", "arm=evaluator-convnet"], "arm is 'evaluator-convnet', whose features"),
         (["attack", "x.ipynb", "victim=nowhere.ckpt"], "victim is 'nowhere.ckpt'; it must be a checkpoint file"),
         (["trian", "x.ipynb"], "notebook is 'trian'; there are attack, compare, train"),

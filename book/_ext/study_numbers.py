@@ -97,11 +97,9 @@ def substitutions(everything, study, claims):
     return {
         "profile": summary["profile"],
         "data_name": summary["data"]["name"],
-        "train_images": f"{summary['data']['train']:,}",
-        "test_images": f"{summary['data']['test']:,}",
         "seeds": "one seed" if seeds == 1 else f"{seeds} seeds",
         "targets": str(summary["images"]),
-        "commits": ", ".join(f"`{commit}`" for commit in summary["commits"]),
+        "provenance": tables.provenance(summary),
         "evaluator_accuracy": f"{summary['evaluator']['test_accuracy']:.4f}",
         "documented_source": summary["documented"]["source"],
         "documented_images": str(summary["documented"]["images"]),
@@ -121,6 +119,7 @@ def substitutions(everything, study, claims):
         "verdict_table": tables.verdict_table(everything, claims),
         "comparisons_table": tables.comparisons_table(everything, record_link),
         "arms_table": tables.arms_table(everything),
+        "gap_left": tables.gap_left(everything, reference),
         "strongest": ", ".join(study.attacks[name].title for name in claims.strongest.reconstruction),
         "strongest_membership": ", ".join(study.attacks[name].title for name in claims.strongest.membership),
         "depth_table": tables.ladder_table(everything, groups.depths) if groups.depths else NOT_RUN,
@@ -147,7 +146,7 @@ def substitutions(everything, study, claims):
         "attack_step": f"{inversion.STEP:g}",
         "side": str(SIDE),
         "ssim_window": str(SSIM_WINDOW),
-        "scale_ratio": str(SIDE - 1),
+        "scale_ratio": str(SIDE),
         "loss_weights": ", ".join(f"{weight:g}" for weight in settings["loss_weights"]),
         "iters": str(settings["iters"]),
     }
@@ -180,7 +179,7 @@ def bench_substitutions(bench):
 def banner(summary, note):
     """One line for the top of every page: which run it shows, and what is wrong with its data if anything is."""
     seeds = len(summary["seeds"])
-    counted = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    counted = "1 seed" if seeds == 1 else f"up to {seeds} seeds"
     if summary["missing"]:
         note = f"{note} This run is not complete: {summary['missing']} of its records are still to be made."
     return f"Profile <b>{summary['profile']}</b>: {summary['data']['name']}, {counted}. {note} {summary['notice']}"

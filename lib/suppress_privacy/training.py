@@ -195,9 +195,7 @@ def train(
     states = None if checkpoints is None else States(checkpoints, step_cell, defence, run)
     steps = count // batch_size
     if checkpoints is not None and not resume:
-        # What an earlier training left here must not pass for this one's.
-        for old in (*checkpoints_in(checkpoints), *states.paths()):
-            old.unlink()
+        forget(checkpoints)
     progress = (states.load(skip_damaged=resume == "last-good") if resume else None) or Progress(
         generator(seed, "batches").bit_generator.state
     )
@@ -259,7 +257,7 @@ class States:
 
     def paths(self):
         """The saved states, oldest first."""
-        return sorted(self._folder.glob("training_state-*.npz"))
+        return states_in(self._folder)
 
     def save(self, progress):
         """Write a state; whoever looks finds it whole or not at all."""
@@ -324,11 +322,23 @@ def save_checkpoint(network, path):
 
 def checkpoints_in(folder):
     """The checkpoints of a folder, oldest epoch first."""
+    return sorted(Path(folder).glob(f"{CHECKPOINT_PREFIX}-*_*.ckpt"), key=epoch_of)
 
-    def epoch(path):
-        return int(re.fullmatch(rf"{CHECKPOINT_PREFIX}-(\d+)_\d+\.ckpt", path.name).group(1))
 
-    return sorted(Path(folder).glob(f"{CHECKPOINT_PREFIX}-*_*.ckpt"), key=epoch)
+def epoch_of(checkpoint):
+    """The epoch after which a checkpoint was saved, from its path."""
+    return int(re.fullmatch(rf"{CHECKPOINT_PREFIX}-(\d+)_\d+\.ckpt", checkpoint.name).group(1))
+
+
+def states_in(folder):
+    """The saved states of a training in a folder, oldest first."""
+    return sorted(Path(folder).glob("training_state-*.npz"))
+
+
+def forget(folder):
+    """Delete what an earlier training left in a folder, which must not pass for another's."""
+    for old in (*checkpoints_in(folder), *states_in(folder)):
+        old.unlink()
 
 
 def load_checkpoint(network, path):

@@ -97,6 +97,13 @@ def test_random_masks_ignore_magnitude_and_repeat_by_seed():
     assert magnitude[mask].mean() == pytest.approx(magnitude[~mask].mean(), rel=0.02)
 
 
+def test_random_masks_take_a_pattern_of_names():
+    layers = [{"name": "fc?.weight", "noise": False, "lower_clip": False, "min_num": -1, "upper_bound": 1.2}]
+    schedule = {"start_epoch": 1, "end_epoch": 1, "mask_times": 4, "sparse_start": 0.0, "sparse_end": 0.9}
+    defence = DEFENCES["random-mask"](LeNet5(seed=0), Plan(800, 1, 20, 0.1, 0), layers=layers, **schedule)
+    assert [mask.name for mask in defence.masks] == [f"mask.fc{number}.weight" for number in (1, 2, 3)]
+
+
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match=r"sparsity is 1\.5"):
         pruning.Magnitude(LeNet5(seed=0), MIN_NUM, 1.5)

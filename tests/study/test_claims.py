@@ -137,7 +137,39 @@ def test_membership_that_cannot_be_found_cannot_be_lowered():
     for arrays in measured.values["membership-loss"].values():
         arrays["score"] = rng.standard_normal(arrays["score"].shape)
     answer = verdicts(CLAIMS, measured, GATES)["H5"]
-    assert answer.verdict == "not tested" and answer.reason.startswith("attack too weak: membership-loss finds no")
+    assert answer.verdict == "not tested" and answer.reason.startswith("nothing to lower: membership-loss finds no")
+
+
+def test_an_attack_made_on_fewer_seeds_counts_where_all_have_them():
+    """LiRA, dearer than the loss threshold, is made on three of the seeds; there the strongest is looked for."""
+    measured = study_of(membership=-0.4, seeds=5)
+    shorter = {arm: [0, 1, 2] for arm in measured.plan["membership-loss"]}
+    rng = np.random.default_rng(0)
+    measured.plan["membership-lira"] = shorter
+    measured.values["membership-lira"] = {
+        arm: {name: rows[:3] + (0.5 * rows[:3] if name == "score" else 0) for name, rows in arrays.items()}
+        for arm, arrays in measured.values["membership-loss"].items()
+    }
+    for arrays in measured.values["membership-loss"].values():
+        arrays["score"] = arrays["score"] + rng.standard_normal(arrays["score"].shape)
+    answer = verdicts(CLAIMS, measured, GATES)["H5"]
+    assert answer.verdict == "holds"
+    assert all("membership-lira" in one.what and "3 seeds" in one.what for one in answer.comparisons)
+    measured.plan["membership-lira"] = {arm: [0, 1] for arm in shorter}
+    assert "membership-loss" in verdicts(CLAIMS, measured, GATES)["H5"].reason + str(
+        [one.what for one in verdicts(CLAIMS, measured, GATES)["H5"].comparisons]
+    )
+
+
+def test_a_model_that_is_not_what_it_should_be_decides_only_claims_about_it():
+    gates = [*GATES, Gate("accuracy-random-mask", "accuracy from 0 to 1", 1.1, False)]
+    assert answers(gates, effect=-0.1) == answers(effect=-0.1)
+    gates = [*GATES, Gate("matched-accuracy-matched", "within 0", 0.1, False)]
+    for effect in (-0.1, 0.1):  # neither protection nor its opposite is shown by a control that is none
+        found = verdicts(CLAIMS, study_of(effect=effect), gates)
+        assert (found["H3"].verdict, found["H2"].verdict) == ("not tested", "holds" if effect < 0 else "fails")
+        assert found["H3"].reason == "a model is not what it should be: matched-accuracy-matched"
+        assert found["H3"].comparisons
 
 
 def test_the_strongest_attack_is_each_models_own():

@@ -4,6 +4,7 @@ import zlib
 import numpy as np
 import pytest
 
+from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.study import records, runs
 from suppress_privacy.study.settings import Targets
 
@@ -33,6 +34,24 @@ def test_the_schema_in_the_package_is_that_of_the_summary():
     assert schema == records.Summary.model_json_schema()
 
 
+def test_an_interval_ends_where_its_metric_does():
+    wide = Estimate(0.6, -0.2, 1.4, 30)
+    for metric, ends in {
+        "confidence": (0, 1),
+        "confidence_convnet": (0, 1),
+        "skill": (-0.2, 1),
+        "relative_l2": (0, 1.4),
+        "psnr": (-0.2, 1.4),
+    }.items():
+        found = records._within(metric, wide)
+        assert (found.mean, found.low, found.high, found.n) == (0.6, *ends, 30)
+
+
+def test_the_kept_share_counts_weights_not_layers():
+    report = {"small": {"weights": 100, "alive": 50}, "large": {"weights": 900, "alive": 50}}
+    assert records._kept(report) == 0.1
+
+
 def test_targets_are_the_same_ones_every_time_and_are_no_auxiliary_images(digits):
     settings = Targets(train_per_class=2, test_per_class=1)
     first, again = runs.choose_targets(digits, settings), runs.choose_targets(digits, settings)
@@ -59,9 +78,9 @@ def test_targets_are_the_same_ones_every_time_and_are_no_auxiliary_images(digits
 
 def test_few_digits_are_kept_and_take_less_room():
     values = np.random.default_rng(0).standard_normal(5000).astype(np.float32)
-    rounded = records.few_digits(values)
+    rounded = runs.few_digits(values)
     assert np.abs(rounded / values - 1).max() <= 2**-13
     assert abs((rounded - values).mean()) < 1e-5  # towards neither side
     assert len(zlib.compress(rounded.tobytes())) < 0.8 * len(zlib.compress(values.tobytes()))
     exact = np.array([0, 1, -1, 0.5, 1000], np.float32)
-    assert np.array_equal(records.few_digits(exact), exact)
+    assert np.array_equal(runs.few_digits(exact), exact)

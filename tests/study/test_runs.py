@@ -9,7 +9,7 @@ from suppress_privacy.mnist import Mnist
 from suppress_privacy.study import runs
 from suppress_privacy.study.runs import Earlier, Victim, train_arm
 from suppress_privacy.study.settings import Study, Targets
-from suppress_privacy.training import checkpoints_in
+from suppress_privacy.training import History, checkpoints_in
 
 STUDY = Study.load(ROOT / "study.yaml")
 SHORT = {"epochs": 2, "batch_size": 8}
@@ -21,14 +21,20 @@ def few(digits):
 
 
 @pytest.fixture(scope="module")
-def dense(few):
-    return train_arm(STUDY.arm("full", "dense-sgd", SHORT), 0, few)
+def kept(tmp_path_factory):
+    """The folder that the ordinary network's checkpoints are kept in."""
+    return tmp_path_factory.mktemp("checkpoints")
 
 
-def earlier(dense, wanted):
+@pytest.fixture(scope="module")
+def dense(few, kept):
+    return train_arm(STUDY.arm("full", "dense-sgd", SHORT), 0, few, kept)
+
+
+def earlier(dense, wanted, checkpoints=None):
     return {
-        "dense-sgd": Earlier(dense.network, dense.history.test_accuracy),
-        "suppressed-example": Earlier(None, [0.1, wanted]),
+        "dense-sgd": Earlier(dense.network, dense.history, checkpoints),
+        "suppressed-example": Earlier(None, History([], [0.1, wanted], {})),
     }
 
 
@@ -37,6 +43,7 @@ def weights(network):
 
 
 def test_an_untrained_arm_is_its_seeds_draw_with_a_checkpoint(few, tmp_path):
+    (tmp_path / "checkpoint_lenet-9_1.ckpt").write_bytes(b"of an earlier run")
     made = train_arm(STUDY.arm("full", "untrained"), 3, few, tmp_path)
     drawn = weights(runs.LeNet5(seed=3))
     assert all(np.array_equal(values, drawn[name]) for name, values in weights(made.network).items())
@@ -44,14 +51,24 @@ def test_an_untrained_arm_is_its_seeds_draw_with_a_checkpoint(few, tmp_path):
     assert made.history.loss == [] and made.history.test_accuracy[0] < 0.4
 
 
-def test_a_training_stops_where_the_accuracy_is_nearest_and_is_the_same_until_then(few, dense):
+def test_a_model_of_equal_accuracy_is_the_other_as_it_was_after_that_epoch(few, dense, kept, tmp_path):
     arm = STUDY.arm("full", "accuracy-matched", SHORT)
+    (tmp_path / "checkpoint_lenet-9_1.ckpt").write_bytes(b"of an earlier run")
     for epoch in (1, 2):
         wanted = dense.history.test_accuracy[epoch - 1]
-        made = train_arm(arm, 0, few, earlier=earlier(dense, wanted))
+        made = train_arm(arm, 0, few, tmp_path, earlier=earlier(dense, wanted, kept))
         assert made.facts == {"epochs": epoch, "wanted_accuracy": wanted}
         assert made.history.test_accuracy == dense.history.test_accuracy[:epoch]
+        assert runs.accuracy(made.network, few.test_images, few.test_labels) == wanted
+        left = checkpoints_in(tmp_path)
+        assert [path.read_bytes() for path in left] == [path.read_bytes() for path in checkpoints_in(kept)[:epoch]]
     assert all(np.array_equal(values, weights(dense.network)[name]) for name, values in weights(made.network).items())
+    trained = train_arm(arm.model_copy(update={"stop": None}), 0, few)  # as its shadow networks are
+    assert all(
+        np.array_equal(values, weights(dense.network)[name]) for name, values in weights(trained.network).items()
+    )
+    with pytest.raises(ValueError, match="has no checkpoint of epoch 2: train dense-sgd again"):
+        train_arm(arm, 0, few, earlier=earlier(dense, wanted, tmp_path / "none"))
     assert runs.nearest_epoch([0.5, 0.9, 0.95, 0.9], 0.9) == 2  # the first of several
 
 
@@ -119,7 +136,8 @@ def test_a_shadow_follows_the_whole_recipe(few, dense):
     arm = STUDY.arm("full", "magnitude-finetuned", SHORT)
     base = STUDY.arm("full", "dense-sgd", SHORT)
     shadow = Victim(dense.network, arm=arm, base=base).shadow(5, few)
-    by_hand = train_arm(arm, 5, few, earlier={"dense-sgd": Earlier(train_arm(base, 5, few).network, [])}).network
+    alone = train_arm(base, 5, few)
+    by_hand = train_arm(arm, 5, few, earlier={"dense-sgd": Earlier(alone.network, alone.history)}).network
     for name, values in weights(shadow).items():
         assert np.array_equal(values, weights(by_hand)[name])
     assert np.mean(weights(shadow)["fc1.weight"] == 0) == 0.95

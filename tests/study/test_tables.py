@@ -78,7 +78,7 @@ def test_several_seeds_show_their_range(summary):
     summary["arms"]["baseline"]["test_accuracy"] = [0.98, 0.99]
     summary["seeds"] = [0, 1]
     assert "0.9850 (0.9800 to 0.9900)" in tables.accuracy_table(summary)
-    assert "over 2 trainings" in tables.coverage(summary)
+    assert "over up to 2 trainings" in tables.coverage(summary)
 
 
 def test_one_seed_is_not_said_to_cover_training(summary):
@@ -106,7 +106,7 @@ def test_the_ladder_has_a_row_for_every_attack_and_arm(summary):
     titles = {"floor-mean": "mean image", "reference-cpu": "attack"}
     lines = tables.ladder_table(summary, titles).splitlines()
     assert len(lines) == 2 + 1 + 2  # the floor is alike for both models and stands once
-    assert lines[2].startswith("| mean image | any | 0.760 [0.750, 0.770] |") and lines[2].endswith("| 10 |")
+    assert lines[2].startswith("| mean image | any | 0.760 [0.750, 0.770] |") and lines[2].endswith("| 10 | 1 |")
     assert lines[4].startswith("|  | suppressed | 0.830 [0.820, 0.840] |")
     assert len({line.count("|") for line in tables.judges_table(summary, titles).splitlines()}) == 1
     assert "30.000 [29.990, 30.010] | 10.0 % |" in tables.mechanism_table(summary)
@@ -119,7 +119,29 @@ def test_a_failed_gate_turns_the_verdict(summary):
     summary["gates"].append({"name": "weak", "asked": "above 0", "found": -0.25, "passed": False})
     verdict = tables.gate_verdict(summary)
     assert verdict.startswith("**Attack too weak.**") and "`weak`: -0.25" in verdict
+    summary["gates"][-1] = {"name": "accuracy-baseline", "asked": "above 0", "found": -0.25, "passed": False}
+    assert tables.gate_verdict(summary).startswith("**A model is not what it should be.**")
     assert "**failed**" in tables.gate_table(summary) and "passed" in tables.gate_table(summary)
+
+
+def test_images_are_counted_once_whatever_the_seeds(summary):
+    summary["seeds_of"]["reference-cpu"]["baseline"] = [0, 1]
+    line = tables.ladder_table(summary, {"reference-cpu": "attack"}).splitlines()[2]
+    assert line.endswith("| 5 | 2 |")  # ten values
+
+
+def test_what_is_left_of_the_gap_needs_the_control(summary):
+    assert tables.gap_left(summary, {"reference-cpu": "attack"}) == tables.NO_CONTROL
+    summary["attacks"]["reference-cpu"]["dense-sgd"] = dict.fromkeys(METRICS, estimate(0.9))
+    said = tables.gap_left(summary, {"reference-cpu": "attack"})
+    assert "confidence 0.830 [0.820, 0.840] against 0.900 [0.890, 0.910]" in said and "-0.397 apart" in said
+
+
+def test_the_page_says_what_the_records_were_made_with():
+    said = tables.provenance({"commits": ["one"], "uncommitted": 0})
+    assert said == "Its records were made at commit `one`; each record names its own."
+    said = tables.provenance({"commits": ["one", "two"], "uncommitted": 3})
+    assert "commits `one`, `two`, 3 of them while the code had changes" in said
 
 
 def test_attacks_are_grouped_by_what_they_are_compared_with(summary):
@@ -211,7 +233,7 @@ def test_smoothness_is_shown_on_one_scale_with_both_devices_marked(summary):
     study = Study.load(ROOT / "study.yaml")
     weights, scales = tables.smoothness_weights(study, "full")
     assert (weights["reference-cpu"], weights["smooth-0.3"]) == (0.1, 0.3)
-    assert scales == {"CPU": 0.1, "Ascend": pytest.approx(0.1 / 31)}
+    assert scales == {"CPU": 0.1, "Ascend": pytest.approx(0.1 / 32)}
     assert figures.smoothness_sensitivity(summary, weights, scales) is None  # only the reference was made
     summary["attacks"]["smooth-1"] = summary["attacks"]["reference-cpu"]
     figure = figures.smoothness_sensitivity(summary, weights, scales)

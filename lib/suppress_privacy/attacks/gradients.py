@@ -19,6 +19,7 @@ from suppress_privacy.attacks.adam import adam_step, rates
 from suppress_privacy.attacks.views import Reconstruction
 from suppress_privacy.runtime import generator
 
+NO_NUMBER = 1e30  # an objective that is none counts as this much
 TINY = 1e-8  # keeps a quotient defined where all gradients vanish
 
 
@@ -220,7 +221,7 @@ def idlg(views, *, seed, restarts, iters) -> Reconstruction:
 
 def _finite(value):
     """An objective to compare by: what is no number is worse than any."""
-    return value if np.isfinite(value) else float(np.finfo(np.float64).max)
+    return value if np.isfinite(value) else NO_NUMBER
 
 
 class _SignedAdamStep(nn.Cell):

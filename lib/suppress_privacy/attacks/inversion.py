@@ -14,7 +14,7 @@ from suppress_privacy.attacks.views import FeatureView, Reconstruction
 from suppress_privacy.checks import checked, described
 from suppress_privacy.runtime import generator
 
-# MindArmour computes another smoothness on a CPU than elsewhere; at 32x32 the first weighs about 31
+# MindArmour computes another smoothness on a CPU than elsewhere; at 32x32 the first weighs about 32
 # times as much as the second.
 SMOOTHNESS_SCALES = ("cpu", "ascend")
 STEP = 0.01

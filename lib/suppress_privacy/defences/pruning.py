@@ -77,5 +77,5 @@ def magnitude_from_settings(network, plan, *, sparsity, min_num):
 def random_from_settings(network, plan, **settings):
     """`RandomMasks` as study.yaml describes it, with the arguments of `suppress.from_settings`."""
     like = suppress.from_settings(network, plan, **settings)
-    layers = [layer for _, layer in like.layers]
+    layers = list(dict.fromkeys(layer for _, layer in like.layers))  # a pattern's is that of several
     return RandomMasks(network, layers, like.schedule, lr=plan.lr, seed=plan.seed, compat=False)

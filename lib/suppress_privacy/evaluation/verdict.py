@@ -30,6 +30,7 @@ class Comparison:
     supports: bool  # by its interval alone
     wanted: int = 1  # of a difference: 1 where below zero supports, -1 where above does
     distance: float = 0.0  # of a documented figure: how far off, in bands
+    band: float | None = None  # of a documented figure: how far off still counts as the same
     records: tuple = ()  # names of those it was measured by
 
     def opposes(self):
@@ -133,7 +134,7 @@ def inside(what, found, documented, band):
     """
     effect, low, high = (value - documented for value in (found.mean, found.low, found.high))
     distance = max(-low, high) / band
-    return Comparison(what, effect, low, high, None, bool(distance <= 1), distance=float(distance))
+    return Comparison(what, effect, low, high, None, bool(distance <= 1), distance=float(distance), band=band)
 
 
 def seed_mean(values):
@@ -147,11 +148,13 @@ class Evidence:
     """What there is to decide one claim by.
 
     `alternatives`: lists of Comparison; the claim holds if all comparisons of any one list support it. `missing`
-    says what was not measured, and so leaves the claim untested.
+    says what was not measured, or is not what it should be, and so leaves the claim untested; `arms` are the models
+    that a gate of theirs can take from it.
     """
 
     alternatives: list
     missing: str = ""
+    arms: tuple = ()
     needs_strong_attack: bool = True
 
 
@@ -173,8 +176,9 @@ def verdicts(evidence, weakness):
     adjusted = holm({claim: max(one.p for one in found) for claim, found in best.items() if found[0].p is not None})
     answers = {}
     for claim, entry in evidence.items():
+        listed = [one for alternative in entry.alternatives for one in alternative]
         if entry.missing:
-            answers[claim] = Verdict(NOT_TESTED, None, None, None, None, entry.missing)
+            answers[claim] = Verdict(NOT_TESTED, None, None, None, None, entry.missing, listed)
             continue
         weakest = max(best[claim], key=_weakness)
         p = adjusted.get(claim)
@@ -188,7 +192,6 @@ def verdicts(evidence, weakness):
             verdict, reason = HOLDS, ""
         if weakness and entry.needs_strong_attack and not opposed:
             verdict, reason = NOT_TESTED, weakness
-        listed = [one for alternative in entry.alternatives for one in alternative]
         shown = opposed[0] if verdict == FAILS and opposed else weakest
         answers[claim] = Verdict(verdict, shown.effect, shown.low, shown.high, p, reason, listed)
     return answers

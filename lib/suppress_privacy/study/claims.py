@@ -18,7 +18,7 @@ from suppress_privacy.study.settings import Model, Positive, SettingsError, vali
 
 FILE = "results/claims.yaml"
 STRONGEST = "strongest"
-OF_MODELS = ("accuracy-", "sparsity-", "matched-")  # begin the names of gates on models, not on attacks
+OF_MODELS = ("accuracy", "sparsity", "matched")  # begin, before the arm, the names of gates on models, not on attacks
 
 
 class Part(Model):
@@ -100,8 +100,8 @@ class Measured:
         plan (dict): attack -> arm -> seeds.
         trained (dict): arm -> seeds.
         values (dict): attack -> arm -> metric -> numpy.ndarray, [S, N].
-        models (dict): test_accuracy and kept (share of weights that are not zero, mean over the weight matrices)
-            -> arm -> list, one value a seed.
+        models (dict): test_accuracy and, of those with a defence on their weights, kept (share of these that is
+            left) -> arm -> list, one value a seed.
         documented (dict): model -> metric -> figure.
     """
 
@@ -135,14 +135,23 @@ def verdicts(claims, measured, gates):
         dict: claim -> evaluation.verdict.Verdict.
     """
     decided = {gate.name for gate in gates}
-    outside = [gate.name for gate in gates if not gate.passed and gate.name.startswith(OF_MODELS)]
-    weak = [gate.name for gate in gates if not gate.passed and not gate.name.startswith(OF_MODELS)]
-    weak += [name for name in REQUIRED if name not in decided]
-    said = [f"attack too weak: {', '.join(weak)}"] * bool(weak)
-    said += [f"a model is not what it should be: {', '.join(outside)}"] * bool(outside)
+    failed = [gate.name for gate in gates if not gate.passed]
+    weak = [name for name in failed if not arm_of(name)] + [name for name in REQUIRED if name not in decided]
     gather = {"reproduces": _reproduced, "lower": _lower, "members": _members}
-    evidence = {name: gather[claim.kind](claim, claims.strongest, measured) for name, claim in claims.claims.items()}
-    return verdict.verdicts(evidence, "; ".join(said))
+    evidence = {}
+    for name, claim in claims.claims.items():
+        found = gather[claim.kind](claim, claims.strongest, measured)
+        outside = [gate for gate in failed if arm_of(gate) in found.arms]
+        if outside and not found.missing:
+            found = replace(found, missing=f"a model is not what it should be: {', '.join(outside)}")
+        evidence[name] = found
+    return verdict.verdicts(evidence, f"attack too weak: {', '.join(weak)}" if weak else "")
+
+
+def arm_of(gate):
+    """The arm that a gate on a model is about, by the gate's name; nothing of a gate on an attack."""
+    kind, _, arm = gate.partition("-")
+    return arm if kind in OF_MODELS else ""
 
 
 def _reproduced(claim, strongest, measured):
@@ -187,11 +196,11 @@ def _lower(claim, strongest, measured):
                 if used is None:
                     return _untested(attack, pair)
                 if metric == "auc" and not _works(used[1], control, measured):
-                    return Evidence([], f"attack too weak: {used[1]} finds no members of {control}'s training")
+                    return Evidence([], f"nothing to lower: {used[1]} finds no members of {control}'s training")
                 found.append(_compared(used, pair, metric, measured))
         if claim.nearest_in_accuracy:
             found.append(_less_wrong(claim.arm, control, measured))
-    return Evidence([found])
+    return Evidence([found], arms=(claim.arm, *controls))
 
 
 def _works(attack, arm, measured):
@@ -248,7 +257,7 @@ def _members(claim, strongest, measured):
             one = verdict.higher_in_one_group(what, values[:, member], values[:, ~member])
             records = _records(attack, claim.arm, seeds) + _records(attack, claim.control, seeds)
             found.append(replace(one, records=records))
-    return Evidence([found], needs_strong_attack=False)
+    return Evidence([found], arms=tuple(pair), needs_strong_attack=False)
 
 
 def _attacks(attack, metric, strongest, measured, arms):
@@ -259,17 +268,18 @@ def _attacks(attack, metric, strongest, measured, arms):
     names = [name for name in names if len(measured.seeds(name, arms)) >= LEAST_SEEDS]
     if not names:
         return None
-    # Those that all arms have from the same seeds, so that the best of one can be compared with the best of another.
-    most = max((measured.seeds(name, arms) for name in names), key=len)
-    names = [name for name in names if measured.seeds(name, arms) == most]
-    return [max(names, key=lambda name: _mean(name, arm, metric, measured)) for arm in arms]
+    # On seeds that all of them were made on, so that the best of one arm can be compared with the best of another.
+    seeds = sorted(set.intersection(*(set(measured.seeds(name, arms)) for name in names)))
+    if len(seeds) < LEAST_SEEDS:
+        return None
+    return [max(names, key=lambda name: _mean(name, arm, metric, seeds, measured)) for arm in arms]
 
 
-def _mean(attack, arm, metric, measured):
-    arrays = measured.values[attack][arm]
+def _mean(attack, arm, metric, seeds, measured):
     if metric == "auc":
-        return np.mean([auc(roc(*row)) for row in zip(arrays["score"], arrays["member"], strict=True)])
-    return arrays[metric].mean()
+        rows = (measured.rows(attack, arm, name, seeds) for name in ("score", "member"))
+        return np.mean([auc(roc(*row)) for row in zip(*rows, strict=True)])
+    return measured.rows(attack, arm, metric, seeds).mean()
 
 
 def _records(attack, arm, seeds):

@@ -7,7 +7,7 @@ import platform
 import resource
 import subprocess
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -23,6 +23,7 @@ from suppress_privacy.study.claims import Measured, verdicts
 from suppress_privacy.study.names import attack_name, mechanism_name, training_name
 from suppress_privacy.study.settings import validated
 
+DIRTY = "-dirty"  # ends the name of a commit that tracked files differ from
 LIBRARIES = ("mindspore", "numpy", "scipy", "scikit-image", "dp-accounting")
 REFERENCE_ARM = "baseline"  # the arm that differences are taken against
 FALSE_POSITIVE_RATE = 0.01  # at which membership inference is judged
@@ -44,6 +45,13 @@ IMAGE_METRICS = (
 )
 PROPORTIONS = ("rank1", "label_accuracy", "label_accuracy_lenet2", "label_accuracy_convnet", "label_found")
 PRIMARY_METRICS = ("skill", "rank1")
+RANGES = {
+    "skill": (-np.inf, 1),
+    "ssim": (-1, 1),
+    "ssim_range2": (-1, 1),
+    "relative_l2": (0, np.inf),
+    "confidence": (0, 1),
+}
 MEMBERSHIP_METRICS = ("auc", "tpr_at_1pct_fpr")
 Metric = Literal[(*IMAGE_METRICS, *MEMBERSHIP_METRICS)]
 
@@ -95,7 +103,7 @@ class GateSummary(BaseModel):
 
 
 class ComparisonSummary(BaseModel):
-    """One measurement that a verdict rests on; p is None where a band decides."""
+    """One measurement that a verdict rests on; p is None where a band decides, and band elsewhere."""
 
     model_config = ConfigDict(extra="forbid")
     what: str
@@ -106,6 +114,7 @@ class ComparisonSummary(BaseModel):
     supports: bool
     wanted: int
     distance: float
+    band: float | None
     records: list[str]
 
 
@@ -136,7 +145,8 @@ class Summary(BaseModel):
 
     `attacks.<attack>.<arm>.<metric>` and `differences`, that arm's metrics minus the baseline's, paired by image
     and seed; `seeds_of.<attack>.<arm>` says which seeds they come from, `seeds` which ones the baseline has;
-    `missing` counts records that the profile asks for and that were not there; `strongest.<arm>.<metric>` is the
+    `missing` counts records that the profile asks for and that were not there, `uncommitted` those made with changes
+    beyond the commit they name; `strongest.<arm>.<metric>` is the
     attack, of those that learn, that gets most; `gates` lists those that the profile's attacks can decide,
     `verdicts` the answer to every claim of results/claims.yaml.
     """
@@ -149,6 +159,7 @@ class Summary(BaseModel):
     missing: int
     images: int
     commits: list[str]
+    uncommitted: int
     evaluator: dict[str, float]
     arms: dict[str, ArmSummary]
     mechanism: dict[str, MechanismSummary]
@@ -211,7 +222,7 @@ def commit():
     """The commit that is checked out, marked where tracked files other than results differ; "unknown" outside git."""
     try:
         head = _git("rev-parse", "--short=12", "HEAD")
-        return f"{head}-dirty" if _git("status", "--porcelain", "--untracked-files=no", "--", ":!results") else head
+        return head + DIRTY if _git("status", "--porcelain", "--untracked-files=no", "--", ":!results") else head
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
@@ -228,15 +239,6 @@ def write_json(path, content):
 def file_sha256(path):
     """SHA-256 of a file's bytes."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def few_digits(values):
-    """float32 values to twelve bits of mantissa, about four digits, so that records stay small when compressed.
-
-    The error is at most one part in eight thousand of each value (bit rounding, as in Kloewer et al. 2021).
-    """
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    return (((bits + np.uint32(1 << 10)) >> 11) << 11).view(np.float32)
 
 
 def write_arrays(path, **arrays):
@@ -390,8 +392,9 @@ def summarise(study, profile_name, records, claims, *, allow_missing=False):
         models={
             "test_accuracy": {arm: summary.test_accuracy for arm, summary in summaries.items()},
             "kept": {
-                arm: [1 - float(np.mean(shares)) for shares in zip(*summary.sparsity.values(), strict=True)]
-                for arm, summary in summaries.items()
+                arm: [_kept(found[name]["results"]["defence"]) for name in names]
+                for arm, names in training.items()
+                if all(found[name]["results"]["defence"] for name in names)
             },
         },
         documented=study.documented.models,
@@ -405,7 +408,8 @@ def summarise(study, profile_name, records, claims, *, allow_missing=False):
         images=max(
             arrays["skill"].shape[1] for arms in values.values() for arrays in arms.values() if "skill" in arrays
         ),
-        commits=sorted({record["commit"] for record in found.values()}),
+        commits=sorted({record["commit"].removesuffix(DIRTY) for record in found.values()}),
+        uncommitted=sum(record["commit"].endswith(DIRTY) for record in found.values()),
         evaluator={
             f"test_accuracy{f'_{name}' if number else ''}": found[record]["results"]["test_accuracy"]
             for number, (name, record) in enumerate(judges.items())
@@ -447,6 +451,11 @@ def _require_networks(found, study):
                 raise RecordError(f"record {name} is of other weights than {training} left: delete it and run again.")
 
 
+def _kept(report):
+    """Of the weights that a defence acts on the share that is left, by its report."""
+    return sum(layer["alive"] for layer in report.values()) / sum(layer["weights"] for layer in report.values())
+
+
 def _stacked(records, names):
     """The arrays of several seeds that are judged, each [S, ...]."""
     runs = [records.arrays(name) for name in names]
@@ -462,10 +471,16 @@ def _estimates(arrays):
             "tpr_at_1pct_fpr": asdict(tpr_estimate(scores, members, FALSE_POSITIVE_RATE)),
         }
     return {
-        metric: asdict(proportion(array) if metric in PROPORTIONS else bootstrap_mean(array))
+        metric: asdict(proportion(array) if metric in PROPORTIONS else _within(metric, bootstrap_mean(array)))
         for metric, array in arrays.items()
         if metric in IMAGE_METRICS
     }
+
+
+def _within(metric, estimate):
+    """An estimate whose interval ends where the metric's range does."""
+    least, most = RANGES.get(metric.removesuffix("_lenet2").removesuffix("_convnet"), (-np.inf, np.inf))
+    return replace(estimate, low=max(least, estimate.low), high=min(most, estimate.high))
 
 
 def _shared(seeds, arm):

@@ -3,6 +3,8 @@
 import hashlib
 import importlib
 import json
+import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +27,6 @@ from suppress_privacy.runtime import generator
 from suppress_privacy.study.records import (
     FALSE_POSITIVE_RATE,
     Records,
-    few_digits,
     file_sha256,
     training_name,
     write_arrays,
@@ -38,6 +39,8 @@ from suppress_privacy.training import (
     Plan,
     accuracy,
     checkpoints_in,
+    epoch_of,
+    forget,
     load_checkpoint,
     save_checkpoint,
     sparsity,
@@ -80,8 +83,9 @@ class Earlier:
     """What the training of an arm left for one that builds on it."""
 
     network: nn.Cell
-    test_accuracy: list  # by epoch
-    sha256: str = ""  # of its checkpoint's bytes
+    history: History
+    checkpoints: Path | None = None  # their folder
+    sha256: str = ""  # of its last checkpoint's bytes
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,8 @@ class Victim:
             raise ValueError("this model's protection is noise on its features, not its training: leave shadows out.")
         earlier = {}
         if self.base is not None:
-            earlier[self.arm.start] = Earlier(train_arm(self.base, seed, data).network, [])
+            base = train_arm(self.base, seed, data)
+            earlier[self.arm.start] = Earlier(base.network, base.history)
         return train_arm(self.arm, seed, data, earlier=earlier).network
 
 
@@ -172,33 +177,31 @@ def train_arm(arm, seed, data, checkpoints=None, *, earlier=None):
         Trained.
     """
     network = NETWORKS[arm.network](seed=seed)
-    facts, epochs = {}, arm.epochs
     if arm.start is not None:
         copy_weights(earlier[arm.start].network, network)
     if arm.stop is not None:
-        wanted = earlier[arm.stop.accuracy_of].test_accuracy[-1]
-        epochs = nearest_epoch(earlier[arm.stop.like].test_accuracy[: arm.epochs], wanted)
-        facts = {"epochs": epochs, "wanted_accuracy": wanted}
+        return _as_it_was(arm, network, checkpoints, earlier)
     if isinstance(arm.defence, FeatureNoise):
         return _with_feature_noise(arm.defence, network, seed, data, checkpoints, earlier)
     defence = Defence()
     if arm.defence is not None:
-        plan = Plan(len(data.train_labels), epochs, arm.batch_size, arm.optimizer.lr if arm.optimizer else 0.0, seed)
+        rate = arm.optimizer.lr if arm.optimizer else 0.0
+        plan = Plan(len(data.train_labels), arm.epochs, arm.batch_size, rate, seed)
         defence = DEFENCES[arm.defence.kind](network, plan, **arm.defence.model_dump(exclude={"kind"}))
-    if epochs == 0:
+    if arm.epochs == 0:
         history = _as_it_is(network, accuracy(network, data.test_images, data.test_labels), checkpoints)
     else:
         history = train(
             network,
-            optimizer(arm.optimizer, network, epochs * (len(data.train_labels) // arm.batch_size)),
+            optimizer(arm.optimizer, network, arm.epochs * (len(data.train_labels) // arm.batch_size)),
             data,
-            epochs=epochs,
+            epochs=arm.epochs,
             batch_size=arm.batch_size,
             seed=seed,
             defence=defence,
             checkpoints=checkpoints,
         )
-    return Trained(network, history, defence.report(), facts | defence.facts())
+    return Trained(network, history, defence.report(), defence.facts())
 
 
 def copy_weights(source, network):
@@ -213,8 +216,32 @@ def nearest_epoch(test_accuracy, wanted):
     return 1 + int(np.argmin(np.abs(np.array(test_accuracy) - wanted)))
 
 
+def _as_it_was(arm, network, checkpoints, earlier):
+    """The network of an earlier training as it was after the epoch whose accuracy is nearest to the wanted one."""
+    like, wanted = earlier[arm.stop.like], earlier[arm.stop.accuracy_of].history.test_accuracy[-1]
+    epoch = nearest_epoch(like.history.test_accuracy[: arm.epochs], wanted)
+    until_then = [path for path in checkpoints_in(like.checkpoints) if epoch_of(path) <= epoch]
+    if not until_then or epoch_of(until_then[-1]) != epoch:
+        raise ValueError(f"{like.checkpoints} has no checkpoint of epoch {epoch}: train {arm.stop.like} again.")
+    load_checkpoint(network, until_then[-1])
+    if checkpoints is not None:
+        forget(checkpoints)
+        Path(checkpoints).mkdir(parents=True, exist_ok=True)
+        for path in until_then:
+            part = Path(checkpoints) / f".part-{path.name}"
+            shutil.copyfile(path, part)
+            os.replace(part, Path(checkpoints) / path.name)
+    found = like.history
+    history = History(
+        found.loss[:epoch],
+        found.test_accuracy[:epoch],
+        {layer: shares[:epoch] for layer, shares in found.sparsity.items()},
+    )
+    return Trained(network, history, {}, {"epochs": epoch, "wanted_accuracy": wanted})
+
+
 def _with_feature_noise(settings, network, seed, data, checkpoints, earlier):
-    wanted = earlier[settings.accuracy_of].test_accuracy[-1]
+    wanted = earlier[settings.accuracy_of].history.test_accuracy[-1]
     judged = noise.accuracies_under(network, data.test_images, data.test_labels, depth=settings.depth, seed=seed)
     sigma = noise.sigma_at(wanted, judged)
     history = _as_it_is(network, judged(sigma), checkpoints)
@@ -224,6 +251,7 @@ def _with_feature_noise(settings, network, seed, data, checkpoints, earlier):
 def _as_it_is(network, test_accuracy, checkpoints):
     """The history of no training at all; its checkpoint counts as epoch 0."""
     if checkpoints is not None:
+        forget(checkpoints)
         save_checkpoint(network, Path(checkpoints) / f"{CHECKPOINT_PREFIX}-0_0.ckpt")
     return History([], [test_accuracy], {layer: [share] for layer, share in sparsity(network).items()})
 
@@ -238,7 +266,7 @@ def earlier_runs(results, study, profile, arm, seed):
     for name in arm.earlier():
         victim = trained(results, study, profile, name, seed)
         history = Records(results).read(training_name(name, seed))["results"]["history"]
-        found[name] = Earlier(victim.network, history["test_accuracy"], victim.sha256)
+        found[name] = Earlier(victim.network, History(**history), victim.checkpoints, victim.sha256)
     return found
 
 
@@ -270,8 +298,7 @@ def trained(results, study, profile, arm, seed):
     path = checkpoint_folder(results, arm, seed) / checkpoint["name"]
     if not path.is_file() or file_sha256(path) != checkpoint["sha256"]:
         raise ValueError(f"{path} is missing or is not what record {name} was made with: train the model again.")
-    # As it was trained, with a rerunner's overrides: shadow networks follow the same recipe.
-    settings = validated(Arm, record["settings"] | {"title": study.arm(profile, arm).title}, name)
+    settings = _recipe(records, study, profile, arm, seed)
     facts = record["results"]["facts"]
     if settings.stop is not None:
         settings = settings.model_copy(update={"stop": None, "epochs": facts["epochs"]})
@@ -283,12 +310,18 @@ def trained(results, study, profile, arm, seed):
         path.parent,
         settings,
         seed,
-        base=None if settings.start is None else study.arm(profile, settings.start),
+        base=None if settings.start is None else _recipe(records, study, profile, settings.start, seed),
         noise=facts["sigma"] if noisy else 0.0,
         noise_depth=settings.defence.depth if noisy else None,
         sha256=checkpoint["sha256"],
         settings=record["settings"],
     )
+
+
+def _recipe(records, study, profile, arm, seed):
+    """How a model was trained, with a rerunner's overrides: shadow networks follow the same recipe."""
+    name = training_name(arm, seed)
+    return validated(Arm, records.read(name)["settings"] | {"title": study.arm(profile, arm).title}, name)
 
 
 def own_network(source, arm, seed):
@@ -472,6 +505,15 @@ def extremes(skill, each=EXTREMES):
     order = np.argsort(-np.asarray(skill), kind="stable")
     middle = (len(order) - each) // 2
     return [int(position) for position in (*order[:each], *order[middle : middle + each], *order[len(order) - each :])]
+
+
+def few_digits(values):
+    """float32 values to twelve bits of mantissa, about four digits, so that records stay small when compressed.
+
+    The error is at most one part in eight thousand of each value (bit rounding, as in Kloewer et al. 2021).
+    """
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    return (((bits + np.uint32(1 << 10)) >> 11) << 11).view(np.float32)
 
 
 def _attack_gradients(settings, victim, targets, seed):

@@ -7,8 +7,11 @@ from suppress_privacy.attacks import ON_FEATURES, ON_GRADIENTS, ON_MEMBERSHIP
 from suppress_privacy.evaluation.gates import REQUIRED
 from suppress_privacy.lenet import DEPTHS
 from suppress_privacy.mnist import SIDE
+from suppress_privacy.study.claims import arm_of
 
 ARMS = ("baseline", "suppressed-example")  # the tutorial's two models
+CONTROL = "dense-sgd"  # the ordinary network that differs from the suppressed one in the zeros alone
+NO_CONTROL = "*The profile that this book shows has no ordinary network of the suppressed one's optimiser.*"
 # By family, the attack at each depth; the first dense layer is where all others are compared.
 DEPTH_FAMILIES = {
     title: {depth: at_fc1 if depth == "fc1" else f"{prefix}-{depth}" for depth in DEPTHS}
@@ -105,8 +108,8 @@ def smoothness_weights(study, profile):
 
     names = [name for name in study.attacks if name.startswith(SMOOTHNESS)]
     weights = {name: weight(name) for name in ("reference-cpu", *names)}
-    # An image of side s: the CPU's sum over pairs of rows is s - 1 times the mean that other devices take.
-    scales = {"CPU": weight("reference-cpu"), "Ascend": weight("reference-ascend") / (SIDE - 1)}
+    # Of an image of side s that is black at its edges the CPU's sum is s times the mean that other devices take.
+    scales = {"CPU": weight("reference-cpu"), "Ascend": weight("reference-ascend") / SIDE}
     return weights, scales
 
 
@@ -145,7 +148,7 @@ def attack_table(summary, titles):
 
 
 def ladder_table(summary, titles):
-    """The primary metrics of every attack on every arm, each with its interval, and the number of values.
+    """The primary metrics of every attack on every arm, each with its interval, and what it is averaged over.
 
     Args:
         summary (dict): the profile's summary.
@@ -156,7 +159,7 @@ def ladder_table(summary, titles):
         found = {
             summary["arms"][arm]["title"]: [
                 *(interval(metrics[metric], 1 if metric == "psnr" else 3) for metric in PRIMARY),
-                str(metrics["skill"]["n"]),
+                *_averaged_over(summary, attack, arm, "skill"),
             ]
             for arm, metrics in summary["attacks"][attack].items()
         }
@@ -166,7 +169,7 @@ def ladder_table(summary, titles):
         for model, cells in found.items():
             rows.append([title, model, *cells])
             title = ""
-    return _table(["attack", "model", *PRIMARY.values(), "n"], rows)
+    return _table(["attack", "model", *PRIMARY.values(), "images", "seeds"], rows)
 
 
 def judges_table(summary, titles):
@@ -187,9 +190,11 @@ def gradient_table(summary, titles):
     for attack, title in titles.items():
         for arm, metrics in summary["attacks"][attack].items():
             cells = [interval(metrics[metric]) for metric in ("psnr", "skill", "rank1", "label_found")]
-            rows.append([title, summary["arms"][arm]["title"], *cells, str(metrics["skill"]["n"])])
+            averaged_over = _averaged_over(summary, attack, arm, "skill")
+            rows.append([title, summary["arms"][arm]["title"], *cells, *averaged_over])
             title = ""
-    return _table(["attack", "model", "PSNR (dB)", "skill", "identified (rank 1)", "label found", "n"], rows)
+    heads = ("PSNR (dB)", "skill", "identified (rank 1)", "label found", "images", "seeds")
+    return _table(["attack", "model", *heads], rows)
 
 
 def membership_table(summary, titles):
@@ -197,9 +202,9 @@ def membership_table(summary, titles):
     rows = []
     for attack, title in titles.items():
         for arm, metrics in summary["attacks"][attack].items():
-            seeds = len(summary["seeds_of"][attack][arm])
             cells = [interval(metrics[metric]) for metric in MEMBERSHIP]
-            rows.append([title, summary["arms"][arm]["title"], *cells, f"{metrics['auc']['n'] // seeds:,}", str(seeds)])
+            averaged_over = _averaged_over(summary, attack, arm, "auc")
+            rows.append([title, summary["arms"][arm]["title"], *cells, *averaged_over])
             title = ""
     return _table(["attack", "model", *MEMBERSHIP.values(), "candidates", "seeds"], rows)
 
@@ -258,14 +263,15 @@ def comparisons_table(summary, link=None):
     rows = []
     for name, answer in summary["verdicts"].items():
         for one in answer["comparisons"]:
-            p = "" if one["p"] is None else f"{one['p']:.2g}"
+            decided_by = f"within ±{one['band']:g}" if one["p"] is None else f"p = {one['p']:.2g}"
             limits = f"[{one['low']:+.4f}, {one['high']:+.4f}]"
-            row = [name, one["what"], f"{one['effect']:+.4f}", limits, p, "yes" if one["supports"] else "no"]
+            row = [name, one["what"], f"{one['effect']:+.4f}", limits, decided_by, "yes" if one["supports"] else "no"]
             if link:
                 row.append(" ".join(link(record, str(number)) for number, record in enumerate(one["records"], 1)))
             rows.append(row)
             name = ""
-    return _table(["", "compared", "effect", "95 % interval", "p", "supports"] + ["records"] * bool(link), rows)
+    heads = ["", "compared", "effect", "95 % interval", "decided by", "supports"]
+    return _table(heads + ["records"] * bool(link), rows)
 
 
 def verdict_counts(summary):
@@ -299,8 +305,10 @@ def gate_verdict(summary):
     missing = [name for name in REQUIRED if name not in {gate["name"] for gate in summary["gates"]}]
     failed = [gate for gate in summary["gates"] if not gate["passed"]]
     if failed:
+        of_attacks = any(not arm_of(gate["name"]) for gate in failed)
+        said = "Attack too weak" if of_attacks else "A model is not what it should be"
         listed = "; ".join(f"`{gate['name']}`: {gate['found']:.4g}, asked was {gate['asked']}" for gate in failed)
-        return f"**Attack too weak.** Of {len(summary['gates'])} validity gates {len(failed)} failed: {listed}."
+        return f"**{said}.** Of {len(summary['gates'])} validity gates {len(failed)} failed: {listed}."
     if missing:
         return f"**Not tested.** This run does not decide the validity gates {', '.join(map(str, missing))}."
     return f"All {len(summary['gates'])} validity gates of this run passed."
@@ -467,6 +475,40 @@ def attack_reading(summary, attacks):
     return "\n".join(lines)
 
 
+def gap_left(summary, attacks):
+    """A list: what is left of the tutorial's gap in confidence between networks of one optimiser, and in skill.
+
+    Arguments as `answer`; the summary is that of all arms.
+    """
+    ordinary, suppressed = ARMS
+    documented = _documented(summary, suppressed, "confidence") - _documented(summary, ordinary, "confidence")
+    lines = []
+    for attack, title in attacks.items():
+        by_arm = summary["attacks"][attack]
+        if CONTROL not in by_arm:
+            return NO_CONTROL
+
+        def both(metric, by_arm=by_arm):
+            return f"{interval(by_arm[suppressed][metric])} against {interval(by_arm[CONTROL][metric])}"
+
+        lines.append(
+            f"- **{title}**, suppressed against ordinary network of the same optimiser: confidence "
+            f"{both('confidence')}, where the tutorial's own two models are {documented:.3f} apart; by the evaluator "
+            f"of another architecture {both('confidence_convnet')}; skill {both('skill')}, 0 being the mean image."
+        )
+    return "\n".join(lines)
+
+
+def provenance(summary):
+    """Which versions of the code the records were made with: one sentence."""
+    commits = ", ".join(f"`{commit}`" for commit in summary["commits"])
+    one = len(summary["commits"]) == 1
+    said = f"Its records were made at commit {commits}" if one else f"Its records were made at the commits {commits}"
+    if summary["uncommitted"]:
+        said += f", {summary['uncommitted']} of them while the code had changes that were not committed yet"
+    return f"{said}; each record names its own."
+
+
 def coverage(summary):
     """What the intervals speak of."""
     if len(summary["seeds"]) == 1:
@@ -474,7 +516,10 @@ def coverage(summary):
             "Intervals are 95 % over images of the one model trained for each row; how much another training "
             "would differ they do not cover."
         )
-    return f"Intervals are 95 % over {len(summary['seeds'])} trainings and their images."
+    return (
+        f"Intervals are 95 % over up to {len(summary['seeds'])} trainings and their images; where a table says one "
+        "seed, over the images of that one model."
+    )
 
 
 def interval(estimate, digits=3):
@@ -500,6 +545,12 @@ def _against(distance, floor):
     if distance["high"] < floor["low"]:
         return "better than"
     return "worse than" if distance["low"] > floor["high"] else "not distinguishable from"
+
+
+def _averaged_over(summary, attack, arm, metric):
+    """Distinct images or candidates, and seeds, behind a mean: two cells."""
+    seeds = len(summary["seeds_of"][attack][arm])
+    return f"{summary['attacks'][attack][arm][metric]['n'] // seeds:,}", str(seeds)
 
 
 def _mean(values):
