@@ -76,6 +76,12 @@ def test_targets_are_the_same_ones_every_time_and_are_no_auxiliary_images(digits
         runs.choose_targets(digits, Targets(train_per_class=1, test_per_class=100))
 
 
+def test_integers_take_no_more_bytes_than_they_need():
+    for values, kind in (([0, 9, 255], np.uint8), ([0, 59_999], np.uint16), ([70_000], np.uint32)):
+        small = runs.few_bytes(np.array(values))
+        assert small.dtype == kind and small.tolist() == values
+
+
 def test_few_digits_are_kept_and_take_less_room():
     values = np.random.default_rng(0).standard_normal(5000).astype(np.float32)
     rounded = runs.few_digits(values)

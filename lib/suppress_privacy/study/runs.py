@@ -484,10 +484,10 @@ def attack(settings, victim, targets, evaluators, data, seed, *, shadows=None, k
     pictured = pictured_targets(arrays["skill"] if keep_extremes else None, targets.labels[shown])
     return {name: few_digits(values) for name, values in arrays.items()} | {
         "reconstruction": np.rint(found.images[pictured] * 255).astype(np.uint8),
-        "pictured": pictured,
-        "index": targets.index[shown].astype(np.int32),
+        "pictured": few_bytes(pictured),
+        "index": few_bytes(targets.index[shown]),
         "in_training": targets.in_training[shown],
-        "label": targets.labels[shown],
+        "label": few_bytes(targets.labels[shown]),
     }, found.chosen or {}
 
 
@@ -514,6 +514,11 @@ def few_digits(values):
     """
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     return (((bits + np.uint32(1 << 10)) >> 11) << 11).view(np.float32)
+
+
+def few_bytes(values):
+    """Integers from 0 in the smallest type that holds them all."""
+    return values.astype(np.min_scalar_type(values.max()))
 
 
 def _attack_gradients(settings, victim, targets, seed):
@@ -555,10 +560,10 @@ def _attack_membership(settings, victim, data, shadows):
 
     view = MembershipView(predict(victim.network, images), labels, candidates, train_shadow)
     return {
-        "score": ON_MEMBERSHIP[settings.kind](view, seed=SHADOW_SEED, **own).astype(np.float32),
+        "score": few_digits(ON_MEMBERSHIP[settings.kind](view, seed=SHADOW_SEED, **own)),
         "member": candidates < len(data.train_labels),
-        "index": np.concatenate([of_train, of_test]).astype(np.int32),
-        "label": labels[candidates],
+        "index": few_bytes(np.concatenate([of_train, of_test])),
+        "label": few_bytes(labels[candidates]),
     }
 
 
