@@ -79,7 +79,7 @@ FIGURES = {
     ),
     "roc": (
         "Receiver operating characteristics on logarithmic axes, one panel an attack, with the diagonal of guessing",
-        "Membership inference: true against false positive rate on log axes; the grey line marks where it is judged.",
+        "Membership inference: true against false positive rate on log axes; the vertical line is where it is judged.",
     ),
 }
 

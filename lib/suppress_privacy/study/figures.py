@@ -474,12 +474,12 @@ def membership_roc(records, summary, attacks):
                     label = None if line else summary["arms"][arm]["title"]
                     style = {"color": COLOURS[number % len(COLOURS)], "linestyle": ("-", "--", ":", "-.")[number % 4]}
                     axis.plot(curve.false_positive_rate, curve.true_positive_rate, label=label, linewidth=1, **style)
-            axis.plot([least, 1], [least, 1], color="black", linewidth=1, linestyle=":", label="guessing")
+            axis.plot([least, 1], [least, 1], color="lightgrey", linewidth=4, zorder=1, label="guessing")
             axis.axvline(FALSE_POSITIVE_RATE, color="grey", linewidth=1)
             axis.set(title=title, xlabel="false positive rate", xscale="log", yscale="log")
             axis.set(xlim=(least, 1), ylim=(least, 1))
         axes[0][0].set(ylabel="true positive rate")
-        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
+        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
     plt.close(figure)
     return figure
 
