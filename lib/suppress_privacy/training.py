@@ -255,10 +255,6 @@ class States:
         self._defence = defence
         self._run = run | {"parameters": {parameter.name: list(parameter.shape) for parameter in self._parameters}}
 
-    def paths(self):
-        """The saved states, oldest first."""
-        return states_in(self._folder)
-
     def save(self, progress):
         """Write a state; whoever looks finds it whole or not at all."""
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -270,12 +266,12 @@ class States:
         with part.open("wb") as file:
             np.savez(file, facts=json.dumps(facts), **arrays)
         os.replace(part, path)
-        for old in self.paths()[: -self.KEPT]:
+        for old in states_in(self._folder)[: -self.KEPT]:
             old.unlink()
 
     def load(self, *, skip_damaged):
         """Restore the newest state; returns its Progress, or None where there is none."""
-        for path in reversed(self.paths()):
+        for path in reversed(states_in(self._folder)):
             try:
                 with np.load(path) as file:
                     arrays = dict(file)
