@@ -21,13 +21,14 @@ test: $(VENV)/ready-dev
 bench: $(VENV)/ready-dev _build/torch/ready
 	TORCH_PYTHON=$(CURDIR)/_build/torch/bin/python $(BIN)/python benchmarks/bench.py
 
+# The project's own packages by a path from the environment's folder: a checkout that is moved runs its own code.
 # Written last: a set-up that was interrupted is done again from the start.
 $(VENV)/ready: requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed and $(PYTHON) is not on the path: install it, or give PYTHON=/path/to/python3.11." >&2; exit 1; }
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	printf '%s\n' ../../../../lib ../../../../study ../../../../book > $(VENV)/lib/python3.11/site-packages/here.pth
 	touch $@
 
 # The peers that tests compare with: without their dependencies, see requirements-dev.txt.

@@ -1,0 +1,31 @@
+"""Files that are whole or absent: whoever opens a path finds the old file or the whole new one."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary name beside `path` to write to; renamed to it at the end, removed if anything fails.
+
+        with atomically("results/summary.json") as part:
+            part.write_text(content)
+
+    The folder is made if need be. What a killed process leaves is called `.part-...`.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
