@@ -1,0 +1,241 @@
+"""Attack one network of the study: give each attack what it sees, judge what comes out, and keep it as runs."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mindspore import nn
+
+import suppress_privacy
+from suppress_privacy.attacks import ATTACKS, gradients
+from suppress_privacy.attacks.views import FeatureView, GradientView, MembershipView, NothingView, Reconstruction
+from suppress_privacy.evaluation import mechanism
+from suppress_privacy.evaluation.gates import objective_fell
+from suppress_privacy.evaluation.membership import auc, roc, tpr_at
+from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, judged, reconstruction_metrics
+from suppress_privacy.files import atomically
+from suppress_privacy.lenet import predict
+from suppress_privacy.mnist import Mnist
+from suppress_privacy.runtime import generator
+from suppress_study.models import Trained
+from suppress_study.plan import Variant
+from suppress_study.results import JUDGED
+from suppress_study.targets import CLASSES, SEED, Targets, pictured
+
+SHADOW_SEED = 0  # the same shadows for all victims of one recipe
+CURVE_QUANTILES = (0.25, 0.5, 0.75)
+JACOBIAN_IMAGES = 50  # auxiliary images on which the mechanism is measured
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What all attacks on one network share."""
+
+    victim: Trained | None  # None: for attacks that look at no model
+    targets: Targets  # the private images; an attack sees no more of them than its view holds
+    evaluators: Mapping[str, nn.Cell]  # independent classifiers, by name
+    data: Mnist  # for attacks on membership, whose candidates come from all of it
+    seed: int  # seeds the attacks
+    shadows: Path | None = None  # folder to keep in what shadow networks say, for other victims of the same recipe
+    keep_extremes: bool = True  # whether to keep the best, middle and worst reconstructions besides the first of each
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an attack got: arrays with one entry an image or candidate, and what it chose by itself."""
+
+    arrays: Arrays
+    chosen: dict[str, Any] = field(default_factory=dict)
+
+    def means(self) -> dict[str, float]:
+        """One number a metric, for a reader's table; evaluators' verdicts by metric and name."""
+        if "score" in self.arrays:
+            curve = roc(self.arrays["score"], self.arrays["member"])
+            return {"auc": auc(curve), "tpr_at_1pct_fpr": tpr_at(curve, FALSE_POSITIVE_RATE)}
+        apart = {"image", "index", "label", "in_training", "objective", "fell"}
+        return {
+            " by ".join(name.split("/")[:0:-1]) or name: float(values.mean())
+            for name, values in self.arrays.items()
+            if name not in apart and values.ndim == 1 and len(values) == len(self.arrays["image"])
+        }
+
+
+def attack(variant: Variant, scene: Scene) -> Found:
+    """Run an attack and judge what comes out.
+
+    Returns:
+        Found. Of an attack on images: `image`, the targets' positions; metrics, those of evaluators as
+        judged/EVALUATOR/METRIC; `reconstruction` and `original`, uint8 [K, 1, 32, 32], of the targets at the
+        positions `pictured`; where the attack has them objective, quartiles of its curve and whether it fell; index,
+        in_training and label. Of one on membership: candidate, score, member, index and label.
+
+    Raises:
+        ValueError: the network does not give what the attack sees.
+    """
+    victim = scene.victim
+    if victim and victim.defence.releases:
+        released = victim.defence.releases
+        if variant.sees != "features":
+            raise ValueError(
+                f"{variant.attack} does not look at features, which alone this model protects: leave it out."
+            )
+        if variant.factors["depth"] != released:
+            raise ValueError(f"depth is {variant.factors['depth']}; this model releases {released} alone: attack that.")
+    return SEES[variant.sees](variant, scene)
+
+
+def _on_nothing(variant: Variant, scene: Scene) -> Found:
+    targets = scene.targets
+    view = NothingView(len(targets.labels), targets.auxiliary, targets.auxiliary_labels)
+    found = ATTACKS[variant.kind].run(view, seed=scene.seed, **variant.settings)
+    return _judged(found, np.arange(len(targets.labels)), scene)
+
+
+def _on_features(variant: Variant, scene: Scene) -> Found:
+    victim, targets = _required(variant, scene), scene.targets
+    features, rest = victim.halves(str(variant.factors["depth"]))
+    seen = victim.defence.release(predict(features, targets.images), generator(scene.seed, "released noise"))
+    release = victim.defence.release if victim.defence.releases else None
+    view = FeatureView(seen, features, rest, targets.auxiliary, targets.auxiliary_labels, release)
+    found = ATTACKS[variant.kind].run(view, seed=scene.seed, **variant.settings)
+    return _judged(found, np.arange(len(targets.labels)), scene)
+
+
+def _on_gradients(variant: Variant, scene: Scene) -> Found:
+    victim, targets = _required(variant, scene), scene.targets
+    network = gradients.twice_differentiable(victim.at(str(variant.factors["moment"])))
+    shown = targets.first_of_each_class(variant.images_per_class)
+    observe = gradients.Observer(network, CLASSES)
+    shape = targets.images.shape[1:]
+    views = [
+        GradientView(observe(targets.images[position], int(targets.labels[position])), network, shape)
+        for position in shown
+    ]
+    return _judged(ATTACKS[variant.kind].run(views, seed=scene.seed, **variant.settings), shown, scene)
+
+
+def _on_outputs(variant: Variant, scene: Scene) -> Found:
+    """Candidates: as many training as test images; the attacker owns both sets whole, bar who was trained on."""
+    victim, data = _required(variant, scene), scene.data
+    count = min(variant.candidates, len(data.test_labels), len(data.train_labels))
+    rng = generator(SEED, "membership candidates")
+    images = np.concatenate([data.train_images, data.test_images])
+    labels = np.concatenate([data.train_labels, data.test_labels])
+    of_train = rng.choice(len(data.train_labels), count, replace=False)
+    of_test = rng.choice(len(data.test_labels), count, replace=False)
+    candidates = np.concatenate([of_train, len(data.train_labels) + of_test])
+
+    def train_shadow(indices: np.ndarray, seed: int) -> np.ndarray:
+        # Its own test set is looked at after every epoch, to no end: a short one will do.
+        subset = Mnist(
+            images[indices], labels[indices], data.test_images[:100], data.test_labels[:100], data.name, data.sha256
+        )
+        kept = scene.shadows and scene.shadows / f"{_shadow_key(victim, data, indices, seed)}.npz"
+        if kept and kept.is_file():
+            return np.load(kept)["logits"]
+        logits = predict(victim.shadow(seed, subset), images)
+        if kept:
+            with atomically(kept) as part, part.open("wb") as file:
+                np.savez_compressed(file, logits=logits)
+        return logits
+
+    view = MembershipView(predict(victim.network, images), labels, candidates, train_shadow)
+    return Found(
+        {
+            "candidate": few_bytes(np.arange(len(candidates))),
+            "score": few_digits(ATTACKS[variant.kind].run(view, seed=SHADOW_SEED, **variant.settings)),
+            "member": candidates < len(data.train_labels),
+            "index": few_bytes(np.concatenate([of_train, of_test])),
+            "label": few_bytes(labels[candidates]),
+        }
+    )
+
+
+SEES = {"nothing": _on_nothing, "features": _on_features, "gradients": _on_gradients, "outputs": _on_outputs}
+
+
+def _required(variant: Variant, scene: Scene) -> Trained:
+    if scene.victim is None:
+        raise ValueError(f"{variant.attack} sees {variant.sees} of a network, and there is none: name an arm.")
+    return scene.victim
+
+
+def _judged(found: Reconstruction, shown: np.ndarray, scene: Scene) -> Found:
+    """Metrics of the reconstructions of the targets at the positions `shown`."""
+    targets = scene.targets
+    originals, labels = targets.images[shown], targets.labels[shown]
+    prior = targets.auxiliary.mean(axis=0, dtype=np.float64)
+    arrays = reconstruction_metrics(originals, found.images, labels, prior, targets.gallery)
+    for name, evaluator in scene.evaluators.items():
+        verdicts = judged(predict(evaluator, found.images), labels)
+        arrays |= {f"{JUDGED}/{name}/{metric}": values for metric, values in verdicts.items()}
+    if found.labels is not None:
+        arrays["label_found"] = (found.labels == labels).astype(np.float64)
+    if found.objective is not None:
+        arrays["objective"] = found.objective
+    if found.curve is not None:
+        arrays["curve"] = np.quantile(found.curve, CURVE_QUANTILES, axis=1)
+        arrays["fell"] = objective_fell(found.curve)
+    arrays = {name: few_digits(values) for name, values in arrays.items()}
+    chosen = pictured(arrays["skill"] if scene.keep_extremes else None, labels)
+    return Found(
+        {
+            "image": few_bytes(shown),
+            "index": few_bytes(targets.index[shown]),
+            "label": few_bytes(labels),
+            "in_training": targets.in_training[shown],
+            **arrays,
+            "pictured": few_bytes(shown[chosen]),
+            "reconstruction": _bytes(found.images[chosen]),
+            "original": _bytes(originals[chosen]),
+        },
+        found.chosen or {},
+    )
+
+
+def measure_mechanism(victim: Trained, targets: Targets) -> dict[str, Any]:
+    """What is left of an image in the first dense layer: dead units, and by image rank and norm of its features."""
+    features, _ = victim.halves("fc1")
+    values = predict(features, targets.auxiliary)
+    jacobians = mechanism.jacobians(features, targets.auxiliary[:JACOBIAN_IMAGES])
+    return {
+        "dead_units": mechanism.dead_units(values),
+        "effective_rank": mechanism.effective_rank(jacobians).tolist(),
+        "feature_norm": mechanism.feature_norm(values[:JACOBIAN_IMAGES]).tolist(),
+    }
+
+
+def few_digits(values: np.ndarray) -> np.ndarray:
+    """float32 values to twelve bits of mantissa, about four digits, so that runs stay small when compressed.
+
+    The error is at most one part in eight thousand of each value (bit rounding, as in Kloewer et al. 2021).
+    """
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    return (((bits + np.uint32(1 << 10)) >> 11) << 11).view(np.float32)
+
+
+def few_bytes(values: np.ndarray) -> np.ndarray:
+    """Integers from 0 in the smallest type that holds them all."""
+    return values.astype(np.min_scalar_type(values.max()))
+
+
+def _bytes(images: np.ndarray) -> np.ndarray:
+    return np.rint(images * 255).astype(np.uint8)
+
+
+def _shadow_key(victim: Trained, data: Mnist, indices: np.ndarray, seed: int) -> str:
+    """A name for a shadow network by all that decides its weights: recipe, data, seed, and the code that trains it."""
+    recipe = [arm and arm.recipe() for arm in (victim.arm, victim.base)]
+    if victim.arm.cut:  # its shadows are trained as long as it was
+        recipe.append({"epochs": len(victim.history.loss)})
+    key = hashlib.sha256(json.dumps([recipe, data.sha256, seed], sort_keys=True).encode() + indices.tobytes())
+    package, here = Path(suppress_privacy.__file__).parent, Path(__file__).parent
+    code = [*package.glob("*.py"), *package.glob("defences/*.py"), here / "models.py", Path(__file__)]
+    for path in sorted(code):
+        key.update(path.read_bytes())
+    return key.hexdigest()[:32]

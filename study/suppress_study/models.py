@@ -1,0 +1,315 @@
+"""The study's networks: made as an arm says, kept with their checkpoints, found again by their run."""
+
+import importlib
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+
+from suppress_privacy.convnet import ConvNet
+from suppress_privacy.files import sha256_of
+from suppress_privacy.lenet import Features, LeNet5, Rest
+from suppress_privacy.mnist import Mnist
+from suppress_privacy.training import (
+    CHECKPOINT_PREFIX,
+    Defence,
+    History,
+    Plan,
+    checkpoints_in,
+    epoch_of,
+    forget,
+    load_checkpoint,
+    save_checkpoint,
+    sparsity,
+    train,
+)
+from suppress_study.plan import Model, Study
+from suppress_study.results import Run, read_job
+from suppress_study.settings import Arm, Optimizer, validated
+
+NETWORKS = {"lenet5": LeNet5, "convnet": lambda seed=None: ConvNet(8, channels=1, seed=seed)}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network of the study, how it came about, and what its defence does from here on."""
+
+    network: nn.Cell
+    arm: Arm
+    seed: int
+    history: History = field(default_factory=History)
+    defence: Defence = field(default_factory=Defence)
+    base: Arm | None = None  # how the network was made that its training started from
+    checkpoints: Path | None = None  # folder of its training, for what it was like on the way
+    sha256: str = ""  # of its last checkpoint's bytes, where it has one
+    _halves: dict[str, tuple[nn.Cell, nn.Cell]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def at(self, moment: str) -> nn.Cell:
+        """The network at the "start", in the "middle" or at the "end" of its training.
+
+        Raises:
+            ValueError: it was not trained here, or started from a trained one.
+        """
+        if moment == "end":
+            return self.network
+        if self.checkpoints is None:
+            raise ValueError(
+                f"moment is {moment!r}; of a network that was not trained here only 'end' is known: use that."
+            )
+        if moment == "start" and self.base is not None:
+            raise ValueError("moment is 'start'; this model started from a trained one: attack that at its end.")
+        network = NETWORKS[self.arm.network](seed=self.seed)
+        if moment == "middle":
+            saved = checkpoints_in(self.checkpoints)
+            load_checkpoint(network, saved[(len(saved) - 1) // 2])
+        return network
+
+    def halves(self, depth: str) -> tuple[nn.Cell, nn.Cell]:
+        """The network up to a depth, and from there on, made once for each depth.
+
+        When a compiled cell is let go, MindSpore compiles all others again at their next call.
+        """
+        if depth not in self._halves:
+            self._halves[depth] = Features(self.network, depth), Rest(self.network, depth)
+        return self._halves[depth]
+
+    def shadow(self, seed: int, data: Mnist) -> nn.Cell:
+        """A network made by this one's recipe on other data."""
+        if self.defence.releases:
+            raise ValueError("this model's protection is noise on its features, not its training: leave shadows out.")
+        arm, earlier = self.arm, {}
+        if arm.cut:  # trained as long as this one was
+            arm = arm.model_copy(update={"cut": None, "accuracy_of": None, "epochs": len(self.history.loss)})
+        if self.base is not None and arm.start is not None:
+            earlier[arm.start] = make(self.base, seed, data)
+        return make(arm, seed, data, earlier=earlier).network
+
+
+def make(
+    arm: Arm, seed: int, data: Mnist, checkpoints: Path | None = None, *, earlier: Mapping[str, Trained] | None = None
+) -> Trained:
+    """Make a network as an arm says.
+
+    Args:
+        arm: how.
+        seed: seeds initial weights, order of the images, and the defence's draws.
+        data: on what.
+        checkpoints: folder for the checkpoints, if any are to be kept.
+        earlier: the networks that this one builds on, by arm.
+    """
+    earlier = earlier or {}
+    network = NETWORKS[arm.network](seed=seed)
+    wanted = earlier[arm.accuracy_of].history.test_accuracy[-1] if arm.accuracy_of else None
+    if arm.cut is not None and wanted is not None:
+        return _cut(arm, seed, network, earlier[arm.cut], wanted, checkpoints)
+    base = None
+    if arm.start is not None:
+        copy_weights(earlier[arm.start].network, network)
+        base = earlier[arm.start].arm
+    defence = Defence()
+    if arm.defence is not None:
+        rate = arm.optimizer.lr if arm.optimizer else 0.0
+        defence = arm.made_by().make(network, Plan(data, arm.epochs, arm.batch_size, rate, seed, wanted))
+    if arm.optimizer is not None:
+        steps = arm.epochs * (len(data.train_labels) // arm.batch_size)
+        history = train(
+            network,
+            optimizer(arm.optimizer, network, steps),
+            data,
+            epochs=arm.epochs,
+            batch_size=arm.batch_size,
+            seed=seed,
+            defence=defence,
+            checkpoints=checkpoints,
+        )
+    else:
+        history = _as_it_is(network, defence.test_accuracy(network, data.test_images, data.test_labels), checkpoints)
+    return Trained(network, arm, seed, history, defence, base, checkpoints, _last(checkpoints).get("sha256", ""))
+
+
+def optimizer(settings: Optimizer, network: nn.Cell, steps: int) -> nn.Optimizer:
+    """The optimiser that an arm's settings name, over the network's trainable parameters, for so many steps."""
+    rate: Any = settings.lr
+    if settings.decay == "linear":
+        rate = [settings.lr * (1 - step / steps) for step in range(steps)]
+    if settings.name == "sgd":
+        return nn.SGD(network.trainable_params(), rate)
+    return nn.Momentum(network.trainable_params(), rate, settings.momentum)
+
+
+def copy_weights(source: nn.Cell, network: nn.Cell) -> None:
+    """Give a network the parameters of another of its kind."""
+    values = source.parameters_dict()
+    for parameter in network.get_parameters():
+        parameter.set_data(ms.Tensor(values[parameter.name].asnumpy()))
+
+
+def nearest_epoch(test_accuracy: list[float], wanted: float) -> int:
+    """The epoch, from 1, after which the test accuracy is nearest to the wanted one; the first of several."""
+    return 1 + int(np.argmin(np.abs(np.array(test_accuracy) - wanted)))
+
+
+class _Cut(Defence):
+    """Says where a training was cut; it does nothing else."""
+
+    def __init__(self, epochs: int, wanted: float) -> None:
+        super().__init__(auto_prefix=False)
+        self._facts = {"epochs": epochs, "wanted_accuracy": wanted}
+
+    def facts(self) -> dict[str, Any]:
+        return self._facts
+
+
+def _cut(arm: Arm, seed: int, network: nn.Cell, whole: Trained, wanted: float, checkpoints: Path | None) -> Trained:
+    """The network of an earlier training as it was after the epoch whose accuracy is nearest to the wanted one."""
+    found = whole.history
+    epoch = nearest_epoch(found.test_accuracy[: arm.epochs], wanted)
+    until_then = [path for path in checkpoints_in(whole.checkpoints) if epoch_of(path) <= epoch]
+    if not until_then or epoch_of(until_then[-1]) != epoch:
+        raise ValueError(f"{whole.checkpoints} has no checkpoint of epoch {epoch}: train {arm.cut} again.")
+    load_checkpoint(network, until_then[-1])
+    if checkpoints is not None:
+        forget(checkpoints)
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        for path in until_then:
+            part = checkpoints / f".part-{path.name}"
+            shutil.copyfile(path, part)
+            os.replace(part, checkpoints / path.name)
+    history = History(
+        found.loss[:epoch],
+        found.test_accuracy[:epoch],
+        {layer: shares[:epoch] for layer, shares in found.sparsity.items()},
+    )
+    sha256 = _last(checkpoints).get("sha256", "")
+    return Trained(network, arm, seed, history, _Cut(epoch, wanted), None, checkpoints, sha256)
+
+
+def _as_it_is(network: nn.Cell, test_accuracy: float, checkpoints: Path | None) -> History:
+    """The history of no training at all; its checkpoint counts as epoch 0."""
+    if checkpoints is not None:
+        forget(checkpoints)
+        save_checkpoint(network, checkpoints / f"{CHECKPOINT_PREFIX}-0_0.ckpt")
+    return History([], [test_accuracy], {layer: [share] for layer, share in sparsity(network).items()})
+
+
+def _last(checkpoints: Path | None) -> dict[str, str]:
+    """The final checkpoint of a training: name and SHA-256."""
+    saved = checkpoints_in(checkpoints) if checkpoints else []
+    return {"name": saved[-1].name, "sha256": sha256_of(saved[-1])} if saved else {}
+
+
+def outcome(trained: Trained, earlier: Mapping[str, Trained]) -> dict[str, Any]:
+    """What the run of a training says beyond what every run does: fields of `results.Run`."""
+    history = trained.history
+    return {
+        "checkpoint": _last(trained.checkpoints),
+        "networks": {arm: made.sha256 for arm, made in earlier.items()},
+        "results": {
+            "test_accuracy": history.test_accuracy[-1],
+            "sparsity": {layer: shares[-1] for layer, shares in history.sparsity.items()},
+            "history": history.as_dict(),
+            "defence": trained.defence.report(),
+            "facts": trained.defence.facts(),
+        },
+    }
+
+
+def checkpoint_folder(folder: Path, model: Model) -> Path:
+    """Where the checkpoints of one training are."""
+    return folder / "checkpoints" / f"train-{model}"
+
+
+def training_run(folder: Path, model: Model) -> Run:
+    """The run of a model's training.
+
+    Raises:
+        ValueError: it has not been trained.
+    """
+    path = folder / "runs" / f"train-{model}.npz"
+    if not path.is_file():
+        raise ValueError(
+            f"{folder} has no run train-{model}: make run TARGET=train-{model} makes it, or the notebook train "
+            f"with arm={model.arm} seed={model.seed}."
+        )
+    return read_job(path)[0][0]
+
+
+def load(folder: Path, study: Study, profile: str, model: Model) -> Trained:
+    """The network of a finished training: the weights its run names, and no others.
+
+    Args:
+        folder: of runs and checkpoints.
+        study, profile: which say how the arm is called.
+        model: which.
+
+    Raises:
+        ValueError: there is no such run, or its checkpoint is not the one it recorded.
+    """
+    run = training_run(folder, model)
+    path = checkpoint_folder(folder, model) / run.checkpoint["name"]
+    if not path.is_file() or sha256_of(path) != run.checkpoint["sha256"]:
+        raise ValueError(f"{path} is missing or is not what run {run.name} was made with: train the model again.")
+    arm = _recipe(run, study, profile, model)
+    network = NETWORKS[arm.network]()
+    load_checkpoint(network, path)
+    base = None
+    if arm.start:
+        start = Model(arm.start, model.seed)
+        base = _recipe(training_run(folder, start), study, profile, start)
+    defence = arm.made_by().released(run.results["facts"]) if arm.defence else Defence()
+    history = History(**run.results["history"])
+    return Trained(network, arm, model.seed, history, defence, base, path.parent, run.checkpoint["sha256"])
+
+
+def earlier_of(arm: Arm, seed: int, folder: Path, study: Study, profile: str) -> dict[str, Trained]:
+    """The networks that an arm builds on.
+
+    Raises:
+        ValueError: one of them has not been trained.
+    """
+    return {name: load(folder, study, profile, Model(name, seed)) for name in arm.earlier()}
+
+
+def _recipe(run: Run, study: Study, profile: str, model: Model) -> Arm:
+    """How a model was made, with a rerunner's overrides: shadow networks follow the same recipe."""
+    return validated(Arm, run.settings | {"title": study.arm_of(profile, model).title}, run.name)
+
+
+def own_network(source: str, arm: Arm, seed: int) -> Trained:
+    """A network that was not trained here.
+
+    Args:
+        source: a checkpoint file of a LeNet5, or "module:callable" that makes the network (your own code, which is
+            run); it needs the methods features(x, depth) and rest(x, depth), and operators with second derivatives
+            for attacks on gradients.
+        arm, seed: how shadow networks of it are trained.
+
+    Raises:
+        ValueError: there is no such file, module or callable, or it makes no such network.
+    """
+    module, colon, name = source.partition(":")
+    if not colon:
+        network = LeNet5()
+        load_checkpoint(network, source)
+        return Trained(network, arm, seed, sha256=sha256_of(source))
+    try:
+        network = getattr(importlib.import_module(module), name)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise ValueError(f"victim is {source!r}, which cannot be made ({error}): correct it.") from error
+    for method in ("features", "rest"):
+        if not callable(getattr(network, method, None)):
+            raise ValueError(f"victim {source} has no method {method}(x, depth): add it.")
+    return Trained(network, arm, seed)
+
+
+def own_name(source: str) -> str:
+    """What the runs of a network that was not trained here are called: by the bytes of its file, or by its maker."""
+    if ":" in source:
+        return f"own-{source.replace(':', '.')}"
+    return f"own-{Path(source).stem}-{sha256_of(source)[:8]}"

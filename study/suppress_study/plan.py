@@ -1,0 +1,324 @@
+"""The study: study.yaml as a whole, and the runs that a profile asks for."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from suppress_privacy.attacks import ATTACKS
+from suppress_study.settings import (
+    FOLDER,
+    Arm,
+    Attack,
+    Checked,
+    Documented,
+    Evaluator,
+    Profile,
+    Roles,
+    Sees,
+    SettingsError,
+    Value,
+    merged,
+    named,
+    read_yaml,
+    validated,
+)
+
+NONE = "none"  # the arm of an attack that looks at no model
+
+
+@dataclass(frozen=True, order=True)
+class Model:
+    """One network of the plan: an arm, at a value of its sweep if not its own, from one seed."""
+
+    arm: str
+    seed: int
+    value: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.arm}{'' if self.value is None else f'@{self.value:g}'}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An attack where it looks and with the settings it has: one cell of the plan."""
+
+    attack: str
+    kind: str
+    title: str
+    sees: str
+    factors: dict[str, Value]  # depth or moment, and the settings that are swept
+    settings: dict[str, Any]  # all of them, as the attack's function takes them
+    images_per_class: int = 1
+    candidates: int = 0
+
+    def __str__(self) -> str:
+        return "-".join([self.attack, *map(str, self.factors.values())])
+
+    def columns(self) -> dict[str, Value]:
+        """What tells this attack from others."""
+        return {"attack": self.attack, **self.factors}
+
+    def recipe(self) -> dict[str, Any]:
+        """What decides the outcome of this attack on a model."""
+        own = {"kind": self.kind, "sees": self.sees, **self.factors, "settings": self.settings}
+        of_view = {"gradients": ("images_per_class",), "outputs": ("candidates",)}.get(self.sees, ())
+        return own | {name: getattr(self, name) for name in of_view}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A run that the plan asks for: what it is called, its factors, and the settings that it is to be made with."""
+
+    name: str
+    kind: str  # train, attack or mechanism
+    model: Model
+    arm: dict[str, Value]  # factors that tell the model's arm from others
+    attack: dict[str, Value]  # factors that tell the attack from others
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Runs that are made together: the training of a model, or a group of attacks on it."""
+
+    kind: str  # train or attack
+    model: Model
+    group: str = ""
+    runs: tuple[Wanted, ...] = field(default=(), compare=False)
+    variants: tuple[Variant, ...] = field(default=(), compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.kind}-{self.model}{self.group and f'-{self.group}'}"
+
+
+class Study(Checked):
+    campaign: str
+    documented: Documented
+    roles: Roles
+    arms: dict[str, Arm]
+    evaluators: Annotated[dict[str, Evaluator], Field(min_length=1)]
+    attacks: dict[str, Attack]
+    profiles: dict[str, Profile]
+
+    @classmethod
+    def load(cls, path: Path = FOLDER / "study.yaml") -> "Study":
+        """Read and check a study.
+
+        Raises:
+            SettingsError: the file is missing, is not YAML, or a setting in it is wrong.
+        """
+        return validated(cls, read_yaml(path), path.name)
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Study":
+        for place, name, known in self._uses():
+            if name not in known:
+                raise ValueError(
+                    f"{place} names {name!r}; allowed are {', '.join(map(str, known))}: correct the name or define it"
+                )
+        judges = sorted({judge.seed for judge in self.evaluators.values()})
+        for name, profile in self.profiles.items():
+            seeds = [seeds for seeds in profile.arms.values() if len(set(seeds)) < len(seeds) or set(judges) & {*seeds}]
+            if seeds:
+                raise ValueError(
+                    f"profiles.{name}.arms has the seeds {seeds[0]}; seeds must differ from each other and from the "
+                    f"evaluators' ({', '.join(map(str, judges))}), which would judge themselves: choose others"
+                )
+            for arm in self.arms:
+                self._require_earlier(name, arm)
+            names = [run.name for job in self.jobs(name) for run in job.runs]
+            twice = next((run for run in names if names.count(run) > 1), None)
+            if twice:
+                raise ValueError(f"profiles.{name} asks for {twice} twice: remove one")
+        return self
+
+    def _uses(self) -> Iterator[tuple[str, Any, Any]]:
+        for role in ("ordinary", "suppressed", "control"):
+            yield f"roles.{role}", getattr(self.roles, role), self.arms
+        for name, judge in self.evaluators.items():
+            yield f"evaluators.{name}.arm", judge.arm, self.arms
+        for name, arm in self.arms.items():
+            if arm.documented is not None:
+                yield f"arms.{name}.documented", arm.documented, self.documented.models
+        for name, attack in self.attacks.items():
+            yield f"attacks.{name}.kind", attack.kind or name, ATTACKS
+        for name, profile in self.profiles.items():
+            place = f"profiles.{name}"
+            for part, known in (("arms", self.arms), ("overrides", self.arms), ("attacks", self.attacks)):
+                yield from ((f"{place}.{part}", used, known) for used in getattr(profile, part))
+            yield from ((f"{place}.attack_overrides", used, self.attacks) for used in profile.attack_overrides)
+            swept = [arm for arm in profile.arms if arm in self.arms and self.arms[arm].sweep]
+            yield from ((f"{place}.sweeps", used, swept) for used in profile.sweeps)
+            for group, entry in profile.further.items():
+                yield from ((f"{place}.further.{group}.attacks", used, self.attacks) for used in entry.attacks)
+                # Only models that the profile trains can be attacked.
+                yield from ((f"{place}.further.{group}.arms", used, profile.arms) for used in entry.arms)
+                for arm in entry.arms:
+                    seeds = profile.arms.get(arm, ())
+                    yield from ((f"{place}.further.{group}.seeds", seed, seeds) for seed in entry.seeds)
+
+    def _require_earlier(self, profile: str, name: str) -> None:
+        arm = self.arm(profile, name)
+        planned = self.profiles[profile].arms
+        for earlier in arm.earlier():
+            if earlier not in self.arms or self.arms[earlier].earlier():
+                raise ValueError(
+                    f"arms.{name} builds on {earlier!r}; it must be an arm that builds on no other: correct the name"
+                )
+            if name in planned and not set(planned[name]) <= set(planned.get(earlier, ())):
+                raise ValueError(
+                    f"profiles.{profile} does not train {earlier} from every seed of {name}, which builds on it: add it"
+                )
+
+    def profile(self, name: str) -> Profile:
+        return named(self.profiles, name, "profile")
+
+    def arm(
+        self, profile: str, name: str, overrides: Mapping[str, Any] | None = None, value: float | None = None
+    ) -> Arm:
+        """An arm as a profile makes it, at a value of its sweep, with a rerunner's `overrides` on top."""
+        own = named(self.arms, name, "arm")
+        settings = own.model_dump(exclude_unset=True)
+        changes = [self.profile(profile).overrides.get(name, {}), overrides or {}]
+        if value is not None:
+            if own.sweep is None:
+                raise SettingsError(f"arm {name} has no sweep, so no value {value:g} of one: leave it out.")
+            titled = own.sweep.title.format(value=value, percent=100 * value)
+            defence, band = {own.sweep.setting: value}, own.sweep.bands.get(value, {})
+            changes.insert(0, {"title": titled, "documented": None, "defence": defence, "band": band})
+        for change in changes:
+            settings = merged(settings, change)
+        if own.cut:
+            base = named(self.arms, own.cut, f"arms.{name}.cut")
+            settings = merged(self.arm(profile, own.cut).recipe() if not base.cut else {}, settings)
+        return validated(Arm, settings, f"arm {name} in profile {profile}")
+
+    def arm_of(self, profile: str, model: Model) -> Arm:
+        return self.arm(profile, model.arm, value=model.value)
+
+    def swept(self, name: str) -> list[str]:
+        """The settings that an attack is run at several values of, in any profile."""
+        attack = self.attacks[name]
+        groups = [
+            group for profile in self.profiles.values() for group in profile.further.values() if name in group.attacks
+        ]
+        return [setting for setting in attack.settings if any(setting in each.sweep for each in (attack, *groups))]
+
+    def variants(
+        self,
+        profile: str,
+        name: str,
+        *,
+        at: list[str] | None = None,
+        sweep: Mapping[str, list[Value]] | None = None,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> list[Variant]:
+        """An attack at every place where it looks and every value it is swept over.
+
+        Args:
+            profile: which may change its settings.
+            name: of study.yaml.
+            at, sweep: in place of the attack's own.
+            overrides: a rerunner's, of its settings.
+        """
+        attack = named(self.attacks, name, "attack")
+        changed = self.profile(profile).attack_overrides.get(name, {})
+        attack = validated(Attack, merged(attack.model_dump(), changed), f"attack {name} in profile {profile}")
+        try:
+            what = attack.sees.what()
+            place = {"features": "depth", "gradients": "moment"}.get(what)
+            if at and place:
+                sees = attack.sees.model_dump() | {what: at}
+                attack = attack.model_copy(update={"sees": validated(Sees, sees, f"attack {name}: sees")})
+            kind = ATTACKS[attack.kind or name]
+            if kind.sees != what or (at and not place):
+                raise ValueError(f"sees is {what}, but {kind.name} sees {kind.sees}: correct it")
+            places = [{place: value} for value in getattr(attack.sees, what)] if place else [{}]
+            factors = self.swept(name)
+            swept = {
+                setting: [overrides[setting]] if overrides and setting in overrides else values
+                for setting, values in (sweep or attack.sweep).items()
+            }
+            found = []
+            for where, values in product(places, product(*swept.values())):
+                given = attack.settings | (overrides or {}) | dict(zip(swept, values, strict=True))
+                settings = kind.settings(given)
+                own = where | {setting: settings[setting] for setting in factors}
+                more = (attack.sees.images_per_class, attack.sees.candidates)
+                found.append(Variant(name, kind.name, attack.title, what, own, settings, *more))
+            return found
+        except (TypeError, ValueError) as error:
+            raise SettingsError(f"attack {name} in profile {profile}: {str(error).removesuffix('.')}.") from error
+
+    def variant(self, profile: str, attack: str, **factors: Value) -> Variant:
+        """The one variant of an attack with these factors; those not given are the attack's own."""
+        own = named(self.attacks, attack, "attack")
+        at = [str(factors[name]) for name in ("depth", "moment") if name in factors]
+        sweep = {name: [factors.get(name, own.settings[name])] for name in self.swept(attack)}
+        return self.variants(profile, attack, at=at, sweep=sweep)[0]
+
+    def models(self, profile: str) -> list[Model]:
+        """The models that a profile attacks, arm by arm, then the arms at other values of their sweeps."""
+        chosen = self.profile(profile)
+        own = [Model(arm, seed) for arm, seeds in chosen.arms.items() for seed in seeds]
+        return own + [
+            Model(arm, seed, value)
+            for arm, seeds in chosen.sweeps.items()
+            for value in sorted(self.arms[arm].sweep.bands)  # type: ignore[union-attr]  # checked at loading
+            for seed in seeds
+        ]
+
+    def judges(self) -> dict[str, Model]:
+        """The evaluators' models, by name."""
+        return {name: Model(judge.arm, judge.seed) for name, judge in self.evaluators.items()}
+
+    def factors(self, profile: str, model: Model) -> dict[str, Value]:
+        """What tells a model's arm from others: its name, and the value of its sweep if it has one."""
+        return {"arm": model.arm} | ({} if model.arm == NONE else self.arm_of(profile, model).factors())
+
+    def training(self, profile: str, model: Model) -> Job:
+        """The job that makes a model, which may be of any arm and seed."""
+        arm = self.arm_of(profile, model)
+        run = Wanted(f"train-{model}", "train", model, {"arm": model.arm} | arm.factors(), {}, arm.recipe())
+        return Job("train", model, runs=(run,))
+
+    def attacking(self, profile: str, model: Model, group: str = "") -> Job:
+        """The job of a group of attacks on a model, which may be of any arm and seed; no group: the profile's own."""
+        chosen = self.profile(profile)
+        names, at, sweep = chosen.attacks, [], {}
+        if group:
+            entry = named(chosen.further, group, "group")
+            names, at, sweep = entry.attacks, entry.at, entry.sweep
+        variants = [
+            variant
+            for name in self.attacks
+            if name in names
+            for variant in self.variants(profile, name, at=at, sweep=sweep)
+            if (variant.sees == "nothing") == (model.arm == NONE)
+        ]
+        of_model = self.factors(profile, model)
+        runs = [
+            Wanted(f"attack-{each}-{model}", "attack", model, of_model, each.columns(), each.recipe())
+            for each in variants
+        ]
+        if model.arm != NONE and not group:
+            recipe = self.arm_of(profile, model).recipe()
+            runs.append(Wanted(f"mechanism-{model}", "mechanism", model, of_model, {}, recipe))
+        return Job("attack", model, group, tuple(runs), tuple(variants))
+
+    def jobs(self, profile: str) -> list[Job]:
+        """All that a profile asks for: evaluators, models, attacks that need none, attacks, group by group."""
+        chosen, models = self.profile(profile), self.models(profile)
+        trainings = [self.training(profile, model) for model in dict.fromkeys([*self.judges().values(), *models])]
+        own = [self.attacking(profile, model) for model in [Model(NONE, 0), *models]]
+        grouped = [
+            self.attacking(profile, Model(arm, seed), name)
+            for name, group in chosen.further.items()
+            for arm in group.arms
+            for seed in group.seeds
+        ]
+        return trainings + [job for job in own + grouped if job.variants]

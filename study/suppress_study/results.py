@@ -1,0 +1,320 @@
+"""What came out: one file a job while running; published, tables that a stranger opens with pandas.
+
+    runs/JOB.npz                one job's runs: their lines, and the arrays behind them (git-ignored)
+    runs.jsonl                  one line a run, after those of environments and of the tables' hashes
+    images.parquet              a row for each run, image and evaluator; by campaign and seed
+    membership.parquet          a row for each run and candidate; by campaign and seed
+    pictures.npz                reconstructions that are shown, their originals, curves of objectives
+
+Factors are columns: arm, attack, depth or moment, evaluator, and each setting that is swept over; a column is empty
+where the factor does not apply. Metrics that need no evaluator stand in the rows whose evaluator is empty.
+"""
+
+import json
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from suppress_privacy.files import atomically, sha256_of
+from suppress_study.settings import Value
+
+JUDGED = "judged"  # begins, before evaluator and metric, the arrays of what evaluators say
+TABLES = ("images", "membership")
+MOST_ROWS = 200_000  # in one file of a table
+TEXTS = ("run", "arm", "attack", "depth", "moment", "evaluator")  # columns of text, the others being numbers
+
+
+class ResultError(ValueError):
+    """Results that are missing, damaged or do not belong together; the message says which, and what to do."""
+
+
+@dataclass
+class Run:
+    """One training, one attack on one model, or one look at what a model's features hold."""
+
+    name: str
+    kind: str  # train, attack or mechanism
+    campaign: str
+    profile: str
+    factors: dict[str, Value]
+    seed: int
+    settings: dict[str, Any]  # all that decides the outcome, beyond the networks below
+    commit: str
+    environment: Any  # device, versions, machine, data; in runs.jsonl the name of the line that has them
+    times: dict[str, Any]
+    peak_memory_bytes: int
+    results: dict[str, Any]  # by name: numbers, and a training's history and report
+    asked: dict[str, Any] = field(default_factory=dict)  # by a rerunner: mode, overrides, victim
+    checkpoint: dict[str, str] = field(default_factory=dict)  # a training's last: name and SHA-256
+    networks: dict[str, str] = field(default_factory=dict)  # what it was made of: "victim", evaluator or arm -> SHA-256
+    chosen: dict[str, Any] = field(default_factory=dict)  # by the attack itself, and on what ground
+    superseded: str = ""  # by which run: it counts no longer
+
+    def line(self) -> dict[str, Any]:
+        """As runs.jsonl has it: what is empty is left out."""
+        return {name: value for name, value in asdict(self).items() if value not in ("", {}, None)}
+
+
+@dataclass
+class Pictures:
+    """Reconstructions by run and target, the originals of these targets, and curves of objectives by run."""
+
+    images: dict[str, dict[int, np.ndarray]] = field(default_factory=dict)  # uint8 [C, H, W]
+    originals: dict[int, np.ndarray] = field(default_factory=dict)  # uint8 [C, H, W]
+    curves: dict[str, np.ndarray] = field(default_factory=dict)  # [3, K]: quartiles over the targets
+
+
+@dataclass
+class Results:
+    """All runs of one folder with their tables."""
+
+    runs: dict[str, Run]
+    images: pd.DataFrame
+    membership: pd.DataFrame
+    pictures: Pictures
+
+    @classmethod
+    def load(cls, folder: Path) -> "Results":
+        """The published tables of a folder, under what its own runs have made since.
+
+        Raises:
+            ResultError: a file is damaged, or is not the one that runs.jsonl names.
+        """
+        published = _published(folder)
+        own = [read_job(path) for path in sorted((folder / "runs").glob("*.npz"))]
+        newer = {run.name for runs in own for run, _ in runs}
+        runs = {name: run for name, run in published.runs.items() if name not in newer}
+        tables: dict[str, list[pd.DataFrame]] = {
+            name: [table[~table.run.isin(newer)]] if len(table := getattr(published, name)) else [] for name in TABLES
+        }
+        pictures = published.pictures
+        for run, arrays in (pair for runs_of_job in own for pair in runs_of_job):
+            runs[run.name] = run
+            table = {"image": "images", "candidate": "membership"}.get(_unit(arrays))
+            if table:
+                tables[table].append(rows_of(run, arrays))
+            _show(pictures, run.name, arrays)
+        return cls(runs, *(_joined(tables[name]) for name in TABLES), pictures)
+
+    def rows(self, table: str) -> dict[str, pd.DataFrame]:
+        """A table's rows by run."""
+        return dict(tuple(getattr(self, table).groupby("run", observed=True)))
+
+    def arrays(self, name: str) -> pd.DataFrame:
+        """One run's rows of whichever table has them."""
+        found = [table[table.run == name] for table in (self.images, self.membership) if len(table)]
+        return next((rows for rows in found if len(rows)), pd.DataFrame())
+
+    def publish(self, folder: Path) -> None:
+        """Write the tables; runs.jsonl comes last, and names the others by their bytes."""
+        files = {}
+        for name in TABLES:
+            files |= _write_table(folder / f"{name}.parquet", getattr(self, name))
+        _write_pictures(folder / "pictures.npz", self.pictures)
+        files["pictures.npz"] = sha256_of(folder / "pictures.npz")
+        known: dict[str, str] = {}
+        lines = []
+        for run in self.runs.values():
+            content = json.dumps(run.environment, sort_keys=True)
+            known.setdefault(content, f"environment-{len(known) + 1}")
+            lines.append(run.line() | {"environment": known[content]})
+        head = [{"kind": "environment", "name": name, **json.loads(content)} for content, name in known.items()]
+        head += [{"kind": "table", "name": name, "sha256": sha256} for name, sha256 in sorted(files.items())]
+        with atomically(folder / "runs.jsonl") as part:
+            part.write_text("".join(json.dumps(line, allow_nan=False) + "\n" for line in [*head, *lines]))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON whole; NaN is refused."""
+    with atomically(path) as part:
+        part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def write_job(path: Path, runs: Iterable[tuple[Run, Mapping[str, np.ndarray]]]) -> None:
+    """Write the runs of one job with their arrays as one file, whole or not at all."""
+    pairs = list(runs)
+    arrays = {f"{number}/{name}": array for number, (_, found) in enumerate(pairs) for name, array in found.items()}
+    lines = json.dumps([asdict(run) for run, _ in pairs], allow_nan=False)
+    with atomically(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, runs=np.array(lines), **arrays)
+
+
+def read_job(path: Path) -> list[tuple[Run, dict[str, np.ndarray]]]:
+    """The runs of one job with their arrays.
+
+    Raises:
+        ResultError: the file is damaged, or is something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            content = dict(file)
+        runs = [Run(**line) for line in json.loads(str(content.pop("runs")))]
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ResultError(f"{path} is damaged or holds no runs: delete it, and run again.") from error
+    found: list[dict[str, np.ndarray]] = [{} for _ in runs]
+    for key, array in content.items():
+        number, _, name = key.partition("/")
+        found[int(number)][name] = array
+    return list(zip(runs, found, strict=True))
+
+
+def rows_of(run: Run, arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """A run's rows: of images, one for each evaluator and one without; of candidates, one each."""
+    unit = _unit(arrays)
+    shared = {unit: arrays[unit]} | {name: arrays[name] for name in ("index", "label") if name in arrays}
+    keys = {"run": run.name, "campaign": run.campaign, "seed": run.seed, **run.factors}
+    if unit == "candidate":
+        return pd.DataFrame({**keys, **shared, "member": arrays["member"], "score": arrays["score"]})
+    shared["in_training"] = arrays["in_training"]
+    by_evaluator: dict[str, dict[str, np.ndarray]] = {"": {}}
+    for name, array in arrays.items():
+        begin, *rest = name.split("/")
+        if begin == JUDGED:
+            evaluator, metric = rest
+            by_evaluator.setdefault(evaluator, {})[metric] = array
+        elif name not in shared and array.shape == arrays[unit].shape:
+            by_evaluator[""][name] = array
+    frames = [
+        pd.DataFrame(
+            {**keys, "evaluator": evaluator, **shared} | {key: np.float32(array) for key, array in found.items()}
+        )
+        for evaluator, found in by_evaluator.items()
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _unit(arrays: Mapping[str, np.ndarray]) -> str:
+    return next((unit for unit in ("image", "candidate") if unit in arrays), "")
+
+
+def _show(pictures: Pictures, run: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Add what a run's arrays have to show."""
+    if "reconstruction" in arrays:
+        pictures.images[run] = dict(zip(map(int, arrays["pictured"]), arrays["reconstruction"], strict=True))
+        pictures.originals |= dict(zip(map(int, arrays["pictured"]), arrays["original"], strict=True))
+    if "curve" in arrays:
+        pictures.curves[run] = arrays["curve"]
+
+
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Tables below each other: text that is missing is empty, and takes a byte a row."""
+    if not tables:
+        return pd.DataFrame({"run": pd.Series(dtype="str")})
+    table = pd.concat(tables, ignore_index=True)
+    for name in TEXTS:
+        if name in table:
+            table[name] = table[name].astype("object").fillna("").astype("category")
+    return table
+
+
+def _write_table(folder: Path, table: pd.DataFrame) -> dict[str, str]:
+    """A table by campaign and seed, the old one replaced as a whole; the hash of each of its files."""
+    if not len(table):
+        return {}
+    table = table.sort_values(
+        [name for name in ("campaign", "seed", "run", "evaluator") if name in table], kind="stable"
+    )
+    schema = pa.Schema.from_pandas(table, preserve_index=False).remove_metadata()
+    content = pa.Table.from_pandas(table, schema, preserve_index=False)
+    with atomically(folder) as part:
+        ds.write_dataset(
+            content,
+            part,
+            format="parquet",
+            partitioning=ds.partitioning(pa.schema([("campaign", pa.string()), ("seed", pa.int64())]), flavor="hive"),
+            basename_template="part-{i}.parquet",
+            file_options=ds.ParquetFileFormat().make_write_options(compression="zstd", compression_level=19),
+            max_rows_per_group=MOST_ROWS,
+            max_rows_per_file=MOST_ROWS,
+            use_threads=False,
+        )
+        if folder.exists():
+            old = folder.with_name(f".part-old-{folder.name}")
+            folder.rename(old)
+            shutil.rmtree(old)
+    return {str(path.relative_to(folder.parent)): sha256_of(path) for path in sorted(folder.rglob("*.parquet"))}
+
+
+def _write_pictures(path: Path, pictures: Pictures) -> None:
+    shown = [(run, target, image) for run, by in pictures.images.items() for target, image in by.items()]
+    names = list(dict.fromkeys([*pictures.images, *pictures.curves]))
+    number = {name: position for position, name in enumerate(names)}
+    arrays = {"run": np.array(names, dtype=np.str_)}
+    if shown:
+        arrays |= {
+            "picture_run": np.array([number[run] for run, _, _ in shown], np.uint16),
+            "picture_target": np.array([target for _, target, _ in shown], np.uint16),
+            "picture": np.stack([image for _, _, image in shown]),
+            "original_target": np.array(list(pictures.originals), np.uint16),
+            "original": np.stack(list(pictures.originals.values())),
+        }
+    if pictures.curves:
+        arrays["curve_run"] = np.array([number[run] for run in pictures.curves], np.uint16)
+        arrays["curve"] = np.stack(list(pictures.curves.values()))
+    with atomically(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _read_pictures(path: Path) -> Pictures:
+    with np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
+    names, pictures = arrays["run"].tolist(), Pictures()
+    rows = (arrays.get(name, ()) for name in ("picture_run", "picture_target", "picture"))
+    for run, target, image in zip(*rows, strict=True):
+        pictures.images.setdefault(names[run], {})[int(target)] = image
+    originals = (arrays.get(name, ()) for name in ("original_target", "original"))
+    pictures.originals = {int(target): image for target, image in zip(*originals, strict=True)}
+    curves = (arrays.get(name, ()) for name in ("curve_run", "curve"))
+    pictures.curves = {names[run]: curve for run, curve in zip(*curves, strict=True)}
+    return pictures
+
+
+def published_runs(folder: Path) -> dict[str, Run]:
+    """The runs of a folder's runs.jsonl by name, superseded ones too; none where there is no such file."""
+    return _published_lines(folder)[0]
+
+
+def _published_lines(folder: Path) -> tuple[dict[str, Run], dict[str, str]]:
+    path = folder / "runs.jsonl"
+    if not path.is_file():
+        return {}, {}
+    known = {each.name for each in fields(Run)}
+    runs, environments, files = {}, {}, {}
+    try:
+        for line in map(json.loads, path.read_text().splitlines()):
+            if line["kind"] == "environment":
+                environments[line["name"]] = {key: line[key] for key in line if key not in ("kind", "name")}
+            elif line["kind"] == "table":
+                files[line["name"]] = line["sha256"]
+            else:
+                line["environment"] = environments[line["environment"]]
+                runs[line["name"]] = Run(**{key: line[key] for key in line if key in known})
+    except (ValueError, KeyError, TypeError) as error:
+        raise ResultError(f"{path} is damaged: restore it, or publish again.") from error
+    return runs, files
+
+
+def _published(folder: Path) -> Results:
+    runs, files = _published_lines(folder)
+    for name, sha256 in files.items():
+        if not (folder / name).is_file() or sha256_of(folder / name) != sha256:
+            raise ResultError(f"{folder / name} is missing or is not the one that runs.jsonl names: restore it.")
+    tables = [
+        _joined(
+            [pq.read_table(folder / f"{name}.parquet").to_pandas()]
+            if (folder / f"{name}.parquet").exists() and files
+            else []
+        )
+        for name in TABLES
+    ]
+    return Results(runs, *tables, _read_pictures(folder / "pictures.npz") if files else Pictures())

@@ -1,0 +1,257 @@
+"""The parts of study.yaml as typed models: unknown keys, wrong types and unknown names are refused in one sentence."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError, model_validator
+
+from suppress_privacy.checks import keywords
+from suppress_privacy.defences import DEFENCES
+from suppress_privacy.lenet import DEPTHS
+
+FOLDER = Path(__file__).parents[1]  # of study.yaml
+ROOT = FOLDER.parent  # the project's
+MOMENTS = ("start", "middle", "end")  # of a training
+Number = StrictFloat | StrictInt
+Count = Annotated[StrictInt, Field(ge=1)]
+Seed = Annotated[StrictInt, Field(ge=0)]
+Range = Annotated[list[Annotated[Number, Field(ge=0, le=1)]], Field(min_length=2, max_length=2)]
+Names = Annotated[list[str], Field(min_length=1)]
+Value = StrictFloat | StrictInt | StrictBool | str
+Sweeps = dict[str, Annotated[list[Value], Field(min_length=1)]]
+
+
+class SettingsError(ValueError):
+    """A setting that is wrong; the message names it, the value, and what is allowed."""
+
+
+class Checked(BaseModel):
+    """A part of study.yaml or claims.yaml: what it does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Optimizer(Checked):
+    name: Literal["sgd", "momentum"]
+    lr: Annotated[Number, Field(gt=0)]
+    momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    decay: Literal["none", "linear"] = "none"  # of the rate, to zero at the end of training
+
+    @model_validator(mode="after")
+    def _momentum_is_used(self) -> "Optimizer":
+        if self.name == "sgd" and self.momentum != 0:
+            raise ValueError(f"momentum is {self.momentum}, but sgd has none: use the optimizer momentum, or remove it")
+        return self
+
+
+class Band(Checked):
+    """Where a sound training ends, for every seed: test accuracy, and zeros of each weight matrix."""
+
+    test_accuracy: Range
+    sparsity: Range
+
+
+class Sweep(Checked):
+    """An arm at other values of one setting of its defence: value -> what differs in its band."""
+
+    setting: str
+    title: str  # with {value:...} or {percent:...}
+    bands: Annotated[dict[Number, dict[str, Range]], Field(min_length=1)]
+
+
+class Arm(Checked):
+    """How a network is made: trained from its seed's draw or another arm's weights, or cut from another's training."""
+
+    title: str
+    documented: str | None = None
+    band: Band | None = None
+    sweep: Sweep | None = None
+    network: Literal["lenet5", "convnet"] = "lenet5"
+    start: str | None = None  # an arm whose trained weights this one starts from
+    cut: str | None = None  # an arm that this one is, after the epoch whose test accuracy is nearest to the wanted one
+    accuracy_of: str | None = None  # the arm whose test accuracy is wanted, seed by seed
+    epochs: Annotated[StrictInt, Field(ge=0)] = 0  # 0: not trained (any further)
+    batch_size: Count = 32
+    optimizer: Optimizer | None = None
+    defence: dict[str, Any] | None = None  # its kind, and that kind's settings in lib/
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, content: Any) -> Any:
+        """The defence with its defaults, checked by its own definition."""
+        defence = content.get("defence") if isinstance(content, dict) else None
+        if not isinstance(defence, dict):
+            return content
+        kind = defence.get("kind")
+        if kind not in DEFENCES:
+            raise ValueError(f"defence.kind is {kind!r}; allowed are {', '.join(DEFENCES)}: correct it")
+        try:
+            settings = keywords(DEFENCES[kind], {key: value for key, value in defence.items() if key != "kind"})
+            DEFENCES[kind](**settings)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"defence.{str(error).removesuffix('.')}") from error
+        return content | {"defence": {"kind": kind, **settings}}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Arm":
+        if (self.epochs > 0) != (self.optimizer is not None):
+            raise ValueError(
+                f"epochs is {self.epochs}, the optimizer {'missing' if self.optimizer is None else 'given'}; "
+                "training needs both, an arm without training neither: add or remove one"
+            )
+        if self.defence is not None:
+            kind, made = self.defence["kind"], self.made_by()
+            if made.starts_trained and self.start is None:
+                raise ValueError(f"start is missing; {kind} acts on a trained network: name its arm")
+            if self.epochs > 0 and not made.trains:
+                raise ValueError(f"epochs is {self.epochs}; {kind} needs no training: make it 0")
+            if self.epochs > 0:
+                made.fits(self.epochs, self.optimizer.lr if self.optimizer else 0.0)
+        if self.cut and (self.accuracy_of is None or (self.optimizer and self.optimizer.decay != "none")):
+            raise ValueError("cut needs accuracy_of, and a training at a rate that does not decay: add or change it")
+        if self.sweep and self.sweep.setting not in (self.defence or {}):
+            raise ValueError(f"sweep.setting is {self.sweep.setting!r}, which the defence has not: correct the name")
+        return self
+
+    def made_by(self) -> Any:
+        """The defence's settings, as their own class in lib/."""
+        settings = dict(self.defence or {})
+        return DEFENCES[settings.pop("kind")](**settings)
+
+    def recipe(self) -> dict[str, Any]:
+        """What decides the outcome of making this arm: all but how it is called and judged."""
+        return self.model_dump(exclude={"title", "documented", "band", "sweep"})
+
+    def earlier(self) -> list[str]:
+        """The arms that must have been made, from the same seed, before this one can be."""
+        return list(dict.fromkeys(name for name in (self.start, self.cut, self.accuracy_of) if name))
+
+    def factors(self) -> dict[str, Value]:
+        """The setting that the arm is swept over, with the value it has."""
+        return {self.sweep.setting: (self.defence or {})[self.sweep.setting]} if self.sweep else {}
+
+
+class Evaluator(Checked):
+    arm: str
+    seed: Seed
+
+
+class Sees(Checked):
+    """What an attacker has: one of the first three; nothing if none is given."""
+
+    features: list[Literal[DEPTHS]] = []  # type: ignore[valid-type]
+    gradients: list[Literal[MOMENTS]] = []  # type: ignore[valid-type]
+    candidates: Annotated[StrictInt, Field(ge=0)] = 0  # for each of which it has the network's outputs
+    images_per_class: Count = 1  # whose gradients it has
+
+    def what(self) -> str:
+        kinds = {"features": self.features, "gradients": self.gradients, "outputs": self.candidates}
+        given = [kind for kind, value in kinds.items() if value] or ["nothing"]
+        if len(given) > 1:
+            raise ValueError(f"sees has {' and '.join(given)}; an attack sees one kind of thing: make it two attacks")
+        return given[0]
+
+
+class Attack(Checked):
+    title: str
+    kind: str = ""  # in lib/; none given: the attack's own name
+    sees: Sees = Sees()
+    settings: dict[str, Any] = {}
+    sweep: Sweeps = {}
+
+
+class Targets(Checked):
+    train_per_class: Count
+    test_per_class: Count
+
+
+class Group(Checked):
+    """Attacks that are too dear for every model of a profile, or that look elsewhere."""
+
+    attacks: Names
+    arms: Names
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    at: list[str] = []  # depths or moments, in place of the attacks' own
+    sweep: Sweeps = {}  # in place of the attacks' own
+
+
+class Profile(Checked):
+    note: str = ""  # what a reader must know before believing a figure; on every page
+    data: str
+    arms: Annotated[dict[str, Annotated[list[Seed], Field(min_length=1)]], Field(min_length=1)]
+    sweeps: dict[str, Annotated[list[Seed], Field(min_length=1)]] = {}  # arms at all values of their sweep
+    attacks: Names  # on every model
+    further: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9]*$")], Group] = {}
+    targets: Targets
+    matched: StrictBool = True  # whether controls of equal accuracy must be equal: not where all is cut short
+    overrides: dict[str, dict[str, Any]] = {}  # of arms
+    attack_overrides: dict[str, dict[str, Any]] = {}
+
+    def seeds(self) -> list[int]:
+        """All seeds of the profile's models."""
+        return sorted({seed for seeds in self.arms.values() for seed in seeds})
+
+
+class Documented(Checked):
+    source: str
+    images: Count
+    seeds: Count
+    models: dict[str, dict[str, float]]
+
+
+class Roles(Checked):
+    ordinary: str
+    suppressed: str
+    control: str
+    depth: Literal[DEPTHS]  # type: ignore[valid-type]
+
+
+T = TypeVar("T", bound=BaseModel)
+K = TypeVar("K")
+
+
+def read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read ({error.strerror}): run from the project's folder.") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is not YAML ({' '.join(str(error).split())}): correct it there.") from error
+
+
+def validated(model: type[T], content: Any, place: str) -> T:
+    """`content` as a `model`; the first thing wrong with it as a SettingsError in one sentence."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        # A union's branches are in a setting's path, but no part of the file.
+        where = ".".join(str(part) for part in first["loc"] if part not in ("float", "int"))
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "value_error":
+            raise SettingsError(f"{place}: {where}{': ' if where else ''}{message.removesuffix('.')}.") from error
+        if first["type"] == "extra_forbidden":
+            raise SettingsError(f"{place}: {where} is not a setting; remove it or correct its name.") from error
+        if first["type"] == "union_tag_invalid":
+            kinds = first["ctx"]["expected_tags"]
+            raise SettingsError(f"{place}: {where}.kind is {first['ctx']['tag']!r}; allowed are {kinds}.") from error
+        raise SettingsError(f"{place}: {where} is {first['input']!r}; {message[0].lower()}{message[1:]}.") from error
+
+
+def named(known: Mapping[str, K], name: str, what: str) -> K:
+    if name not in known:
+        raise SettingsError(
+            f"{what} is {name!r}; allowed are {', '.join(known)}: use one of these or add it to study.yaml."
+        )
+    return known[name]
+
+
+def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` with `changes` laid over them, dictionaries merged key by key."""
+    result = dict(settings)
+    for key, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if nested else value
+    return result

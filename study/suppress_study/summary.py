@@ -1,0 +1,218 @@
+"""The summary of a profile's runs: every figure of the book, as typed data."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from suppress_privacy.evaluation import gates
+from suppress_privacy.evaluation.gates import Gate
+from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean
+from suppress_privacy.evaluation.membership import auc_estimate, tpr_estimate
+from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, METRICS
+from suppress_privacy.evaluation.verdict import Verdict
+from suppress_study.claims import Claims, verdicts
+from suppress_study.measured import Cell, Factors, Measured, Trainings
+from suppress_study.plan import Study
+from suppress_study.provenance import DIRTY
+from suppress_study.results import Results, write_json
+from suppress_study.settings import Documented, Value
+
+Row = dict[str, Any]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Data(Part):
+    name: str
+    train: int
+    test: int
+
+
+class Mechanism(Part):
+    """What is left of an image in the first dense layer: per image; dead units one value a seed."""
+
+    effective_rank: Estimate
+    feature_norm: Estimate
+    dead_units: list[float]
+
+
+class Arm(Part):
+    """An arm's models: one value a seed, in the order of `seeds`; sparsity by layer."""
+
+    factors: dict[str, Value]
+    title: str
+    documented: str | None  # the documented model it stands for
+    seeds: list[int]
+    test_accuracy: list[float]
+    sparsity: dict[str, list[float]]
+    mechanism: Mechanism
+
+
+class Summary(Part):
+    """What `summary.json` holds.
+
+    `estimates` has a row for each attack, arm, metric and evaluator: the factors that apply, mean, 95 % interval (low,
+    high), n values averaged, and the seeds they come from. `differences` has that arm's metrics minus the ordinary
+    arm's, paired by image and seed; `strongest` the attack, of those that claims.yaml calls so, that gets most from an
+    arm. `seeds` are the ordinary arm's; `missing` counts runs that the profile asks for and that were not there,
+    `uncommitted` those made with changes beyond the commit they name. `gates` lists those that the profile's attacks
+    can decide, `verdicts` the answer to every claim of claims.yaml.
+    """
+
+    campaign: str
+    profile: str
+    data: Data
+    notice: str
+    seeds: list[int]
+    missing: int
+    images: int
+    commits: list[str]
+    uncommitted: int
+    evaluators: dict[str, float]  # test accuracy by name, the first one's verdict being the main one
+    arms: list[Arm]
+    estimates: list[Row]
+    differences: list[Row]
+    strongest: list[Row]
+    gates: list[Gate]
+    verdicts: dict[str, Verdict]
+    documented: Documented
+
+    @classmethod
+    def load(cls, path: Path) -> "Summary":
+        return cls.model_validate_json(path.read_text())
+
+    def save(self, path: Path) -> None:
+        write_json(path, self.model_dump(mode="json"))
+
+    def frame(self, table: str) -> pd.DataFrame:
+        """`estimates`, `differences` or `strongest` with factors as columns, empty where one does not apply."""
+        return pd.DataFrame(getattr(self, table))
+
+
+def summarise(results: Results, study: Study, profile: str, claims: Claims, *, allow_missing: bool = False) -> Summary:
+    """The summary of a profile's runs; arguments and errors as `Measured.collect`."""
+    measured = Measured.collect(results, study, profile, allow_missing=allow_missing)
+    first = next(iter(measured.judges.values()))
+    data = first.environment["data"]
+    found = [results.runs[name] for name in measured.wanted if name in results.runs]
+    ordinary = measured.arm(study.roles.ordinary)
+    decided = list(_gates(measured, claims))
+    return Summary(
+        campaign=study.campaign,
+        profile=profile,
+        data=Data(**{name: data[name] for name in ("name", "train", "test")}),
+        notice=data["notice"],
+        seeds=list(ordinary.runs) if ordinary else study.profile(profile).seeds(),
+        missing=measured.missing,
+        images=max(
+            cell.values["skill", ""].shape[1] for cell in measured.cells.values() if ("skill", "") in cell.values
+        ),
+        commits=sorted({run.commit.removesuffix(DIRTY) for run in found}),
+        uncommitted=sum(run.commit.endswith(DIRTY) for run in found),
+        evaluators={name: run.results["test_accuracy"] for name, run in measured.judges.items()},
+        arms=[_arm(arm) for arm in measured.arms.values()],
+        estimates=[row for cell in measured.cells.values() for row in _estimates(cell)],
+        differences=[row for cell in measured.cells.values() for row in _differences(cell, measured)],
+        strongest=list(_strongest(measured, claims)),
+        gates=decided,
+        verdicts=verdicts(claims, measured, decided),
+        documented=study.documented,
+    )
+
+
+def _arm(trainings: Trainings) -> Arm:
+    looks = [run.results for run in trainings.mechanisms.values()]
+    layers = trainings.results("sparsity")
+    return Arm(
+        factors=dict(trainings.factors),
+        title=trainings.settings.title,
+        documented=trainings.settings.documented,
+        seeds=list(trainings.runs),
+        test_accuracy=trainings.results("test_accuracy"),
+        sparsity={layer: [shares[layer] for shares in layers] for layer in layers[0]},
+        mechanism=Mechanism(
+            effective_rank=_mean(looks, "effective_rank"),
+            feature_norm=_mean(looks, "feature_norm"),
+            dead_units=[look["dead_units"] for look in looks],
+        ),
+    )
+
+
+def _mean(looks: list[dict[str, Any]], name: str) -> Estimate:
+    return bootstrap_mean([look[name] for look in looks])
+
+
+def _row(factors: Factors, metric: str, evaluator: str, estimate: Estimate, seeds: list[int]) -> Row:
+    judged = {"evaluator": evaluator} if evaluator else {}
+    return {**factors, "metric": metric, **judged, **asdict(estimate), "seeds": seeds}
+
+
+def _estimates(cell: Cell) -> Iterator[Row]:
+    if ("score", "") in cell.values:
+        scores, members = cell.values["score", ""], cell.values["member", ""]
+        yield _row(cell.factors, "auc", "", auc_estimate(scores, members), cell.seeds())
+        rates = tpr_estimate(scores, members, FALSE_POSITIVE_RATE)
+        yield _row(cell.factors, "tpr_at_1pct_fpr", "", rates, cell.seeds())
+        return
+    for (name, evaluator), values in cell.values.items():
+        if name in METRICS:
+            yield _row(cell.factors, name, evaluator, METRICS[name].estimate(values), cell.seeds())
+
+
+def _differences(cell: Cell, measured: Measured) -> Iterator[Row]:
+    """Image by image and seed by seed; none for membership, whose metrics belong to no single image."""
+    other = measured.cell(cell.attack, measured.study.roles.ordinary)
+    shared = [seed for seed in cell.seeds() if other and other is not cell and seed in other.seeds()]
+    if other is None or not shared:
+        return
+    for name, evaluator in cell.values:
+        if name in METRICS:
+            difference = cell.rows(name, shared, evaluator) - other.rows(name, shared, evaluator)
+            yield _row(cell.factors, name, evaluator, bootstrap_mean(difference), shared)
+
+
+def _strongest(measured: Measured, claims: Claims) -> Iterator[Row]:
+    for arm in measured.arms.values():
+        for name, metric in METRICS.items():
+            cell = metric.primary and measured.strongest(claims.strongest.reconstruction, arm.factors, name)
+            if cell:
+                yield {**cell.factors, "metric": name}
+
+
+def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
+    """The gates that the profile's attacks can decide."""
+    ordinary, checks = measured.study.roles.ordinary, claims.checks
+    cells = {name: measured.cell(attack, ordinary) for name, attack in checks.items()}
+    for which, metric, gate in (
+        ("tuned", "skill", gates.beats_the_mean_image),
+        ("positive", "psnr", gates.near_perfect_at_conv1),
+        ("shuffled", "skill", gates.shuffled_learns_nothing),
+    ):
+        if cell := cells[which]:
+            yield gate(METRICS[metric].estimate(cell.values[metric, ""]))
+    for arm in measured.arms.values():
+        if cell := measured.cell(checks["tuned"], arm.factors):
+            yield gates.objective_falls(str(arm), cell.values["fell", ""])
+    own, start = (cell and cell.values["skill", ""] for cell in (cells["tuned"], cells["start"]))
+    if own is not None and start is not None and own.shape == start.shape:
+        yield gates.beats_its_start(bootstrap_mean(own - start))
+    for arm in measured.arms.values():
+        yield from _gates_of(arm, measured.study.profile(measured.profile).matched)
+
+
+def _gates_of(arm: Trainings, matched: bool) -> Iterator[Gate]:
+    """Those on a model: controls of equal accuracy are equal, and what a sound training gives was given."""
+    accuracies, band = arm.results("test_accuracy"), arm.settings.band
+    wanted = [facts["wanted_accuracy"] for facts in arm.results("facts") if "wanted_accuracy" in facts]
+    if wanted and matched:
+        yield gates.matches(str(arm), accuracies, wanted)
+    if band is not None:
+        yield gates.inside_band("accuracy", str(arm), "test accuracy", accuracies, band.test_accuracy)
+        shares = [share for layers in arm.results("sparsity") for share in layers.values()]
+        yield gates.inside_band("sparsity", str(arm), "zeros in each weight matrix", shares, band.sparsity)

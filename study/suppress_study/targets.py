@@ -1,0 +1,96 @@
+"""The private images under attack, and the images an attacker may own or is given to choose from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from suppress_privacy.mnist import Mnist
+from suppress_privacy.runtime import generator
+from suppress_study.settings import Targets as Counts
+
+CLASSES = 10
+SEED = 0  # the same targets in every arm, attack and seed
+GALLERY = 999  # others of its class among which an image is to be identified
+EXTREMES = 3  # best, median and worst reconstructions that are kept, each
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The private images, and what the attacker may own.
+
+    Targets come half from the training set, half from the test set; auxiliary images are the test
+    images that are no targets, in an order drawn once; the gallery holds training images that are no targets.
+    """
+
+    images: np.ndarray  # float32 [N, 1, 32, 32]
+    labels: np.ndarray  # int32 [N]
+    in_training: np.ndarray  # bool [N]
+    index: np.ndarray  # int64 [N], position in the training or test set
+    auxiliary: np.ndarray  # float32 [M, 1, 32, 32]
+    auxiliary_labels: np.ndarray  # int32 [M]
+    gallery: dict[int, np.ndarray]  # label -> float32 [G, 1, 32, 32]
+
+    def first_of_each_class(self, count: int) -> np.ndarray:
+        """Positions of the first `count` targets of each class."""
+        return np.concatenate([np.flatnonzero(self.labels == label)[:count] for label in range(CLASSES)])
+
+
+def choose_targets(data: Mnist, counts: Counts) -> Targets:
+    """Draw the targets: so many of each class from the training set, so many from the test set.
+
+    Returns:
+        Targets, class by class, training images first within each class.
+
+    Raises:
+        ValueError: more are asked for than there are.
+    """
+    for name, count, labels in (
+        ("train_per_class", counts.train_per_class, data.train_labels),
+        ("test_per_class", counts.test_per_class, data.test_labels),
+    ):
+        available = np.bincount(labels, minlength=CLASSES).min()
+        if count >= available:
+            raise ValueError(
+                f"targets.{name} is {count}; {data.name} has {available} of the rarest class, and some must be "
+                "left to compare with: ask for fewer."
+            )
+    rng = generator(SEED, "targets")
+    chosen = [
+        (in_training, index)
+        for label in range(CLASSES)
+        for in_training, labels, count in (
+            (True, data.train_labels, counts.train_per_class),
+            (False, data.test_labels, counts.test_per_class),
+        )
+        for index in rng.choice(np.flatnonzero(labels == label), count, replace=False)
+    ]
+    in_training = np.array([member for member, _ in chosen])
+    index = np.array([position for _, position in chosen])
+    of_train, of_test = np.where(in_training, index, 0), np.where(in_training, 0, index)
+    images = np.where(in_training[:, None, None, None], data.train_images[of_train], data.test_images[of_test])
+    labels = np.where(in_training, data.train_labels[of_train], data.test_labels[of_test])
+    rng = generator(SEED, "auxiliary and gallery")
+    auxiliary = rng.permutation(np.setdiff1d(np.arange(len(data.test_labels)), index[~in_training]))
+    others = rng.permutation(np.setdiff1d(np.arange(len(data.train_labels)), index[in_training]))
+    gallery = {
+        label: data.train_images[others[data.train_labels[others] == label][:GALLERY]] for label in range(CLASSES)
+    }
+    return Targets(
+        images, labels, in_training, index, data.test_images[auxiliary], data.test_labels[auxiliary], gallery
+    )
+
+
+def pictured(skill: np.ndarray | None, labels: np.ndarray) -> np.ndarray:
+    """Positions of the targets whose reconstructions a run keeps, all of them being large.
+
+    The first of each class; then the best, the middle and the worst by skill, where it is given.
+    """
+    first = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)]
+    return np.array(sorted({*first, *(extremes(skill) if skill is not None else ())}))
+
+
+def extremes(skill: np.ndarray, each: int = EXTREMES) -> list[int]:
+    """Positions of the best, the middle and the worst values, so many of each: by the values alone."""
+    order = np.argsort(-np.asarray(skill), kind="stable")
+    middle = (len(order) - each) // 2
+    return [int(position) for position in (*order[:each], *order[middle : middle + each], *order[len(order) - each :])]
