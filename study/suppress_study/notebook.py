@@ -23,7 +23,6 @@ TYPES = {
     "bool": bool,
     "dict": dict,
     "list[str]": list[str],
-    "float | None": float | None,
 }
 
 
@@ -47,9 +46,7 @@ def checked_parameters(name: str, values: dict[str, Any]) -> dict[str, Any]:
         TypeError, ValueError: an unknown name, a value of the wrong type, or one that the study does not know.
     """
     declared = papermill.inspect_notebook(str(notebook_path(name)))
-    parameters = {
-        key: None if entry["default"] == "None" else yaml.safe_load(entry["default"]) for key, entry in declared.items()
-    }
+    parameters = {key: yaml.safe_load(entry["default"]) for key, entry in declared.items()}
     for key, value in values.items():
         if key not in declared:
             raise ParameterError(f"{key} is no parameter of {name}; it has {', '.join(declared)}: correct the name.")
@@ -75,7 +72,8 @@ def _check(parameters: dict[str, Any], study: Study) -> None:
         )
     choose_device(parameters.get("device", "auto"))
     if "arm" in parameters and parameters["arm"] != NONE:
-        study.arm(parameters["profile"], parameters["arm"], parameters.get("overrides"), parameters["value"])
+        model = study.model(parameters["arm"], parameters["seed"], parameters["swept"])
+        study.arm(parameters["profile"], model.arm, parameters.get("overrides"), model.value)
     if "attacks" in parameters:
         variants = chosen_variants(study, parameters)
         _check_victim(parameters, study, profile, variants)
@@ -84,7 +82,7 @@ def _check(parameters: dict[str, Any], study: Study) -> None:
 def chosen_variants(study: Study, parameters: dict[str, Any]) -> list[Variant]:
     """The attacks that a notebook's parameters ask for: those named, or a group's, or the profile's own."""
     profile, changes = parameters["profile"], parameters["attack_overrides"]
-    model = Model(parameters["arm"], parameters["seed"], parameters["value"])
+    model = study.model(parameters["arm"], parameters["seed"], parameters["swept"])
     if not parameters["attacks"] and not changes:
         return list(study.attacking(profile, model, parameters["group"]).variants)
     names = parameters["attacks"] or study.profile(profile).attacks

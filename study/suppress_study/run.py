@@ -179,7 +179,6 @@ def notebook(options: argparse.Namespace) -> int:
     if any("=" not in pair for pair in options.values):
         raise ValueError(f"{options.values} are not all name=value: correct them.")
     values = {key: yaml.safe_load(value) for key, value in (pair.split("=", 1) for pair in options.values)}
-    values = {key: None if key == "value" and value == "none" else value for key, value in values.items()}
     execute(options.name, options.output, values)
     return 0
 
