@@ -12,7 +12,7 @@ that come as a dictionary.
 import inspect
 import numbers
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -25,7 +25,7 @@ WORDS = {int: "an integer", float: "a number", bool: "True or False", str: "text
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """Where a number may lie; NaN lies nowhere."""
+    """Where a number, or of a list the length, may lie; NaN lies nowhere."""
 
     at_least: float | None = None
     above: float | None = None
@@ -46,7 +46,9 @@ class Bounds:
     def __str__(self) -> str:
         from_, to = self.at_least, self.at_most
         named = f"{self.named} " if self.named else ""
-        upper = f"({to if self.below is None else self.below:g})" if named else f"{to if to is not None else self.below}"
+        upper = (
+            f"({to if self.below is None else self.below:g})" if named else f"{to if to is not None else self.below}"
+        )
         parts = [] if from_ is None else [f"from {from_:g}"]
         parts += [] if self.above is None else [f"above {self.above:g}"]
         if to is not None:
@@ -113,7 +115,8 @@ def _fault(value: Any, annotation: Any) -> type[Exception] | None:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         fault = _fault(value, arguments[0])
-        outside = any(isinstance(note, Bounds) and not note.hold(value) for note in arguments[1:] if fault is None)
+        size = len(value) if isinstance(value, list | tuple) else value
+        outside = any(isinstance(note, Bounds) and not note.hold(size) for note in arguments[1:] if fault is None)
         return ValueError if outside else fault
     if origin is Literal:
         if not isinstance(value, tuple({type(argument) for argument in arguments})):
@@ -122,7 +125,7 @@ def _fault(value: Any, annotation: Any) -> type[Exception] | None:
     if origin in (Union, types.UnionType):
         faults = [_fault(value, argument) for argument in arguments]
         return None if None in faults else ValueError if ValueError in faults else TypeError
-    if origin is list:
+    if origin in (list, Sequence):
         if not isinstance(value, list | tuple):
             return TypeError
         faults = [fault for each in value if (fault := _fault(each, arguments[0]))]
