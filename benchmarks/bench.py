@@ -265,7 +265,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     for ratio in content["ratios"].values():
         count, ends = len(ratio["rounds"]), ratio["interval"]
-        spread = f"{ends[0]:.3g} to {ends[1]:.3g} over {count} rounds" if ends else f"{count} rounds, no interval"
+        over = f"over {count} round{'s' if count > 1 else ''}"
+        spread = f"{ends[0]:.3g} to {ends[1]:.3g} {over}" if ends else f"{over}, too few for an interval"
         print(f"{ratio['what']}: {ratio['median']:.3g} ({spread}; aim: {ratio['aim'][0]} {ratio['aim'][1]:g})")
     return 0
 
