@@ -38,8 +38,13 @@ class Model:
     seed: int
     value: float | None = None
 
+    @property
+    def kind(self) -> str:
+        """What it is whatever its seed."""
+        return self.arm if self.value is None else f"{self.arm}@{self.value:g}"
+
     def __str__(self) -> str:
-        return f"{self.arm}{'' if self.value is None else f'@{self.value:g}'}-seed{self.seed}"
+        return f"{self.kind}-seed{self.seed}"
 
 
 @dataclass(frozen=True)

@@ -88,11 +88,20 @@ class Summary(Part):
         return cls.model_validate_json(path.read_text())
 
     def save(self, path: Path) -> None:
-        write_json(path, self.model_dump(mode="json"))
+        """Write it, figures to ten digits: the last ones differ between processors, and mean nothing."""
+        write_json(path, _rounded(self.model_dump(mode="json")))
 
     def frame(self, table: str) -> pd.DataFrame:
         """`estimates`, `differences` or `strongest` with factors as columns, empty where one does not apply."""
         return pd.DataFrame(getattr(self, table))
+
+
+def _rounded(content: Any) -> Any:
+    if isinstance(content, float):
+        return float(f"{content:.10g}")
+    if isinstance(content, dict):
+        return {key: _rounded(value) for key, value in content.items()}
+    return [_rounded(value) for value in content] if isinstance(content, list) else content
 
 
 def summarise(results: Results, study: Study, profile: str, claims: Claims, *, allow_missing: bool = False) -> Summary:
@@ -198,7 +207,7 @@ def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
             yield gate(METRICS[metric].estimate(cell.values[metric, ""]))
     for arm in measured.arms.values():
         if cell := measured.cell(checks["tuned"], arm.factors):
-            yield gates.objective_falls(str(arm), cell.values["fell", ""])
+            yield gates.objective_falls(arm.name, cell.values["fell", ""])
     own, start = (cell and cell.values["skill", ""] for cell in (cells["tuned"], cells["start"]))
     if own is not None and start is not None and own.shape == start.shape:
         yield gates.beats_its_start(bootstrap_mean(own - start))
@@ -211,8 +220,8 @@ def _gates_of(arm: Trainings, matched: bool) -> Iterator[Gate]:
     accuracies, band = arm.results("test_accuracy"), arm.settings.band
     wanted = [facts["wanted_accuracy"] for facts in arm.results("facts") if "wanted_accuracy" in facts]
     if wanted and matched:
-        yield gates.matches(str(arm), accuracies, wanted)
+        yield gates.matches(arm.name, accuracies, wanted)
     if band is not None:
-        yield gates.inside_band("accuracy", str(arm), "test accuracy", accuracies, band.test_accuracy)
+        yield gates.accuracy_inside(arm.name, accuracies, band.test_accuracy)
         shares = [share for layers in arm.results("sparsity") for share in layers.values()]
-        yield gates.inside_band("sparsity", str(arm), "zeros in each weight matrix", shares, band.sparsity)
+        yield gates.sparsity_inside(arm.name, shares, band.sparsity)
