@@ -5,12 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from suppress_privacy.evaluation import gates
 from suppress_privacy.evaluation.gates import Gate
-from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean
+from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, bootstrap_means
 from suppress_privacy.evaluation.membership import auc_estimate, tpr_estimate
 from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, METRICS
 from suppress_privacy.evaluation.verdict import Verdict
@@ -169,9 +170,10 @@ def _estimates(cell: Cell) -> Iterator[Row]:
         rates = tpr_estimate(scores, members, FALSE_POSITIVE_RATE)
         yield _row(cell.factors, "tpr_at_1pct_fpr", "", rates, cell.seeds())
         return
-    for (name, evaluator), values in cell.values.items():
-        if name in METRICS:
-            yield _row(cell.factors, name, evaluator, METRICS[name].estimate(values), cell.seeds())
+    judged = {which: values for which, values in cell.values.items() if which[0] in METRICS}
+    resampled = bootstrap_means(np.stack(list(judged.values())))  # in one call, for its matrices are narrow
+    for ((name, evaluator), values), means in zip(judged.items(), resampled, strict=True):
+        yield _row(cell.factors, name, evaluator, METRICS[name].estimate(values, means), cell.seeds())
 
 
 def _differences(cell: Cell, measured: Measured) -> Iterator[Row]:
@@ -180,10 +182,15 @@ def _differences(cell: Cell, measured: Measured) -> Iterator[Row]:
     shared = [seed for seed in cell.seeds() if other and other is not cell and seed in other.seeds()]
     if other is None or not shared:
         return
-    for name, evaluator in cell.values:
-        if name in METRICS:
-            difference = cell.rows(name, shared, evaluator) - other.rows(name, shared, evaluator)
-            yield _row(cell.factors, name, evaluator, bootstrap_mean(difference), shared)
+    differences = {
+        (name, evaluator): cell.rows(name, shared, evaluator) - other.rows(name, shared, evaluator)
+        for name, evaluator in cell.values
+        if name in METRICS and METRICS[name].of == "image"
+    }
+    if differences:
+        resampled = bootstrap_means(np.stack(list(differences.values())))
+        for ((name, evaluator), values), means in zip(differences.items(), resampled, strict=True):
+            yield _row(cell.factors, name, evaluator, bootstrap_mean(values, resampled=means), shared)
 
 
 def _strongest(measured: Measured, claims: Claims) -> Iterator[Row]:
