@@ -5,8 +5,8 @@ from suppress_privacy.runtime import configure  # isort: split
 
 from suppress_privacy.defences.layers import MaskLayerDes, maskable_layers, propose_mask_layers
 from suppress_privacy.defences.suppress import SuppressCtrl, SuppressPrivacyFactory
-from suppress_privacy.drop_in import ImageInversionAttack, SuppressMasker, SuppressModel
 from suppress_privacy.lenet import Features, LeNet5
+from suppress_privacy.mindarmour import ImageInversionAttack, SuppressMasker, SuppressModel
 from suppress_privacy.mnist import generate_mnist_dataset, load_mnist
 from suppress_privacy.training import Defence, load_checkpoint, save_checkpoint, train
 

@@ -12,7 +12,7 @@ that come as a dictionary.
 import inspect
 import numbers
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -25,7 +25,7 @@ WORDS = {int: "an integer", float: "a number", bool: "True or False", str: "text
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """Where a number may lie; NaN lies nowhere."""
+    """Where a number, or of a list the length, may lie; NaN lies nowhere."""
 
     at_least: float | None = None
     above: float | None = None
@@ -113,7 +113,8 @@ def _fault(value: Any, annotation: Any) -> type[Exception] | None:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         fault = _fault(value, arguments[0])
-        outside = any(isinstance(note, Bounds) and not note.hold(value) for note in arguments[1:] if fault is None)
+        size = len(value) if isinstance(value, list | tuple) else value
+        outside = any(isinstance(note, Bounds) and not note.hold(size) for note in arguments[1:] if fault is None)
         return ValueError if outside else fault
     if origin is Literal:
         if not isinstance(value, tuple({type(argument) for argument in arguments})):
@@ -122,7 +123,7 @@ def _fault(value: Any, annotation: Any) -> type[Exception] | None:
     if origin in (Union, types.UnionType):
         faults = [_fault(value, argument) for argument in arguments]
         return None if None in faults else ValueError if ValueError in faults else TypeError
-    if origin is list:
+    if origin in (list, Sequence):
         if not isinstance(value, list | tuple):
             return TypeError
         faults = [fault for each in value if (fault := _fault(each, arguments[0]))]

@@ -4,6 +4,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
+from suppress_privacy.checks import Seed, Whole, checked
 from suppress_privacy.runtime import generator
 
 
@@ -11,20 +12,26 @@ class ConvNet(nn.Cell):
     """Six 3x3 convolutions with batch norm and ReLU in three stages, then two dense layers (VGG's pattern).
 
     Args:
-        width (int): channels of the first stage; the later ones have twice and four times as many.
-        num_classes (int): outputs.
-        channels (int): of the images.
-        seed (int or None): seeds the initial weights, normal as by He et al. 2015; None draws them as
-            MindSpore does, from its global seed.
+        width: channels of the first stage; the later ones have twice and four times as many.
+        num_classes: outputs.
+        channels: of the images.
+        seed: seeds the initial weights, normal as by He et al. 2015; None draws them as MindSpore does, from
+            its global seed.
 
     Inputs:
-        x (Tensor): images, float32 [N, channels, 32, 32].
+        x: images, float32 [N, channels, 32, 32].
 
     Outputs:
-        Tensor, logits, float32 [N, num_classes].
+        Logits, float32 [N, num_classes].
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong type or out of its range.
     """
 
-    def __init__(self, width=16, num_classes=10, *, channels=3, seed=None):
+    @checked
+    def __init__(
+        self, width: Whole = 16, num_classes: Whole = 10, *, channels: Whole = 3, seed: Seed | None = None
+    ) -> None:
         super().__init__()
         cells = []
         for stage, side in ((width, 16), (2 * width, 8), (4 * width, 4)):
@@ -44,6 +51,6 @@ class ConvNet(nn.Cell):
                     sigma = np.sqrt(2 / np.prod(parameter.shape[1:]))
                     parameter.set_data(ms.Tensor((sigma * rng.standard_normal(parameter.shape)).astype(np.float32)))
 
-    def construct(self, x):
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
         x = self.flatten(self.features(x))  # [N, C, 32, 32] -> [N, 64 width]
         return self.fc2(self.fc1(x))

@@ -1,12 +1,14 @@
 """LeNet5 as the tutorial trains it, with its features at any depth."""
 
+from typing import Annotated, Any
+
 import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 from mindspore.common.initializer import TruncatedNormal
 from scipy.stats import truncnorm
 
-from suppress_privacy.checks import checked
+from suppress_privacy.checks import Seed, Whole, checked
 from suppress_privacy.runtime import generator
 
 WEIGHT_SIGMA = 0.05  # the tutorial's initialiser, for weights and biases alike
@@ -20,20 +22,19 @@ class LeNet5(nn.Cell):
     max pooling, then 400 -> 120 -> 84 -> 10 with biases and ReLU between.
 
     Args:
-        seed (int or None): seeds the initial weights, TruncatedNormal(0.05) cut at two sigma. None
-            draws from MindSpore's global seed, as the tutorial's class does.
+        seed: seeds the initial weights, TruncatedNormal(0.05) cut at two sigma. None draws from
+            MindSpore's global seed, as the tutorial's class does.
 
     Inputs:
-        x (Tensor): images, float32 [N, 1, 32, 32].
+        x: images, float32 [N, 1, 32, 32].
 
     Outputs:
-        Tensor, logits, float32 [N, 10].
+        logits, float32 [N, 10].
     """
 
-    def __init__(self, seed=None):
+    @checked
+    def __init__(self, seed: Seed | None = None) -> None:
         super().__init__()
-        if seed is not None:
-            checked("seed", seed, int, "an integer from 0, or None", lambda v: v >= 0)
         rng = None if seed is None else generator(seed, "initialisation")
         self.conv1 = _conv(1, 6, rng)
         self.conv2 = _conv(6, 16, rng)
@@ -46,39 +47,45 @@ class LeNet5(nn.Cell):
         self.pool1 = nn.AdaptiveMaxPool2d((14, 14))
         self.pool2 = nn.AdaptiveMaxPool2d((5, 5))
         self.flatten = nn.Flatten()
+        # In the order of `DEPTHS`: layer, activation (its features end here), and what leads to the next layer.
+        self.stages = (
+            (self.conv1, self.relu, (self.pool1,)),  # [N, 1, 32, 32] -> [N, 6, 28, 28] -> [N, 6, 14, 14]
+            (self.conv2, self.relu, (self.pool2, self.flatten)),  # -> [N, 16, 10, 10] -> [N, 16, 5, 5] -> [N, 400]
+            (self.fc1, self.relu, ()),  # -> [N, 120]
+            (self.fc2, self.relu, ()),  # -> [N, 84]
+            (self.fc3, nn.Identity(), ()),  # -> [N, 10]
+        )
 
-    def features(self, x, depth):
+    def features(self, x: ms.Tensor, depth: str) -> ms.Tensor:
         """What the network computes up to `depth`, one of `DEPTHS`: after that layer's ReLU."""
-        # ReLU after the pool: the same numbers and gradients as before it, on a quarter of the values.
         if depth == "conv1":
-            return self.relu(self.conv1(x))  # [N, 1, 32, 32] -> [N, 6, 28, 28]
-        x = self.relu(self.pooled_conv1(x, self.conv1.weight))  # [N, 1, 32, 32] -> [N, 6, 14, 14]
-        x = self.conv2(x)  # -> [N, 16, 10, 10]
-        if depth == "conv2":
-            return self.relu(x)
-        x = self.flatten(self.relu(self.pool2(x)))  # -> [N, 16, 5, 5] -> [N, 400]
-        x = self.relu(self.fc1(x))  # -> [N, 120]
-        if depth == "fc1":
-            return x
-        x = self.relu(self.fc2(x))  # -> [N, 84]
-        if depth == "fc2":
-            return x
-        return self.fc3(x)  # -> [N, 10]
+            return self.relu(self.conv1(x))
+        last = DEPTHS.index(depth)
+        x = self.relu(self.pooled_conv1(x, self.conv1.weight))
+        layer, activation, _ = self.stages[last]
+        return activation(layer(through(x, self.stages[1:last])))
 
-    def rest(self, x, depth):
+    def rest(self, x: ms.Tensor, depth: str) -> ms.Tensor:
         """What the network makes of its features at `depth`: logits."""
-        if depth == "logits":
-            return x
-        if depth == "conv1":
-            x = self.relu(self.conv2(self.pool1(x)))  # [N, 6, 28, 28] -> [N, 16, 10, 10]
-        if depth in ("conv1", "conv2"):
-            x = self.relu(self.fc1(self.flatten(self.pool2(x))))  # -> [N, 120]
-        if depth != "fc2":
-            x = self.relu(self.fc2(x))  # -> [N, 84]
-        return self.fc3(x)  # -> [N, 10]
+        first = DEPTHS.index(depth)
+        _, _, onward = self.stages[first]
+        for operation in onward:
+            x = operation(x)
+        return through(x, self.stages[first + 1 :])
 
-    def construct(self, x):
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
         return self.features(x, "logits")
+
+
+def through(x: ms.Tensor, stages: tuple[Any, ...]) -> ms.Tensor:
+    """What stages of a network make of x, the way to the layer after them included."""
+    for layer, activation, onward in stages:
+        x = layer(x)
+        for operation in onward:
+            x = operation(x)
+        # ReLU after the pool: the same numbers and gradients as before it, on a quarter of the values.
+        x = activation(x)
+    return x
 
 
 class PooledConvolution(nn.Cell):
@@ -91,17 +98,17 @@ class PooledConvolution(nn.Cell):
     narrow matrices, the convolution's gradient takes a third of the time.
 
     Args:
-        channels (int): O, that the convolution makes.
-        size (int): S, rows and columns after the pool.
+        channels: O, that the convolution makes.
+        size: S, rows and columns after the pool.
 
     Inputs:
-        x (Tensor), float32 [N, 1, 2S + 4, 2S + 4]; weight (Tensor), float32 [O, 1, 5, 5].
+        x, float32 [N, 1, 2S + 4, 2S + 4]; weight, float32 [O, 1, 5, 5].
 
     Outputs:
-        Tensor, float32 [N, O, S, S].
+        float32 [N, O, S, S].
     """
 
-    def __init__(self, channels, size):
+    def __init__(self, channels: int, size: int) -> None:
         super().__init__()
         self.channels = channels
         self.size = size
@@ -112,7 +119,7 @@ class PooledConvolution(nn.Cell):
         self.convolution = ops.Conv2D(4 * channels, 6, stride=2, pad_mode="valid")
         self.pool = nn.AdaptiveMaxPool2d((1, size * size))
 
-    def construct(self, x, weight):
+    def construct(self, x: ms.Tensor, weight: ms.Tensor) -> ms.Tensor:
         kernels = ops.matmul(weight.reshape(self.channels, 25), self.moved)  # [O, 1, 5, 5] -> [O, 4 * 36]
         places = self.convolution(x, kernels.reshape(4 * self.channels, 1, 6, 6))  # -> [N, O * 4, S, S]
         pooled = self.pool(places.reshape(-1, self.channels, 4, self.size * self.size))  # -> [N, O, 1, S * S]
@@ -123,16 +130,16 @@ class Features(nn.Cell):
     """A trained network seen from outside up to one depth; it shares the network's weights.
 
     Args:
-        network (Cell): a network with a `features(x, depth)` method.
-        depth (str): one of `DEPTHS`.
+        network: has a method `features(x, depth)`.
+        depth: one of `DEPTHS`.
 
     Raises:
         TypeError, ValueError: no such network, unknown depth.
     """
 
-    def __init__(self, network, depth):
+    @checked
+    def __init__(self, network: Annotated[nn.Cell, "a nn.Cell with a method features(x, depth)"], depth: str) -> None:
         super().__init__(auto_prefix=False)
-        checked("network", network, nn.Cell, "a nn.Cell with a method features(x, depth)")
         if not callable(getattr(network, "features", None)):
             raise ValueError(
                 f"network is {type(network).__name__}, which has no features(x, depth): give it that method."
@@ -142,7 +149,7 @@ class Features(nn.Cell):
         self.network = network
         self.depth = depth
 
-    def construct(self, x):
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
         return self.network.features(x, self.depth)
 
 
@@ -150,48 +157,49 @@ class Rest(nn.Cell):
     """The other half of a network split at one depth: from its features to logits; it shares the weights.
 
     Args:
-        network (Cell): a network with a `rest(x, depth)` method.
-        depth (str): one of `DEPTHS`.
+        network: has a method `rest(x, depth)`.
+        depth: one of `DEPTHS`.
     """
 
-    def __init__(self, network, depth):
+    def __init__(self, network: nn.Cell, depth: str) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
         self.depth = depth
 
-    def construct(self, x):
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
         return self.network.rest(x, self.depth)
 
 
-def predict(network, images, batch_size=1000):
+@checked
+def predict(network: nn.Cell, images: np.ndarray, batch_size: Whole = 1000) -> np.ndarray:
     """Outputs of any network for many images, batch by batch.
 
     Args:
-        network (Cell): maps [N, ...] to [N, ...].
-        images (numpy.ndarray): float32 [N, ...].
-        batch_size (int): images at a time; the last batch may be smaller.
+        network: maps [N, ...] to [N, ...].
+        images: float32 [N, ...].
+        batch_size: images at a time; the last batch may be smaller.
 
     Returns:
-        numpy.ndarray, float32, one output a row.
+        float32, one output a row.
     """
     network.set_train(False)
     starts = range(0, len(images), batch_size)
     return np.concatenate([network(ms.Tensor(images[i : i + batch_size])).asnumpy() for i in starts])
 
 
-def _initial(shape, rng):
+def _initial(shape: tuple[int, ...], rng: np.random.Generator | None) -> TruncatedNormal | ms.Tensor:
     if rng is None:
         return TruncatedNormal(WEIGHT_SIGMA)
     draw = truncnorm.rvs(-2, 2, scale=WEIGHT_SIGMA, size=shape, random_state=rng)
     return ms.Tensor(draw.astype(np.float32))
 
 
-def _conv(channels_in, channels_out, rng):
+def _conv(channels_in: int, channels_out: int, rng: np.random.Generator | None) -> nn.Conv2d:
     weight = _initial((channels_out, channels_in, 5, 5), rng)
     return nn.Conv2d(channels_in, channels_out, 5, pad_mode="valid", has_bias=False, weight_init=weight)
 
 
-def _dense(features_in, features_out, rng):
+def _dense(features_in: int, features_out: int, rng: np.random.Generator | None) -> nn.Dense:
     return nn.Dense(
         features_in, features_out, _initial((features_out, features_in), rng), _initial((features_out,), rng)
     )

@@ -6,24 +6,32 @@ LiRA    log N(phi; mu_in, s_in) - log N(phi; mu_out, s_out),
                                                                       (Carlini et al. 2022, online)
 """
 
+from typing import Annotated
+
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 from scipy.stats import norm
 from tqdm import tqdm
 
+from suppress_privacy.attacks.registry import attack
 from suppress_privacy.attacks.views import MembershipView
+from suppress_privacy.checks import Bounds, Seed
 from suppress_privacy.runtime import generator
 
 LEAST_SPREAD = 1e-3  # of phi, where shadows agree to rounding
 
 
-def loss_threshold(view: MembershipView, *, seed):
+@attack("loss", sees="outputs")
+def loss_threshold(view: MembershipView, *, seed: Seed) -> np.ndarray:
     """Scores by the victim's loss alone, float64 [Q]; the seed is not used."""
     losses = -log_softmax(view.logits.astype(np.float64), axis=1)[np.arange(len(view.labels)), view.labels]
     return -losses[view.candidates]
 
 
-def lira(view: MembershipView, *, seed, shadows):
+@attack("lira", sees="outputs")
+def lira(
+    view: MembershipView, *, seed: Seed, shadows: Annotated[int, Bounds(at_least=4, multiple_of=2)]
+) -> np.ndarray:
     """Scores by the likelihood ratio, float64 [Q].
 
     Every image is in the training of exactly half the shadows. With few of them the spread of phi cannot be
@@ -31,9 +39,9 @@ def lira(view: MembershipView, *, seed, shadows):
     advises.
 
     Args:
-        view (MembershipView): what the attacker has.
-        seed (int): draws who is in which shadow's training, and seeds the shadows.
-        shadows (int): networks to train, an even number.
+        view: what the attacker has.
+        seed: draws who is in which shadow's training, and seeds the shadows.
+        shadows: networks to train.
     """
     count = len(view.labels)
     rng = generator(seed, "shadow membership")
@@ -57,7 +65,7 @@ def lira(view: MembershipView, *, seed, shadows):
     return (likelihood[0] - likelihood[1])[view.candidates]
 
 
-def scaled_confidence(logits, labels):
+def scaled_confidence(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """phi = log(p / (1 - p)) of the true class, from logits without overflow: float64 [N]."""
     logits = logits.astype(np.float64)
     rows = np.arange(len(labels))

@@ -1,10 +1,6 @@
-"""Defences by the name that study.yaml gives as their `kind`; feature noise acts after training, see `noise`."""
+"""Defences by name. A new one is a module here, with its settings registered by `settings.defence`, and its import."""
 
-from suppress_privacy.defences import dpsgd, pruning, suppress
+from suppress_privacy.defences import dpsgd, noise, pruning, suppress  # noqa: F401  they register themselves
+from suppress_privacy.defences.settings import DEFENCES, DefenceSettings
 
-DEFENCES = {
-    "suppress": suppress.from_settings,
-    "random-mask": pruning.random_from_settings,
-    "magnitude": pruning.magnitude_from_settings,
-    "dpsgd": dpsgd.from_settings,
-}
+__all__ = ["DEFENCES", "DefenceSettings"]

@@ -6,34 +6,38 @@ The sum runs over a batch to which every image belongs with probability B / N by
 is what the accountant assumes. Adding or removing one image is what epsilon and delta are about.
 """
 
+from dataclasses import dataclass
+from typing import Annotated, Any
+
 import dp_accounting
 import mindspore as ms
 import numpy as np
 from dp_accounting import rdp
 from mindspore import nn, ops
 
-from suppress_privacy.checks import checked
+from suppress_privacy.checks import Bounds, NotNegative, Positive, Seed, Share, checked
+from suppress_privacy.defences.settings import DefenceSettings, defence
 from suppress_privacy.runtime import generator
-from suppress_privacy.training import Defence
+from suppress_privacy.training import Defence, Plan
 
 CHUNK = 128  # images whose gradients are held at a time
 LARGEST_LOSS = 88.0  # of one example, in nats: MindSpore's cross-entropy is infinite where a probability underflows
 TINY = 1e-12  # below any gradient's norm that matters; keeps the division defined
 
 
-def spent_epsilon(noise_multiplier, sampling_rate, steps, delta):
+def spent_epsilon(noise_multiplier: float, sampling_rate: float, steps: int, delta: float) -> float:
     """Epsilon of `steps` subsampled Gaussian steps, by Renyi accounting (Mironov et al. 2019).
 
     Args:
-        noise_multiplier (float): z, the noise's standard deviation in units of the clipping norm.
-        sampling_rate (float): probability with which an image is in a batch, in (0, 1].
-        steps (int): batches.
-        delta (float): in (0, 1).
+        noise_multiplier: z, the noise's standard deviation in units of the clipping norm.
+        sampling_rate: probability with which an image is in a batch, in (0, 1].
+        steps: batches.
+        delta: in (0, 1).
     """
     return rdp.RdpAccountant().compose(_event(noise_multiplier, sampling_rate, steps)).get_epsilon(delta)
 
 
-def noise_multiplier_for(wanted, sampling_rate, steps, delta):
+def noise_multiplier_for(wanted: float, sampling_rate: float, steps: int, delta: float) -> float:
     """The least noise multiplier whose `spent_epsilon` is at most `wanted`, to 1e-4."""
     return dp_accounting.calibrate_dp_mechanism(
         rdp.RdpAccountant,
@@ -45,7 +49,7 @@ def noise_multiplier_for(wanted, sampling_rate, steps, delta):
     )
 
 
-def _event(noise_multiplier, sampling_rate, steps):
+def _event(noise_multiplier: float, sampling_rate: float, steps: int) -> dp_accounting.DpEvent:
     step = dp_accounting.PoissonSampledDpEvent(sampling_rate, dp_accounting.GaussianDpEvent(noise_multiplier))
     return dp_accounting.SelfComposedDpEvent(step, steps)
 
@@ -54,42 +58,40 @@ class ClippedSum(nn.Cell):
     """The sum of every example's own gradient, each at most as long as the clipping norm.
 
     Args:
-        forward (nn.Cell): from images and labels to their mean loss.
-        parameters (ParameterTuple): to differentiate by.
-        clip_norm (float): C, the largest Euclidean norm over all parameters together; infinity clips nothing.
+        forward: from images and labels to their mean loss.
+        parameters: to differentiate by.
+        clip_norm: C, the largest Euclidean norm over all parameters together; infinity clips nothing.
 
     Inputs:
-        images (Tensor), float32 [B, ...]; labels (Tensor), int32 [B]; present (Tensor), float32 [B], 0 for
-        examples that only fill the batch up.
+        images, float32 [B, ...]; labels, int32 [B]; present, float32 [B], 0 for examples that only fill the batch up.
 
     Outputs:
-        tuple of Tensor: the sum of losses, each counted as `LARGEST_LOSS` at most, then one sum a parameter, of its
-        shape.
+        The sum of losses, each counted as `LARGEST_LOSS` at most, then one sum a parameter, of its shape.
     """
 
-    def __init__(self, forward, parameters, clip_norm):
+    def __init__(self, forward: nn.Cell, parameters: ms.ParameterTuple, clip_norm: float) -> None:
         super().__init__(auto_prefix=False)
         self.forward = forward
         gradient = ops.grad(forward, None, parameters)
 
-        def loss_of_one(image, label):
+        def loss_of_one(image: ms.Tensor, label: ms.Tensor) -> ms.Tensor:
             return forward(image.expand_dims(0), label.expand_dims(0))
 
-        def gradient_of_one(image, label):
+        def gradient_of_one(image: ms.Tensor, label: ms.Tensor) -> tuple[ms.Tensor, ...]:
             return gradient(image.expand_dims(0), label.expand_dims(0))
 
         self.losses = ops.vmap(loss_of_one, (0, 0))
         self.gradients = ops.vmap(gradient_of_one, (0, 0))
         self.clip_norm = clip_norm
 
-    def construct(self, images, labels, present):
+    def construct(self, images: ms.Tensor, labels: ms.Tensor, present: ms.Tensor) -> tuple[ms.Tensor, ...]:
         gradients = self.gradients(images, labels)
         squares = ops.zeros_like(present)
         for gradient in gradients:
             squares += ops.square(gradient).reshape(gradient.shape[0], -1).sum(1)
         factors = present * ops.minimum(self.clip_norm / (ops.sqrt(squares) + TINY), ops.ones_like(present))
         losses = ops.minimum(self.losses(images, labels), LARGEST_LOSS * ops.ones_like(present))
-        sums = ((losses * present).sum(),)
+        sums: tuple[ms.Tensor, ...] = ((losses * present).sum(),)
         for gradient in gradients:
             flat = gradient.reshape(gradient.shape[0], -1)
             sums += (ops.matmul(factors.expand_dims(0), flat).reshape(gradient.shape[1:]),)
@@ -99,14 +101,14 @@ class ClippedSum(nn.Cell):
 class PrivateStep(nn.Cell):
     """A training step of DP-SGD, with the arguments and the result of `TrainStep`; batches of any size."""
 
-    def __init__(self, forward, optimizer, defence):
+    def __init__(self, forward: nn.Cell, optimizer: nn.Optimizer, defence: "DpSgd") -> None:
         super().__init__(auto_prefix=False)
         self.forward = forward  # a child, so that train and eval modes reach the network
         self.optimizer = optimizer
         self.defence = defence
         self.clipped_sum = ClippedSum(forward, optimizer.parameters, defence.clip_norm)
 
-    def __call__(self, images, labels):
+    def __call__(self, images: ms.Tensor, labels: ms.Tensor) -> ms.Tensor:
         images, labels = images.asnumpy(), labels.asnumpy()
         total, sums = 0.0, [np.zeros(parameter.shape, np.float32) for parameter in self.optimizer.parameters]
         for first in range(0, len(labels), CHUNK):
@@ -129,20 +131,26 @@ class DpSgd(Defence):
     """What makes a training differentially private: sampling, clipping and noise.
 
     Args:
-        batch_size (int): B, the expected size of a batch.
-        clip_norm (float): C; infinity clips nothing, and then there can be no noise.
-        noise_multiplier (float): z; 0 adds none.
-        seed (int): draws the noise.
+        batch_size: B, the expected size of a batch.
+        clip_norm: C; infinity clips nothing, and then there can be no noise.
+        noise_multiplier: z; 0 adds none.
+        seed: draws the noise.
+        facts: what `facts` says of the guarantee.
 
     Raises:
         TypeError, ValueError: an argument of the wrong type or out of its range.
     """
 
-    def __init__(self, batch_size, clip_norm, noise_multiplier, seed, facts=None):
+    @checked
+    def __init__(
+        self,
+        batch_size: Annotated[int, Bounds(at_least=1), "the expected size"],
+        clip_norm: Positive,
+        noise_multiplier: NotNegative,
+        seed: Seed,
+        facts: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(auto_prefix=False)
-        checked("batch_size", batch_size, int, "an integer from 1, the expected size", lambda v: v >= 1)
-        checked("clip_norm", clip_norm, float, "a number above 0", lambda v: v > 0)
-        checked("noise_multiplier", noise_multiplier, float, "a number from 0", lambda v: v >= 0)
         if noise_multiplier and not np.isfinite(clip_norm):
             raise ValueError(f"clip_norm is {clip_norm}, which no noise can cover: make it finite.")
         self.batch_size = batch_size
@@ -151,7 +159,7 @@ class DpSgd(Defence):
         self._rng = generator(seed, "privacy noise")
         self._facts = facts or {}
 
-    def batches(self, rng, count, batch_size):
+    def batches(self, rng: np.random.Generator, count: int, batch_size: int) -> list[np.ndarray]:
         """An epoch's batches by Poisson sampling: as many as ordinary training has, each of random size."""
         if batch_size != self.batch_size:
             raise ValueError(
@@ -159,45 +167,46 @@ class DpSgd(Defence):
             )
         return [np.flatnonzero(rng.random(count) < batch_size / count) for _ in range(count // batch_size)]
 
-    def step(self, forward, optimizer):
+    def step(self, forward: nn.Cell, optimizer: nn.Optimizer) -> nn.Cell:
         return PrivateStep(forward, optimizer, self)
 
-    def noised(self, sums):
-        """The gradient the optimiser sees, from the sums of clipped ones: numpy.ndarray, one a parameter."""
+    def noised(self, sums: list[np.ndarray]) -> list[np.ndarray]:
+        """The gradient the optimiser sees, from the sums of clipped ones; one a parameter."""
         if self.noise_multiplier == 0:
             return [total / np.float32(self.batch_size) for total in sums]
         scale = np.float32(self.noise_multiplier * self.clip_norm)
         draws = [self._rng.standard_normal(total.shape, np.float32) for total in sums]
         return [(total + scale * draw) / np.float32(self.batch_size) for total, draw in zip(sums, draws, strict=True)]
 
-    def facts(self):
+    def facts(self) -> dict[str, Any]:
         return self._facts
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         return {"rng": self._rng.bit_generator.state}
 
-    def restore(self, state):
+    def restore(self, state: dict[str, Any]) -> None:
         self._rng.bit_generator.state = state["rng"]
 
 
-def from_settings(network, plan, *, epsilon, delta, clip_norm):
-    """The defence as study.yaml describes it: the noise is what the wanted epsilon asks for.
+@defence("dpsgd")
+@dataclass(frozen=True, kw_only=True)
+class PrivateTraining(DefenceSettings):
+    """Settings of `DpSgd`: the guarantee of the whole training, for which the noise is found, and the clipping norm."""
 
-    Args:
-        network (nn.Cell): not used.
-        plan (Plan): the training that the guarantee is about; the seed draws the noise.
-        epsilon, delta (float): the guarantee of the whole training.
-        clip_norm (float): see `DpSgd`.
-    """
-    sampling_rate = plan.batch_size / plan.count
-    steps = plan.epochs * plan.steps
-    noise_multiplier = noise_multiplier_for(epsilon, sampling_rate, steps, delta)
-    facts = {
-        "epsilon": spent_epsilon(noise_multiplier, sampling_rate, steps, delta),
-        "delta": delta,
-        "noise_multiplier": noise_multiplier,
-        "sampling_rate": sampling_rate,
-        "steps": steps,
-        "clip_norm": clip_norm,
-    }
-    return DpSgd(plan.batch_size, float(clip_norm), float(noise_multiplier), plan.seed, facts)
+    epsilon: Positive
+    delta: Share
+    clip_norm: Positive
+
+    def make(self, network: nn.Cell, plan: Plan) -> DpSgd:
+        sampling_rate = plan.batch_size / plan.count
+        steps = plan.epochs * plan.steps
+        noise_multiplier = noise_multiplier_for(self.epsilon, sampling_rate, steps, self.delta)
+        facts = {
+            "epsilon": spent_epsilon(noise_multiplier, sampling_rate, steps, self.delta),
+            "delta": self.delta,
+            "noise_multiplier": noise_multiplier,
+            "sampling_rate": sampling_rate,
+            "steps": steps,
+            "clip_norm": self.clip_norm,
+        }
+        return DpSgd(plan.batch_size, float(self.clip_norm), float(noise_multiplier), plan.seed, facts)

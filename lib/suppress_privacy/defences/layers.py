@@ -1,28 +1,34 @@
 """Which layers are suppressed, and how: descriptions under MindArmour's name, matched to a network's parameters."""
 
+import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Annotated, Any
 
+import mindspore as ms
 from mindspore import nn
 
-from suppress_privacy.checks import checked
+from suppress_privacy.checks import Bounds, Positive, Seed, check, checked, described
+from suppress_privacy.defences.settings import CheckedFields
 
 STAYS = 16  # one weight in so many stays in a proposal, as in MindArmour's example: 10 of 150, 150 of 2400, 50 of 840
 NAME = "a parameter's name, a part of it that no other has, or a pattern such as 'features.*.weight'"
 
 
-class MaskLayerDes:
+@dataclass(frozen=True)
+class MaskLayerDes(CheckedFields):
     """One layer to suppress, or several that a pattern names.
 
     Args:
-        layer_name (str): the parameter's name, a part of it that no other parameter has, or a pattern
+        layer_name: the parameter's name, a part of it that no other parameter has, or a pattern
             (`*`, `?`, `[...]`) for all weight matrices and kernels it matches.
-        grad_idx (int or None): position of the parameter among the trainable ones; found from the name,
-            so None will do, and a position that contradicts the name is refused.
-        is_add_noise (bool): add uniform noise to kept weights beyond 0.5 at each update.
-        is_lower_clip (bool): move kept weights of at most 0.005 to 0.005.
-        min_num (int): weights that always stay; -1 for no minimum.
-        upper_bound (float): kept weights beyond it are moved to it; never below 0.10.
+        grad_idx: position of the parameter among the trainable ones; found from the name, so None will do,
+            and a position that contradicts the name is refused.
+        is_add_noise: add uniform noise to kept weights beyond 0.5 at each update.
+        is_lower_clip: move kept weights of at most 0.005 to 0.005.
+        min_num: weights that always stay; -1 for no minimum.
+        upper_bound: kept weights beyond it are moved to it; never below 0.10.
 
     Noise and both bounds are without effect in layers of more than 10,000 weights (the upper bound
     still holds if it is the network's first layer). MindArmour's documentation says 100,000, its code
@@ -32,19 +38,68 @@ class MaskLayerDes:
         TypeError, ValueError: an argument of the wrong type or out of its range.
     """
 
-    def __init__(self, layer_name, grad_idx, is_add_noise, is_lower_clip, min_num, upper_bound=1.20):
-        self.layer_name = checked("layer_name", layer_name, str, NAME, lambda v: v != "")
-        self.grad_idx = grad_idx
-        if grad_idx is not None:
-            checked("grad_idx", grad_idx, int, "an integer from 0, or None", lambda v: v >= 0)
-        self.is_add_noise = checked("is_add_noise", is_add_noise, bool, "True or False")
-        self.is_lower_clip = checked("is_lower_clip", is_lower_clip, bool, "True or False")
-        self.min_num = checked("min_num", min_num, int, "an integer from -1 (no minimum)", lambda v: v >= -1)
-        self.upper_bound = checked("upper_bound", upper_bound, float, "a number above 0", lambda v: v > 0)
+    layer_name: Annotated[str, NAME]
+    grad_idx: Seed | None
+    is_add_noise: bool
+    is_lower_clip: bool
+    min_num: Annotated[int, Bounds(at_least=-1), "the weights that always stay, -1 for no minimum"]
+    upper_bound: Positive = 1.20
 
-    def __repr__(self):
-        arguments = (self.layer_name, self.grad_idx, self.is_add_noise, self.is_lower_clip, self.min_num)
-        return f"MaskLayerDes({', '.join(map(repr, arguments))}, upper_bound={self.upper_bound!r})"
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.layer_name:
+            raise ValueError(f"layer_name is ''; it must be {NAME}: correct its value.")
+
+
+def _published(*rows: tuple[str, int, bool, bool, int]) -> list[dict[str, Any]]:
+    names = ("layer_name", "grad_idx", "is_add_noise", "is_lower_clip", "min_num")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+# MindArmour's examples/privacy/sup_privacy/sup_privacy.py, and its tutorial "Protecting user privacy with suppress
+# privacy" (r1.3)
+PUBLISHED_LAYERS = {
+    "mindarmour-example": _published(
+        ("conv1.weight", 0, False, True, 10),
+        ("conv2.weight", 1, False, True, 150),
+        ("fc1.weight", 2, True, False, -1),
+        ("fc2.weight", 4, True, False, -1),
+        ("fc3.weight", 6, True, False, 50),
+    ),
+    "mindarmour-tutorial": _published(
+        ("conv1.weight", 0, True, True, 10),
+        ("conv2.weight", 1, True, True, 50),
+        ("fc1.weight", 2, True, False, -1),
+        ("fc2.weight", 4, True, False, -1),
+        ("fc3.weight", 6, True, False, 50),
+    ),
+}
+Layers = Annotated[
+    str | list[dict],
+    f"{' or '.join(map(repr, PUBLISHED_LAYERS))}, or a list of dictionaries of MaskLayerDes's arguments",
+]
+
+
+def mask_layers(layers: str | list[dict[str, Any]]) -> list[MaskLayerDes]:
+    """The descriptions that settings stand for.
+
+    Args:
+        layers: a name of `PUBLISHED_LAYERS`, or for each layer the arguments of `MaskLayerDes`; grad_idx may be
+            left out.
+
+    Raises:
+        TypeError, ValueError: no such name, no layer, or not the arguments of `MaskLayerDes`.
+    """
+    check("layers", layers, Layers)
+    given = PUBLISHED_LAYERS.get(layers) if isinstance(layers, str) else layers
+    if not given:
+        raise ValueError(f"layers is {layers!r}; there are {', '.join(PUBLISHED_LAYERS)}: name one or describe layers.")
+    for layer in given:
+        try:
+            inspect.signature(MaskLayerDes).bind(**({"grad_idx": None} | layer))
+        except TypeError as error:
+            raise ValueError(f"layers has {described(layer)}, of which {error}: correct its names.") from error
+    return [MaskLayerDes(**({"grad_idx": None} | layer)) for layer in given]
 
 
 @dataclass(frozen=True)
@@ -53,23 +108,17 @@ class MaskableLayer:
 
     layer_name: str
     grad_idx: int
-    shape: tuple
+    shape: tuple[int, ...]
     weights: int
 
 
-def maskable_layers(network):
+@checked
+def maskable_layers(network: nn.Cell) -> list[MaskableLayer]:
     """A network's trainable weights of two dimensions or more, in its order; biases and norms are left alone.
-
-    Args:
-        network (nn.Cell): the network to look at.
-
-    Returns:
-        list of MaskableLayer.
 
     Raises:
         TypeError: not a nn.Cell.
     """
-    checked("network", network, nn.Cell, "a nn.Cell")
     return [
         MaskableLayer(parameter.name, index, tuple(parameter.shape), parameter.size)
         for index, parameter in enumerate(network.trainable_params())
@@ -77,17 +126,12 @@ def maskable_layers(network):
     ]
 
 
-def propose_mask_layers(network):
+@checked
+def propose_mask_layers(network: nn.Cell) -> list[MaskLayerDes]:
     """A configuration to begin with, after the pattern of MindArmour's example for LeNet5.
 
     Kernels are clipped from below; of each kernel and of the last layer a sixteenth of the weights
-    always stays; matrices get noise.
-
-    Args:
-        network (nn.Cell): the network that will be trained.
-
-    Returns:
-        list of MaskLayerDes, one for each of its maskable layers.
+    always stays; matrices get noise. There is one description for each of the network's maskable layers.
 
     Raises:
         TypeError, ValueError: not a nn.Cell, or one without maskable layers.
@@ -103,20 +147,22 @@ def propose_mask_layers(network):
     return proposal
 
 
-def matched(network, mask_layers, *, first_wins=False):
+def matched(
+    network: nn.Cell, mask_layers: Sequence[MaskLayerDes], *, first_wins: bool = False
+) -> list[tuple[ms.Parameter, MaskLayerDes]]:
     """The (parameter, description) pairs of the layers to suppress, in the network's order.
 
     Args:
-        network (nn.Cell): whose parameters.
-        mask_layers (list of MaskLayerDes): their descriptions.
-        first_wins (bool): of several parameters that a part of a name fits, take the first, as MindArmour does.
+        network: whose parameters.
+        mask_layers: their descriptions.
+        first_wins: of several parameters that a part of a name fits, take the first, as MindArmour does.
 
     Raises:
         ValueError: a layer that is unknown, ambiguous, not trained or described twice, or a grad_idx
             that contradicts the layer's name.
     """
     trainable = [parameter.name for parameter in network.trainable_params()]
-    chosen = {}
+    chosen: dict[str, MaskLayerDes] = {}
     for layer in mask_layers:
         for name in _meant(network, layer.layer_name, first_wins):
             if name in chosen:
@@ -134,7 +180,7 @@ def matched(network, mask_layers, *, first_wins=False):
     return [(parameter, chosen[parameter.name]) for parameter in network.get_parameters() if parameter.name in chosen]
 
 
-def named(network, layer_name, *, first_wins=False):
+def named(network: nn.Cell, layer_name: str, *, first_wins: bool = False) -> str:
     """The one parameter that a name, or a part of one, stands for.
 
     Raises:
@@ -150,7 +196,7 @@ def named(network, layer_name, *, first_wins=False):
     return matches[0]
 
 
-def _meant(network, layer_name, first_wins):
+def _meant(network: nn.Cell, layer_name: str, first_wins: bool) -> list[str]:
     """The parameters that a name or a pattern stands for."""
     if not set(layer_name) & set("*?["):
         return [named(network, layer_name, first_wins=first_wins)]

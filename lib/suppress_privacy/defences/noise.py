@@ -5,46 +5,57 @@
 Its strength is set by what it costs: sigma is the largest at which the accuracy is still a wanted one.
 """
 
-import numpy as np
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
-from suppress_privacy.lenet import Features, Rest, predict
+import numpy as np
+from mindspore import nn
+
+from suppress_privacy.checks import Bounds, NotNegative, Seed, checked
+from suppress_privacy.defences.settings import DefenceSettings, defence
+from suppress_privacy.lenet import DEPTHS, Features, Rest, predict
 from suppress_privacy.runtime import generator
+from suppress_privacy.training import Defence, Plan
 
 HALVINGS = 30
 LARGEST = 1e6  # noise beyond any feature's size
 
 
-def accuracies_under(network, images, labels, *, depth, seed):
+def accuracies_under(
+    network: nn.Cell, images: np.ndarray, labels: np.ndarray, *, depth: str, seed: int
+) -> Callable[[float], float]:
     """How accurate a network is whose features at `depth` are released with noise.
 
     Args:
-        network (nn.Cell): with methods features(x, depth) and rest(x, depth).
-        images (numpy.ndarray): float32 [N, C, H, W]; labels, int [N].
-        depth (str): where the network is split.
-        seed (int): draws the noise, the same for every sigma but for its scale.
+        network: with methods features(x, depth) and rest(x, depth).
+        images, labels: float32 [N, C, H, W] and int [N].
+        depth: where the network is split.
+        seed: draws the noise, the same for every sigma but for its scale.
 
     Returns:
-        Callable: from sigma (float, in units of the features) to accuracy, in [0, 1].
+        From sigma, in units of the features, to accuracy, in [0, 1].
     """
     rest = Rest(network, depth)
     features = predict(Features(network, depth), images)
     noise = generator(seed, "feature noise").standard_normal(features.shape, np.float32)
 
-    def accuracy(sigma):
+    def accuracy(sigma: float) -> float:
         return float(np.mean(predict(rest, features + np.float32(sigma) * noise).argmax(1) == labels))
 
     return accuracy
 
 
-def sigma_at(wanted, accuracy):
+@checked
+def sigma_at(wanted: Annotated[float, Bounds(at_least=0, at_most=1)], accuracy: Callable[[float], float]) -> float:
     """The standard deviation at which the accuracy has come down to a wanted one, by bisection.
 
     Args:
-        wanted (float): in [0, 1].
-        accuracy (Callable): of `accuracies_under`.
+        wanted: the accuracy.
+        accuracy: of `accuracies_under`.
 
     Returns:
-        float; 0 where the network is no better than that without noise.
+        Sigma; 0 where the network is no better than that without noise.
 
     Raises:
         ValueError: no noise brings the network down to that.
@@ -60,3 +71,61 @@ def sigma_at(wanted, accuracy):
         middle = (low + high) / 2
         low, high = (middle, high) if accuracy(middle) > wanted else (low, middle)
     return high
+
+
+class FeatureNoise(Defence):
+    """Releases a network's features at one depth with noise, and no others.
+
+    Args:
+        depth: of the features, one of `lenet.DEPTHS`.
+        sigma: standard deviation, in units of the features.
+        seed: draws the noise under which `test_accuracy` is measured.
+        wanted_accuracy: what sigma was set by, if it was.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong type or out of its range.
+    """
+
+    @checked
+    def __init__(
+        self,
+        depth: Literal[DEPTHS],  # type: ignore[valid-type]
+        sigma: NotNegative,
+        seed: Seed = 0,
+        wanted_accuracy: float | None = None,
+    ) -> None:
+        super().__init__(auto_prefix=False)
+        self.depth = self.releases = depth
+        self.sigma = sigma
+        self.wanted_accuracy = wanted_accuracy
+        self._seed = seed
+
+    def release(self, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return features + np.float32(self.sigma) * rng.standard_normal(features.shape, np.float32)
+
+    def test_accuracy(self, network: nn.Cell, images: np.ndarray, labels: np.ndarray) -> float:
+        return accuracies_under(network, images, labels, depth=self.depth, seed=self._seed)(self.sigma)
+
+    def facts(self) -> dict[str, Any]:
+        return {"sigma": self.sigma, "wanted_accuracy": self.wanted_accuracy}
+
+
+@defence("feature-noise")
+@dataclass(frozen=True, kw_only=True)
+class NoisyFeatures(DefenceSettings):
+    """Settings of `FeatureNoise`, as strong as brings the network down to the plan's `wanted_accuracy`."""
+
+    depth: Literal[DEPTHS] = "fc1"  # type: ignore[valid-type]
+
+    starts_trained: ClassVar[bool] = True
+    trains: ClassVar[bool] = False
+
+    def make(self, network: nn.Cell, plan: Plan) -> FeatureNoise:
+        data, wanted = plan.data, plan.wanted_accuracy
+        if wanted is None:
+            raise ValueError("wanted_accuracy is None; the noise is as strong as brings it down to that: give one.")
+        under = accuracies_under(network, data.test_images, data.test_labels, depth=self.depth, seed=plan.seed)
+        return FeatureNoise(self.depth, sigma_at(wanted, under), plan.seed, wanted)
+
+    def released(self, facts: dict[str, Any]) -> FeatureNoise:
+        return FeatureNoise(self.depth, facts["sigma"], wanted_accuracy=facts["wanted_accuracy"])

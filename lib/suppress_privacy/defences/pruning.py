@@ -4,78 +4,97 @@ Magnitude pruning sets the smallest weights of a trained network to zero at once
 follow suppression's own schedule with weights drawn by lot.
 """
 
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
 import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from suppress_privacy.checks import checked
-from suppress_privacy.defences import suppress
-from suppress_privacy.defences.layers import named
-from suppress_privacy.training import Defence
+from suppress_privacy.checks import Share, checked
+from suppress_privacy.defences.layers import Layers, MaskLayerDes, mask_layers, matched
+from suppress_privacy.defences.masks import LayerUpdate, weights_to_suppress
+from suppress_privacy.defences.settings import DefenceSettings, defence
+from suppress_privacy.defences.suppress import SuppressCtrl, Suppression
+from suppress_privacy.training import Defence, Plan
 
 
 class Magnitude(Defence):
     """Prunes a trained network when it is made; what is zero stays zero in any training that follows.
 
     Args:
-        network (nn.Cell): changed in place.
-        min_num (dict): name of a layer's weight, or a part of it that no other has -> weights that must stay
-            (-1: no minimum).
-        sparsity (float): share of each layer's weights to set to zero, in (0, 1).
+        network: changed in place.
+        mask_layers: the layers to prune, and how many of their weights must stay; nothing else of them is used.
+        sparsity: share of each layer's weights to set to zero.
 
     Raises:
         TypeError, ValueError: an argument of the wrong type or out of its range, an unknown layer.
     """
 
-    def __init__(self, network, min_num, sparsity):
+    @checked
+    def __init__(
+        self, network: Annotated[nn.Cell, "the trained nn.Cell"], mask_layers: list[MaskLayerDes], sparsity: Share
+    ) -> None:
         super().__init__(auto_prefix=False)
-        checked("network", network, nn.Cell, "the trained nn.Cell")
-        checked("sparsity", sparsity, float, "a number above 0, below 1", lambda v: 0 < v < 1)
-        parameters = network.parameters_dict()
-        weights, masks, self._report = [], [], {}
-        for layer, least in min_num.items():
-            weight = parameters[named(network, layer)]
-            count = suppress.weights_to_suppress(weight.size, sparsity, least)
-            magnitude = np.abs(weight.asnumpy().ravel())
-            smallest = np.argsort(magnitude, kind="stable")[:count]
-            mask = np.ones(weight.size, np.float32)
-            mask[smallest] = 0
-            mask = mask.reshape(weight.shape)
-            weight.set_data(ms.Tensor(weight.asnumpy() * mask))
-            weights.append(weight)
-            masks.append(ms.Parameter(ms.Tensor(mask), name=f"mask.{weight.name}", requires_grad=False))
-            threshold = float(magnitude[smallest[-1]]) if count else 0.0
-            self._report[weight.name] = suppress.layer_entry(weight.size, count, count, threshold)
-        self.weights, self.masks = ms.ParameterTuple(weights), ms.ParameterTuple(masks)
+        layers = matched(network, mask_layers)
+        self.weights = ms.ParameterTuple([weight for weight, _ in layers])
+        masks: list[ms.Parameter] = []
+        self._report: dict[str, dict[str, Any]] = {}
+        for weight, layer in layers:
+            values = weight.asnumpy().ravel()
+            count = weights_to_suppress(weight.size, sparsity, layer.min_num)
+            smallest = np.argsort(np.abs(values), kind="stable")[:count]
+            mask = np.ones(weight.size, bool)
+            mask[smallest] = False
+            threshold = float(np.abs(values[smallest[-1]])) if count else 0.0
+            self._report[weight.name] = LayerUpdate(mask, values * mask, threshold).entry(count)
+            kept = ms.Tensor(mask.reshape(weight.shape).astype(np.float32))
+            masks.append(ms.Parameter(kept, name=f"mask.{weight.name}", requires_grad=False))
+            weight.set_data(ms.Tensor((values * mask).reshape(weight.shape)))
+        self.masks = ms.ParameterTuple(masks)
 
-    def after_update(self):
+    def after_update(self) -> None:
         for index in range(len(self.weights)):
             ops.assign(self.weights[index], self.weights[index] * self.masks[index])
 
-    def report(self):
+    def report(self) -> dict[str, dict[str, Any]]:
         """By layer, as `SuppressCtrl.report`."""
         return {name: dict(entry) for name, entry in self._report.items()}
 
 
-class RandomMasks(suppress.SuppressCtrl):
+@defence("magnitude")
+@dataclass(frozen=True, kw_only=True)
+class MagnitudePruning(DefenceSettings):
+    """Settings of `Magnitude`; `layers` is what `mask_layers` takes."""
+
+    sparsity: Share
+    layers: Layers
+
+    starts_trained: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        mask_layers(self.layers)
+
+    def make(self, network: nn.Cell, plan: Plan) -> Magnitude:
+        return Magnitude(network, mask_layers(self.layers), self.sparsity)
+
+
+class RandomMasks(SuppressCtrl):
     """Suppression's schedule and counts; which weights go is drawn by lot, and none that stays is moved."""
 
-    def _updated(self, index, weights, mask, suppress_count):
-        wanted = suppress_count - (mask.size - np.count_nonzero(mask))
+    def updated(self, index: int, weights: np.ndarray, mask: np.ndarray, suppress: int) -> LayerUpdate | None:
+        wanted = suppress - (mask.size - np.count_nonzero(mask))
         if wanted < 1:
             return None
         mask = mask.copy()
         mask[self._rng.choice(np.flatnonzero(mask), wanted, replace=False)] = False
-        return suppress.LayerUpdate(mask, weights * mask, threshold=0.0)
+        return LayerUpdate(mask, weights * mask, threshold=0.0)
 
 
-def magnitude_from_settings(network, plan, *, sparsity, min_num):
-    """`Magnitude` as study.yaml describes it; the plan is not used."""
-    return Magnitude(network, min_num, sparsity)
+@defence("random-mask")
+@dataclass(frozen=True, kw_only=True)
+class RandomMasking(Suppression):
+    """Settings of `RandomMasks`."""
 
-
-def random_from_settings(network, plan, **settings):
-    """`RandomMasks` as study.yaml describes it, with the arguments of `suppress.from_settings`."""
-    like = suppress.from_settings(network, plan, **settings)
-    layers = list(dict.fromkeys(layer for _, layer in like.layers))  # a pattern's is that of several
-    return RandomMasks(network, layers, like.schedule, lr=plan.lr, seed=plan.seed, compat=False)
+    control: ClassVar[type[SuppressCtrl]] = RandomMasks

@@ -1,24 +1,28 @@
 """MindArmour's training and attack classes under their names: the tutorial's script with other import lines."""
 
+from typing import Annotated, Any
+
 import numpy as np
 from mindspore import nn
-from mindspore.train import Callback, Model
+from mindspore.train import Callback, Model, RunContext
 
 from suppress_privacy.attacks.inversion import FeatureInversion
-from suppress_privacy.checks import checked, described
+from suppress_privacy.checks import check, checked, described
 from suppress_privacy.defences.suppress import SuppressCtrl
 from suppress_privacy.evaluation import metrics
 from suppress_privacy.lenet import predict
 from suppress_privacy.training import Defence, TrainStep
+
+MADE = "what SuppressPrivacyFactory().create returned"
 
 
 class SuppressModel(Model):
     """A `mindspore.train.Model` whose training step lets a linked `SuppressCtrl` act on the weights.
 
     Args:
-        network (nn.Cell): the network to train.
-        loss_fn (nn.Cell): from the network's output and the labels to a scalar.
-        optimizer (nn.Optimizer): any one, over the network's trainable parameters.
+        network: the network to train.
+        loss_fn: from the network's output and the labels to a scalar.
+        optimizer: any one, over the network's trainable parameters.
         kwargs: of `mindspore.train.Model`: metrics, eval_network, eval_indexes.
 
     Raises:
@@ -26,30 +30,31 @@ class SuppressModel(Model):
         ValueError: mixed precision or loss scaling is asked for.
     """
 
-    def __init__(self, network, loss_fn, optimizer, **kwargs):
-        checked("network", network, nn.Cell, "a nn.Cell")
-        checked("loss_fn", loss_fn, nn.Cell, "a nn.Cell, such as nn.SoftmaxCrossEntropyWithLogits")
-        checked("optimizer", optimizer, nn.Optimizer, "a nn.Optimizer")
+    @checked
+    def __init__(
+        self,
+        network: nn.Cell,
+        loss_fn: Annotated[nn.Cell, "a nn.Cell, such as nn.SoftmaxCrossEntropyWithLogits"],
+        optimizer: nn.Optimizer,
+        **kwargs: Any,
+    ) -> None:
         if kwargs.get("amp_level", "O0") != "O0" or kwargs.get("loss_scale_manager") is not None:
             raise ValueError(
                 "amp_level or loss_scale_manager is set; masks are exact in float32 alone: leave both out."
             )
-        self._defence = Defence()
+        self._defence: Defence = Defence()
         super().__init__(network, loss_fn, optimizer, **kwargs)
 
-    def link_suppress_ctrl(self, suppress_pri_ctrl):
-        """Let a defence act in this model's training.
-
-        Args:
-            suppress_pri_ctrl (SuppressCtrl): made for this model's network.
+    @checked
+    def link_suppress_ctrl(self, suppress_pri_ctrl: Annotated[SuppressCtrl, MADE]) -> None:
+        """Let a defence, made for this model's network, act in its training.
 
         Raises:
             TypeError: not a SuppressCtrl, or one made with `compat` for another optimiser than nn.SGD.
             ValueError: made for another network.
         """
-        checked("suppress_pri_ctrl", suppress_pri_ctrl, SuppressCtrl, "what SuppressPrivacyFactory().create returned")
         if suppress_pri_ctrl.compat:
-            checked("optimizer", self._optimizer, nn.SGD, "nn.SGD, for a control made with compat=True")
+            check("optimizer", self._optimizer, Annotated[nn.SGD, "nn.SGD, for a control made with compat=True"])
         if suppress_pri_ctrl.networks is not self._network:
             raise ValueError(
                 "suppress_pri_ctrl was made for another network: create it with the network of this model."
@@ -58,11 +63,11 @@ class SuppressModel(Model):
         self._train_network = self._build_train_network()
 
     @property
-    def linked(self):
+    def linked(self) -> Defence:
         """The defence that acts in training."""
         return self._defence
 
-    def _build_train_network(self):
+    def _build_train_network(self) -> nn.Cell:
         return TrainStep(nn.WithLossCell(self._network, self._loss_fn), self._optimizer, self._defence)
 
 
@@ -70,8 +75,8 @@ class SuppressMasker(Callback):
     """Updates the masks between training steps.
 
     Args:
-        model (SuppressModel): the model that is trained.
-        suppress_ctrl (SuppressCtrl): the defence linked to it.
+        model: the model that is trained.
+        suppress_ctrl: the defence linked to it.
 
     Raises:
         TypeError: an argument of another type.
@@ -79,16 +84,15 @@ class SuppressMasker(Callback):
             out of sight (dataset_sink_mode) or not as many an epoch as the schedule was made for.
     """
 
-    def __init__(self, model, suppress_ctrl):
-        checked("model", model, SuppressModel, "a SuppressModel")
-        checked("suppress_ctrl", suppress_ctrl, SuppressCtrl, "what SuppressPrivacyFactory().create returned")
+    @checked
+    def __init__(self, model: SuppressModel, suppress_ctrl: Annotated[SuppressCtrl, MADE]) -> None:
         if model.linked is not suppress_ctrl:
             raise ValueError(
                 "suppress_ctrl is not linked to model: call model.link_suppress_ctrl(suppress_ctrl) first."
             )
         self._control = suppress_ctrl
 
-    def on_train_begin(self, run_context):
+    def on_train_begin(self, run_context: RunContext) -> None:
         run = run_context.original_args()
         if run.dataset_sink_mode:
             raise ValueError("dataset_sink_mode is True; masks are updated between steps: train with False.")
@@ -98,7 +102,7 @@ class SuppressMasker(Callback):
                 "create the control with that number."
             )
 
-    def on_train_step_end(self, run_context):
+    def on_train_step_end(self, run_context: RunContext) -> None:
         self._control.after_step(run_context.original_args().cur_step_num)
 
 
@@ -108,31 +112,33 @@ class ImageInversionAttack(FeatureInversion):
     The arguments are those of `FeatureInversion`.
     """
 
-    def evaluate(self, original_images, inversion_images, labels=None, new_network=None):
+    @checked
+    def evaluate(
+        self,
+        original_images: Annotated[np.ndarray, "a numpy.ndarray, [N, C, H, W]"],
+        inversion_images: Annotated[np.ndarray, "a numpy.ndarray, [N, C, H, W]"],
+        labels: Annotated[np.ndarray | None, "a numpy.ndarray of class numbers, [N], or None"] = None,
+        new_network: nn.Cell | None = None,
+    ) -> tuple[float, float, float | None]:
         """Compare reconstructions with the originals.
 
         Args:
-            original_images, inversion_images (numpy.ndarray): [N, C, H, W], sides of 7 pixels at least.
-            labels (numpy.ndarray or None): true labels, [N].
-            new_network (nn.Cell or None): an independent classifier.
+            original_images, inversion_images: [N, C, H, W], sides of 7 pixels at least.
+            labels: true labels, [N].
+            new_network: an independent classifier.
 
         Returns:
-            tuple of floats: mean relative L2 distance; mean SSIM with data_range 2, as the reference has
-            it; mean confidence of `new_network` in the true labels, None without labels or network.
+            Mean relative L2 distance; mean SSIM with data_range 2, as the reference has it; mean confidence of
+            `new_network` in the true labels, None without labels or network.
 
         Raises:
             TypeError: images or labels are no numpy.ndarray, new_network is no nn.Cell.
             ValueError: shapes differ, values are not finite, or labels are not one known class number each.
         """
-        checked("original_images", original_images, np.ndarray, "a numpy.ndarray, [N, C, H, W]")
-        checked("inversion_images", inversion_images, np.ndarray, "a numpy.ndarray, [N, C, H, W]")
-        if new_network is not None:
-            checked("new_network", new_network, nn.Cell, "a nn.Cell, or None")
         distance = metrics.relative_l2(original_images, inversion_images).mean()
         similarity = metrics.ssim(original_images, inversion_images, data_range=2).mean()
         if labels is None:
             return float(distance), float(similarity), None
-        checked("labels", labels, np.ndarray, "a numpy.ndarray of class numbers, [N], or None")
         labels = labels.ravel()
         if len(labels) != len(inversion_images) or labels.dtype.kind not in "iu":
             raise ValueError(

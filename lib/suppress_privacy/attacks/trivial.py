@@ -1,24 +1,29 @@
-"""Floors: images that need no reconstruction. A metric that rates the first two well shows no leakage."""
+"""Trivial baselines: images that need no reconstruction. A metric that rates the first two well shows no leakage."""
 
 import numpy as np
 
-from suppress_privacy.attacks.views import FeatureView, Reconstruction
+from suppress_privacy.attacks.registry import attack
+from suppress_privacy.attacks.views import FeatureView, NothingView, Reconstruction
+from suppress_privacy.checks import Seed
 from suppress_privacy.lenet import predict
 
 NEIGHBOUR_ROWS = 100  # features compared at a time, so that the table of distances stays small
 
 
-def black(view: FeatureView, *, seed) -> Reconstruction:
+@attack("black", sees="nothing")
+def black(view: NothingView, *, seed: Seed) -> Reconstruction:
     """A black image for every target; the seed is not used."""
-    return Reconstruction(np.zeros((len(view.features), *view.auxiliary.shape[1:]), np.float32))
+    return Reconstruction(np.zeros((view.count, *view.auxiliary.shape[1:]), np.float32))
 
 
-def mean(view: FeatureView, *, seed) -> Reconstruction:
+@attack("mean", sees="nothing")
+def mean(view: NothingView, *, seed: Seed) -> Reconstruction:
     """The mean of the auxiliary images for every target; the seed is not used."""
-    return Reconstruction(np.repeat(_mean(view.auxiliary)[None], len(view.features), axis=0))
+    return Reconstruction(np.repeat(_mean(view.auxiliary)[None], view.count, axis=0))
 
 
-def class_mean(view: FeatureView, *, seed) -> Reconstruction:
+@attack("class-mean", sees="features")
+def class_mean(view: FeatureView, *, seed: Seed) -> Reconstruction:
     """The mean of the auxiliary images of the class that the network gives the target; the seed is not used."""
     predicted = predict(view.rest, view.features).argmax(1)
     means = {label: _mean(view.auxiliary[view.auxiliary_labels == label]) for label in np.unique(view.auxiliary_labels)}
@@ -26,7 +31,8 @@ def class_mean(view: FeatureView, *, seed) -> Reconstruction:
     return Reconstruction(np.stack([means.get(label, everything) for label in predicted]))
 
 
-def nearest(view: FeatureView, *, seed) -> Reconstruction:
+@attack("nearest", sees="features")
+def nearest(view: FeatureView, *, seed: Seed) -> Reconstruction:
     """The auxiliary image whose features are nearest to the target's (Euclidean); the seed is not used."""
     known = predict(view.network, view.auxiliary)
     known = known.reshape(len(known), -1).astype(np.float64)
@@ -39,5 +45,5 @@ def nearest(view: FeatureView, *, seed) -> Reconstruction:
     return Reconstruction(view.auxiliary[np.concatenate(chosen)])
 
 
-def _mean(images):
+def _mean(images: np.ndarray) -> np.ndarray:
     return images.mean(axis=0, dtype=np.float64).astype(np.float32)

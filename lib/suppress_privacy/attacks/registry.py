@@ -1,0 +1,62 @@
+"""Attacks by name. Each enters itself where it is defined, and says what it sees."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, get_args
+
+from suppress_privacy.checks import checked, keywords
+
+Sees = Literal["nothing", "features", "gradients", "outputs"]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """An attack: its name, what it sees, and the function that runs it.
+
+    By what it sees, `run` is called with
+
+        nothing     a NothingView     -> Reconstruction
+        features    a FeatureView     -> Reconstruction
+        gradients   a list of GradientView, one an image, all of one network    -> Reconstruction
+        outputs     a MembershipView  -> scores, float64 [Q]
+
+    then with `seed` and its own settings by keyword.
+    """
+
+    name: str
+    sees: Sees
+    run: Callable[..., Any]
+
+    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings to run with: those given, checked, over the attack's own defaults.
+
+        Raises:
+            TypeError, ValueError: one is missing, unknown, or out of its bounds.
+        """
+        return keywords(self.run, given, apart=("seed",))
+
+
+ATTACKS: dict[str, Attack] = {}
+Run = TypeVar("Run", bound=Callable[..., Any])
+
+
+def attack(name: str, *, sees: Sees) -> Callable[[Run], Run]:
+    """Enter a function into `ATTACKS`; its arguments are checked by their annotations from then on.
+
+        @attack("ridge", sees="features")
+        def ridge(view: FeatureView, *, seed: Seed, shuffled: bool) -> Reconstruction: ...
+
+    Raises:
+        ValueError: the name is taken, or nobody can see that.
+    """
+    if name in ATTACKS:
+        raise ValueError(f"name is {name!r}, an attack of {ATTACKS[name].run.__module__} already: take another.")
+    if sees not in get_args(Sees):
+        raise ValueError(f"sees is {sees!r}; allowed are {', '.join(get_args(Sees))}: name one of these.")
+
+    def entered(function: Run) -> Run:
+        run = checked(function)
+        ATTACKS[name] = Attack(name, sees, run)
+        return run
+
+    return entered
