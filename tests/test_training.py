@@ -85,6 +85,26 @@ def test_a_defence_is_asked_at_its_three_points(few):
     assert all(np.array_equal(before[name], after[name]) for name in before if name != "fc3.bias")
 
 
+def test_the_history_has_the_accuracy_that_the_defence_leaves(few):
+    class Coarse(Defence):
+        def test_accuracy(self, network, images, labels):
+            return round(super().test_accuracy(network, images[:10], labels[:10]), 1) / 7
+
+    network, history = trained(few, epochs=2, defence=Coarse())
+    last = training.accuracy(network, few.test_images[:10], few.test_labels[:10])
+    assert history.test_accuracy[-1] == pytest.approx(last / 7)
+
+
+def test_a_plain_defence_releases_any_features_as_they_are():
+    features = np.ones((2, 3), np.float32)
+    assert Defence().release(features, np.random.default_rng(0)) is features and Defence().releases is None
+
+
+def test_a_plan_counts_images_and_whole_batches(few):
+    plan = training.Plan(few, epochs=2, batch_size=30, lr=0.1, seed=0)
+    assert (plan.count, plan.steps) == (200, 6)
+
+
 def test_checkpoints_are_named_and_kept_as_in_the_tutorial(few, tmp_path):
     network, _ = trained(few, epochs=12, checkpoints=tmp_path)
     found = training.checkpoints_in(tmp_path)

@@ -43,6 +43,18 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """A run that the plan asks for: what it is called, its factors, and the settings that it is to be made with."""
+
+    name: str
+    kind: str  # train, attack or mechanism
+    model: Model
+    arm: dict[str, Value]  # factors that tell the model's arm from others
+    attack: dict[str, Value]  # factors that tell the attack from others
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Variant:
     """An attack where it looks and with the settings it has: one cell of the plan."""
 
@@ -68,17 +80,9 @@ class Variant:
         of_view = {"gradients": ("images_per_class",), "outputs": ("candidates",)}.get(self.sees, ())
         return own | {name: getattr(self, name) for name in of_view}
 
-
-@dataclass(frozen=True)
-class Wanted:
-    """A run that the plan asks for: what it is called, its factors, and the settings that it is to be made with."""
-
-    name: str
-    kind: str  # train, attack or mechanism
-    model: Model
-    arm: dict[str, Value]  # factors that tell the model's arm from others
-    attack: dict[str, Value]  # factors that tell the attack from others
-    settings: dict[str, Any]
+    def on(self, model: Model, arm: dict[str, Value]) -> Wanted:
+        """The run of this attack on a model, whose arm has these factors."""
+        return Wanted(f"attack-{self}-{model}", "attack", model, arm, self.columns(), self.recipe())
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,19 @@ class Study(Checked):
     def arm_of(self, profile: str, model: Model) -> Arm:
         return self.arm(profile, model.arm, value=model.value)
 
+    def model(self, arm: str, seed: int, swept: Mapping[str, Any]) -> Model:
+        """A model by its arm, seed, and the value of the arm's sweep if not its own, as {setting: value}."""
+        sweep = named(self.arms, arm, "arm").sweep if swept else None
+        if swept and (sweep is None or list(swept) != [sweep.setting]):
+            known = f"a value of {sweep.setting}" if sweep else "nothing, for this arm has no sweep"
+            raise SettingsError(f"swept is {dict(swept)}; with arm {arm} it must be {known}: correct it.")
+        return Model(arm, seed, next(iter(swept.values()), None))
+
+    def swept_by(self, model: Model) -> dict[str, Value]:
+        """What `model` takes back."""
+        sweep = self.arms[model.arm].sweep if model.value is not None else None
+        return {sweep.setting: model.value} if sweep and model.value is not None else {}
+
     def swept(self, name: str) -> list[str]:
         """The settings that an attack is run at several values of, in any profile."""
         attack = self.attacks[name]
@@ -301,10 +318,7 @@ class Study(Checked):
             if (variant.sees == "nothing") == (model.arm == NONE)
         ]
         of_model = self.factors(profile, model)
-        runs = [
-            Wanted(f"attack-{each}-{model}", "attack", model, of_model, each.columns(), each.recipe())
-            for each in variants
-        ]
+        runs = [each.on(model, of_model) for each in variants]
         if model.arm != NONE and not group:
             recipe = self.arm_of(profile, model).recipe()
             runs.append(Wanted(f"mechanism-{model}", "mechanism", model, of_model, {}, recipe))

@@ -13,6 +13,8 @@ from typing import Any
 
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.runtime import Runtime, processor
+from suppress_study.plan import Study, Wanted
+from suppress_study.results import Run
 from suppress_study.settings import ROOT
 
 DIRTY = "-dirty"  # ends the name of a commit that tracked files differ from
@@ -44,6 +46,23 @@ def environment(runtime: Runtime, data: Mnist) -> dict[str, Any]:
         "machine": {"processor": processor(), "cores": os.cpu_count()},
         "data": describe(data),
     }
+
+
+def run_of(wanted: Wanted, study: Study, profile: str, surroundings: dict[str, Any], clock: Clock, **more: Any) -> Run:
+    """A run that was just made: what was wanted, where it was made, and what came out (further fields of `Run`)."""
+    return Run(
+        name=wanted.name,
+        kind=wanted.kind,
+        campaign=study.campaign,
+        profile=profile,
+        factors=wanted.arm | wanted.attack,
+        seed=wanted.model.seed,
+        commit=commit(),
+        environment=surroundings,
+        times=clock.times(),
+        peak_memory_bytes=peak_memory_bytes(),
+        **{"settings": wanted.settings, "results": {}} | more,
+    )
 
 
 def describe(data: Mnist) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class Results:
             table = {"image": "images", "candidate": "membership"}.get(_unit(arrays))
             if table:
                 tables[table].append(rows_of(run, arrays))
-            _show(pictures, run.name, arrays)
+            show(pictures, run.name, arrays)
         return cls(runs, *(_joined(tables[name]) for name in TABLES), pictures)
 
     def rows(self, table: str) -> dict[str, pd.DataFrame]:
@@ -197,7 +197,7 @@ def _unit(arrays: Mapping[str, np.ndarray]) -> str:
     return next((unit for unit in ("image", "candidate") if unit in arrays), "")
 
 
-def _show(pictures: Pictures, run: str, arrays: Mapping[str, np.ndarray]) -> None:
+def show(pictures: Pictures, run: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Add what a run's arrays have to show."""
     if "reconstruction" in arrays:
         pictures.images[run] = dict(zip(map(int, arrays["pictured"]), arrays["reconstruction"], strict=True))

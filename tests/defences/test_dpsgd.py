@@ -184,8 +184,9 @@ def test_the_noise_is_what_a_guarantee_asks_for_and_no_more():
     noise_multiplier = dpsgd.noise_multiplier_for(3.0, 0.01, 1000, 1e-5)
     assert 2.99 < dpsgd.spent_epsilon(noise_multiplier, 0.01, 1000, 1e-5) <= 3.0
     assert dpsgd.spent_epsilon(0.99 * noise_multiplier, 0.01, 1000, 1e-5) > 3.0
-    plan = Plan(count=1000, epochs=4, batch_size=100, lr=0.1, seed=0)
-    made = dpsgd.from_settings(LeNet5(seed=0), plan, epsilon=3.0, delta=1e-5, clip_norm=1)
+    thousand = Mnist(np.zeros((1000, 1, 32, 32)), np.zeros(1000), np.zeros((0, 1, 32, 32)), np.zeros(0), "x", {})
+    plan = Plan(thousand, epochs=4, batch_size=100, lr=0.1, seed=0)
+    made = dpsgd.PrivateTraining(epsilon=3.0, delta=1e-5, clip_norm=1).make(LeNet5(seed=0), plan)
     facts = made.facts()
     assert facts["steps"] == 40 and facts["sampling_rate"] == 0.1 and 2.9 < facts["epsilon"] <= 3.0
     assert made.noise_multiplier == facts["noise_multiplier"]

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from suppress_privacy import LeNet5, train
+from suppress_privacy import LeNet5, MaskLayerDes, train
 from suppress_privacy.defences import DEFENCES, pruning
-from suppress_privacy.defences.suppress import weights_to_suppress
+from suppress_privacy.defences.layers import mask_layers
+from suppress_privacy.defences.masks import weights_to_suppress
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.training import Plan
 
-MIN_NUM = {"conv1.weight": 10, "conv2.weight": 150, "fc1.weight": -1, "fc2.weight": -1, "fc3.weight": 50}
+LAYERS = mask_layers("mindarmour-example")
+MIN_NUM = {layer.layer_name: layer.min_num for layer in LAYERS}
 
 
 def values(network):
@@ -24,7 +26,7 @@ def counts(arrays):
 def test_the_smallest_weights_go_and_no_other_is_touched():
     network = LeNet5(seed=0)
     before = values(network)
-    report = pruning.Magnitude(network, MIN_NUM, 0.95).report()
+    report = pruning.Magnitude(network, LAYERS, 0.95).report()
     after = values(network)
     for name, least in MIN_NUM.items():
         gone = after[name] == 0
@@ -44,7 +46,7 @@ def few(digits):
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum"])
 def test_what_is_pruned_stays_zero_in_fine_tuning(few, optimizer):
     network = LeNet5(seed=0)
-    defence = pruning.Magnitude(network, MIN_NUM, 0.8)
+    defence = pruning.Magnitude(network, LAYERS, 0.8)
     pruned = values(network)
     parameters = network.trainable_params()
     made = nn.SGD(parameters, 0.1) if optimizer == "sgd" else nn.Momentum(parameters, 0.05, 0.9, weight_decay=1e-3)
@@ -55,20 +57,22 @@ def test_what_is_pruned_stays_zero_in_fine_tuning(few, optimizer):
     assert any(not np.array_equal(after[name], pruned[name]) for name in MIN_NUM)  # the others learned
 
 
-def made(kind, network, seed=0):
-    layers = [
-        {"name": name, "noise": False, "lower_clip": False, "min_num": least, "upper_bound": 1.2}
-        for name, least in MIN_NUM.items()
-    ]
+UNMOVED = [
+    {"layer_name": name, "is_add_noise": False, "is_lower_clip": False, "min_num": least}
+    for name, least in MIN_NUM.items()
+]
+
+
+def made(kind, network, data, seed=0, layers=UNMOVED):
     schedule = {"start_epoch": 1, "end_epoch": 1, "mask_times": 4, "sparse_start": 0.0, "sparse_end": 0.9}
-    return DEFENCES[kind](network, Plan(800, 1, 20, 0.1, seed), layers=layers, **schedule)
+    return DEFENCES[kind](layers=layers, **schedule).make(network, Plan(data, 1, 20, 0.1, seed))
 
 
-def test_random_masks_take_as_many_as_suppression_at_every_update_but_others():
+def test_random_masks_take_as_many_as_suppression_at_every_update_but_others(few):
     found = {}
     for kind in ("suppress", "random-mask"):
         network = LeNet5(seed=0)
-        defence = made(kind, network)
+        defence = made(kind, network, few)
         found[kind] = []
         for target in (0.3, 0.6, 0.9):
             defence.update_masks(target)
@@ -82,10 +86,10 @@ def test_random_masks_take_as_many_as_suppression_at_every_update_but_others():
         assert all(np.all(later[name] <= earlier[name]) for name in later)  # once gone, gone
 
 
-def test_random_masks_ignore_magnitude_and_repeat_by_seed():
+def test_random_masks_ignore_magnitude_and_repeat_by_seed(few):
     def masks(seed):
         network = LeNet5(seed=0)
-        defence = made("random-mask", network, seed)
+        defence = made("random-mask", network, few, seed)
         defence.update_masks(0.5)
         return {mask.name: mask.asnumpy() > 0 for mask in defence.masks}, values(network)
 
@@ -97,15 +101,16 @@ def test_random_masks_ignore_magnitude_and_repeat_by_seed():
     assert magnitude[mask].mean() == pytest.approx(magnitude[~mask].mean(), rel=0.02)
 
 
-def test_random_masks_take_a_pattern_of_names():
-    layers = [{"name": "fc?.weight", "noise": False, "lower_clip": False, "min_num": -1, "upper_bound": 1.2}]
-    schedule = {"start_epoch": 1, "end_epoch": 1, "mask_times": 4, "sparse_start": 0.0, "sparse_end": 0.9}
-    defence = DEFENCES["random-mask"](LeNet5(seed=0), Plan(800, 1, 20, 0.1, 0), layers=layers, **schedule)
+def test_patterns_of_names_are_taken_by_both(few):
+    pattern = [{"layer_name": "fc?.weight", "is_add_noise": False, "is_lower_clip": False, "min_num": -1}]
+    defence = made("random-mask", LeNet5(seed=0), few, layers=pattern)
     assert [mask.name for mask in defence.masks] == [f"mask.fc{number}.weight" for number in (1, 2, 3)]
+    pruned = pruning.Magnitude(LeNet5(seed=0), mask_layers(pattern), 0.5)
+    assert list(pruned.report()) == [f"fc{number}.weight" for number in (1, 2, 3)]
 
 
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match=r"sparsity is 1\.5"):
-        pruning.Magnitude(LeNet5(seed=0), MIN_NUM, 1.5)
+        pruning.Magnitude(LeNet5(seed=0), LAYERS, 1.5)
     with pytest.raises(ValueError, match="layer_name is 'fc9"):
-        pruning.Magnitude(LeNet5(seed=0), {"fc9.weight": -1}, 0.5)
+        pruning.Magnitude(LeNet5(seed=0), [MaskLayerDes("fc9.weight", None, False, False, -1)], 0.5)

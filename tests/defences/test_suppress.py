@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -13,16 +15,11 @@ from suppress_privacy import (
     train,
 )
 from suppress_privacy.convnet import ConvNet
-from suppress_privacy.defences import suppress
-from suppress_privacy.training import TrainStep, sparsity, with_cross_entropy
+from suppress_privacy.defences import masks, suppress
+from suppress_privacy.defences.layers import mask_layers
+from suppress_privacy.training import Defence, TrainStep, sparsity, with_cross_entropy
 
-LAYERS = [
-    ("conv1.weight", 0, False, True, 10),
-    ("conv2.weight", 1, False, True, 150),
-    ("fc1.weight", 2, True, False, -1),
-    ("fc2.weight", 4, True, False, -1),
-    ("fc3.weight", 6, True, False, 50),
-]
+LAYERS = mask_layers("mindarmour-example")
 
 
 def control(network, layers=LAYERS, **options):
@@ -34,37 +31,14 @@ def control(network, layers=LAYERS, **options):
         "lr": 0.1,
         "sparse_end": 0.9,
     } | options
-    return SuppressPrivacyFactory().create(network, [MaskLayerDes(*layer) for layer in layers], **options)
+    return SuppressPrivacyFactory().create(network, layers, **options)
 
 
-def naive_updates(schedule, last_step):
-    """The schedule as a walk over epochs and steps, with the state the reference keeps."""
-    found, previous, started, sparse = {}, 0, None, 0.0
-    for step in range(1, last_step + 1):
-        epoch, step_in_epoch = (step - 1) // schedule.batch_num + 1, (step - 1) % schedule.batch_num + 1
-        if started is None and not schedule.start_epoch <= epoch <= schedule.end_epoch:
-            continue
-        if started is None:
-            started = step
-        due = step >= previous + schedule.interval
-        last = epoch == schedule.end_epoch and step_in_epoch == schedule.batch_num - 2
-        if due or last:
-            previous = step
-            wanted = (
-                schedule.sparse_end
-                + (schedule.sparse_start - schedule.sparse_end) * (1 - (step - started) / schedule.length) ** 3
-            )
-            sparse = max(schedule.sparse_start, sparse, min(wanted, schedule.sparse_end))
-            found[step] = sparse
-    return found
-
-
-@pytest.mark.parametrize("case", range(30))
-def test_updates_fall_on_the_steps_and_sparsities_of_the_reference(case):
+def random_schedule(case):
     rng = np.random.default_rng(case)
     start, end = sorted(rng.integers(1, 8, 2).tolist())
     low, high = sorted(rng.uniform(0, 0.99, 2).tolist())
-    schedule = suppress.Schedule(
+    return suppress.Schedule(
         batch_num=int(rng.integers(1, 60)),
         start_epoch=start,
         end_epoch=end,
@@ -72,8 +46,43 @@ def test_updates_fall_on_the_steps_and_sparsities_of_the_reference(case):
         sparse_start=low,
         sparse_end=high,
     )
-    last = (end + 2) * schedule.batch_num  # past the schedule's end
-    assert schedule.updates(last) == pytest.approx(naive_updates(schedule, last))
+
+
+def naive_steps(schedule, last_step):
+    """The updates' steps by a walk over epochs and steps, with the state the reference keeps."""
+    found, previous, started = [], 0, False
+    for step in range(1, last_step + 1):
+        epoch, step_in_epoch = (step - 1) // schedule.batch_num + 1, (step - 1) % schedule.batch_num + 1
+        started = started or epoch == schedule.start_epoch
+        due = (step - previous) * schedule.mask_times >= schedule.length
+        last = epoch == schedule.end_epoch and step_in_epoch == schedule.batch_num - 2
+        if started and (due or last):
+            previous = step
+            found.append(step)
+    return found
+
+
+@pytest.mark.parametrize("case", range(30))
+def test_updates_fall_on_the_steps_of_the_reference(case):
+    schedule = random_schedule(case)
+    last = (schedule.end_epoch + 2) * schedule.batch_num  # past the schedule's end
+    assert list(schedule.updates(last)) == naive_steps(schedule, last)
+
+
+@pytest.mark.parametrize("case", range(30))
+def test_sparsity_rises_as_zhu_and_gupta_say(case):
+    """A cubic from the first step's to the last's, whose distance from the end goes with the third power of time."""
+    schedule = random_schedule(case)
+    begin, end = schedule.first_step, schedule.first_step + schedule.length
+    assert begin == (schedule.start_epoch - 1) * schedule.batch_num + 1
+    assert end == schedule.end_epoch * schedule.batch_num + 1
+    values = np.array([schedule.sparsity(step) for step in range(begin, end + 1)])
+    assert values[0] == pytest.approx(schedule.sparse_start) and values[-1] == schedule.sparse_end
+    assert np.all(np.diff(values) >= 0)
+    assert np.diff(values, 3) == pytest.approx(6 * (values[-1] - values[0]) / schedule.length**3, abs=1e-12)
+    left = values[-1] - values[::-1]  # by steps to go
+    assert left[: len(left) // 2 + 1][1:] * 8 == pytest.approx(left[2::2][: len(left) // 2], abs=1e-12)
+    assert schedule.sparsity(end + 100) == schedule.sparse_end
 
 
 def test_the_published_schedule():
@@ -130,12 +139,12 @@ def test_small_layers_equal_a_walk_over_their_weights(case):
     count = int(rng.integers(2, 200))
     weights, alive = random_layer(rng, count)
     min_num = int(rng.choice([-1, 0, 5, count]))
-    stop = suppress.weights_to_suppress(count, rng.uniform(0.01, 0.99), min_num)
+    stop = masks.weights_to_suppress(count, rng.uniform(0.01, 0.99), min_num)
     stop = max(1, stop)
     noise, clip = rng.random(2) < 0.5
     bound = float(rng.choice([0.1, 0.6, 1.2]))
     kept, target = naive_small(weights, alive, stop, min_num, noise, clip, bound)
-    update = suppress.update_small_layer(
+    update = masks.update_small_layer(
         weights, alive, stop, min_num=min_num, noise=noise, lower_clip=clip, upper_bound=bound, rng=rng
     )
     noisy = np.isnan(target)
@@ -148,7 +157,7 @@ def test_small_layers_equal_a_walk_over_their_weights(case):
 def test_noise_is_uniform_between_its_bounds():
     weights = np.full(10_000, 0.9, np.float32)
     weights[0] = 0
-    update = suppress.update_small_layer(
+    update = masks.update_small_layer(
         weights,
         np.ones(10_000, bool),
         1,
@@ -169,7 +178,7 @@ def test_large_layers_are_cut_at_the_smallest_distinct_magnitudes(case):
     weights, alive = random_layer(rng, 10_001)
     stop = int(rng.integers(1, 10_001))
     masked = int((~alive).sum())
-    update = suppress.update_large_layer(weights, alive, stop)
+    update = masks.update_large_layer(weights, alive, stop)
     magnitudes = np.abs(weights).tolist() if masked == 0 else sorted({abs(w) for w in weights[alive].tolist()})
     position = min(stop - masked, len(magnitudes) - 1)
     threshold = sorted(magnitudes)[position - 1] if position >= 1 else 0
@@ -191,27 +200,27 @@ def test_the_step_applies_masks_and_moves_as_the_equation_says(momentum):
         network.fc3.weight.set_data(network.fc3.weight * 20)
     suppressed, plain = networks
     layers = [
-        ("conv1.weight", 0, True, True, 10, 0.1),
-        ("fc1.weight", 2, True, True, -1),
-        ("fc3.weight", 6, True, True, -1, 1.0),
+        MaskLayerDes("conv1.weight", 0, True, True, 10, 0.1),
+        MaskLayerDes("fc1.weight", 2, True, True, -1),
+        MaskLayerDes("fc3.weight", 6, True, True, -1, 1.0),
     ]
     defence = control(suppressed, layers)
     optimizers = [nn.SGD(network.trainable_params(), 0.1, momentum) for network in networks]
     step = TrainStep(with_cross_entropy(suppressed), optimizers[0], defence)
-    plain_step = TrainStep(with_cross_entropy(plain), optimizers[1], suppress.Defence())
-    assert defence.on_gradient == (momentum == 0)
+    plain_step = TrainStep(with_cross_entropy(plain), optimizers[1], Defence())
+    assert defence.masks_gradients == (momentum == 0)
     defence.update_masks(0.5)
     report = defence.report()
     assert report["fc3.weight"]["lowered"] > 0 and report["fc3.weight"]["noised"] > 0
-    masks = {name: mask.asnumpy() for name, mask in zip(report, defence.masks, strict=True)}
+    kept = {name: mask.asnumpy() for name, mask in zip(report, defence.masks, strict=True)}
     moves = dict.fromkeys(report, 0)  # fc1 is too large a layer to move weights
     moves |= {name: move.asnumpy() for name, move in zip(("conv1.weight", "fc3.weight"), defence.moves, strict=True)}
-    assert np.abs(moves["fc3.weight"]).max() > 0 and not np.any(moves["fc3.weight"] * (masks["fc3.weight"] == 0))
+    assert np.abs(moves["fc3.weight"]).max() > 0 and not np.any(moves["fc3.weight"] * (kept["fc3.weight"] == 0))
     for number in (1, 2):
         step(images, labels)
         plain_step(images, labels)
         defence.after_step(1)  # no update is due; it ends the move
-        for name, mask in masks.items():
+        for name, mask in kept.items():
             expected = plain.parameters_dict()[name].asnumpy() * mask + (moves[name] if number == 1 else 0)
             found = suppressed.parameters_dict()[name].asnumpy()
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
@@ -228,7 +237,10 @@ def test_masks_follow_the_order_in_which_an_optimiser_has_the_parameters(compat)
 
     def trained(turn):
         network = LeNet5(seed=3)
-        layers = [("conv2.weight", 1, True, True, 10), ("fc2.weight", 4, True, True, -1)]
+        layers = [
+            MaskLayerDes("conv2.weight", 1, True, True, 10),
+            MaskLayerDes("fc2.weight", 4, True, True, -1),
+        ]
         defence = control(network, layers, lr=0.1, compat=compat)
         step = TrainStep(with_cross_entropy(network), nn.SGD(turn(network.trainable_params()), 0.1), defence)
         defence.update_masks(0.5)
@@ -262,7 +274,7 @@ def test_suppressed_weights_are_exactly_zero_under_any_optimiser(digits, optimiz
 
 def test_min_num_weights_stay():
     network = LeNet5(seed=0)
-    defence = control(network, [("conv1.weight", None, False, False, 100)])
+    defence = control(network, [MaskLayerDes("conv1.weight", None, False, False, 100)])
     defence.update_masks(0.95)
     assert defence.report()["conv1.weight"]["suppressed"] == 50
 
@@ -273,7 +285,7 @@ def test_an_update_is_left_out_while_the_first_layer_is_dead():
     defence = control(network)
     defence.update_masks(0.5)
     assert defence.report() == {}
-    idle = control(network, [("conv1.weight", 0, False, True, 150), *LAYERS[1:]])
+    idle = control(network, [MaskLayerDes("conv1.weight", 0, False, True, 150), *LAYERS[1:]])
     idle.update_masks(0.5)  # the first layer keeps all its weights, so whether it is dead does not matter
     assert len(idle.report()) == 4
     without_first = control(network, LAYERS[1:])
@@ -285,7 +297,7 @@ def test_a_large_first_layer_is_bounded_but_gets_no_noise():
     network = nn.SequentialCell(nn.Dense(200, 100, weight_init="normal"), nn.Dense(100, 10))
     weight = next(network.get_parameters())
     weight.set_data(ms.Tensor(np.random.default_rng(0).standard_normal((100, 200)).astype(np.float32)))
-    defence = control(network, [(weight.name, 0, True, True, -1)])
+    defence = control(network, [MaskLayerDes(weight.name, 0, True, True, -1)])
     defence.update_masks(0.5)
     entry = defence.report()[weight.name]
     assert entry["suppressed"] == 10_000 and entry["lowered"] > 0 and entry["noised"] == 0
@@ -303,18 +315,8 @@ def test_maskable_layers_are_the_trainable_weights_without_norms_and_biases():
 
 
 def test_the_proposal_for_lenet_is_mindarmours_example():
-    proposal = [
-        (layer.layer_name, layer.grad_idx, layer.is_add_noise, layer.is_lower_clip, layer.min_num)
-        for layer in propose_mask_layers(LeNet5(seed=0))
-    ]
-    example = [
-        ("conv1.weight", 0, False, True, 10),
-        ("conv2.weight", 1, False, True, 150),
-        ("fc1.weight", 2, True, False, -1),
-        ("fc2.weight", 4, True, False, -1),
-        ("fc3.weight", 6, True, False, 53),  # a sixteenth; the example keeps 50
-    ]
-    assert proposal == example
+    # A sixteenth of the last layer's weights stay; the example keeps 50.
+    assert propose_mask_layers(LeNet5(seed=0)) == [*LAYERS[:-1], replace(LAYERS[-1], min_num=53)]
     network = ConvNet()
     defence = SuppressPrivacyFactory().create(network, propose_mask_layers(network))
     defence.update_masks(0.9)
@@ -336,5 +338,5 @@ def test_the_distinct_threshold_is_that_of_a_full_sort(position, ties):
     values = rng.random(400).astype(np.float32)
     values[:ties] = values[-1]
     distinct = np.unique(values)
-    assert suppress._smallest_distinct(values, position) == distinct[min(position, len(distinct) - 1) - 1]
-    assert suppress._smallest_distinct(np.full(400, 0.5), position) is None
+    assert masks.smallest_distinct(values, position) == distinct[min(position, len(distinct) - 1) - 1]
+    assert masks.smallest_distinct(np.full(400, 0.5), position) is None

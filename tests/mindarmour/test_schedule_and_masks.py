@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from suppress_privacy.defences import suppress
+from suppress_privacy import MaskLayerDes, SuppressPrivacyFactory
+from suppress_privacy.defences.masks import LARGE_LAYER
+from suppress_privacy.defences.suppress import Schedule
 
 
 class OneLayer(nn.Cell):
@@ -53,7 +55,7 @@ def test_schedules_are_equal(original, case):
         if theirs.to_do_mask:
             theirs.update_mask(network, step)
             expected[step] = theirs.cur_sparse
-    found = suppress.Schedule(**settings).updates(last)
+    found = Schedule(**settings).updates(last)
     assert list(found) == list(expected)
     assert found == pytest.approx(expected, rel=1e-12, abs=1e-15)
 
@@ -85,7 +87,7 @@ def test_masks_and_moved_weights_are_equal(original, case):
     layer = ("weight", 0 if first else 1, noise, clip, min_num, bound)
     their_network, our_network = OneLayer(weights, first), OneLayer(weights, first)
     theirs = their_control(original, their_network, layer, lr=lr)
-    ours = suppress.SuppressPrivacyFactory().create(our_network, [suppress.MaskLayerDes(*layer)], lr=lr, batch_num=20)
+    ours = SuppressPrivacyFactory().create(our_network, [MaskLayerDes(*layer)], lr=lr, batch_num=20)
     for sparsity in sorted(rng.uniform(0.02, 0.89, 2)):
         before = their_network.weight.asnumpy().copy()
         theirs.reset_zeros()
@@ -101,7 +103,7 @@ def test_masks_and_moved_weights_are_equal(original, case):
         moved = our_network.weight.asnumpy()
         assert np.all(moved[~mask] == 0) or moving.just_update <= 0
         noisy = np.zeros_like(mask)
-        if noise and len(weights) <= suppress.LARGE_LAYER and moving.just_update > 0:
+        if noise and len(weights) <= LARGE_LAYER and moving.just_update > 0:
             threshold = max(0.5, ours.report()["weight"]["threshold"])
             # Short of the bound: a weight that sits on it is moved to where it is.
             noisy = mask & (np.abs(before) > threshold) & (np.abs(before) < max(0.1, bound) - 1e-6)

@@ -11,15 +11,10 @@ from mindspore.train import Callback
 
 import suppress_privacy
 from suppress_privacy import LeNet5, MaskLayerDes, SuppressPrivacyFactory, configure, train
+from suppress_privacy.defences.layers import PUBLISHED_LAYERS, mask_layers
 from suppress_privacy.training import accuracy
 
-LAYERS = [  # MindArmour's example
-    ("conv1.weight", 0, False, True, 10),
-    ("conv2.weight", 1, False, True, 150),
-    ("fc1.weight", 2, True, False, -1),
-    ("fc2.weight", 4, True, False, -1),
-    ("fc3.weight", 6, True, False, 50),
-]
+LAYERS = PUBLISHED_LAYERS["mindarmour-example"]
 LR = 0.1
 
 
@@ -49,7 +44,7 @@ def run(library, data, mode, *, start, batches, epochs, kept=None, **options):
     np.random.seed(0)  # the original draws its noise there
     network = LeNet5(seed=0)
     load(network, start)
-    layers = [library.MaskLayerDes(*layer) for layer in LAYERS]
+    layers = [library.MaskLayerDes(**layer) for layer in LAYERS]
     schedule = {"start_epoch": 1, "end_epoch": epochs, "batch_num": batches, "lr": LR, "sparse_end": 0.95} | options
     control = library.SuppressPrivacyFactory().create(network, layers, policy="local_train", **schedule)
     optimizer = nn.SGD(network.trainable_params(), LR)
@@ -61,7 +56,7 @@ def run(library, data, mode, *, start, batches, epochs, kept=None, **options):
         if library is suppress_privacy:
             pairs = zip(control.weights, control.masks, strict=True)
             return {weight.name: mask.asnumpy() > 0 for weight, mask in pairs}
-        cells = {layer[0]: control.grads_mask_list[layer[1]] for layer in LAYERS}
+        cells = {layer["layer_name"]: control.grads_mask_list[layer["grad_idx"]] for layer in LAYERS}
         return {name: cell.mul_mask_tensor.asnumpy() > 0 for name, cell in cells.items()}
 
     snapshots = Snapshots(network, masks, kept)
@@ -104,7 +99,7 @@ def test_along_mindarmours_own_training_every_mask_is_the_same(both):
     """At each of its first 20 updates, from the weights it had then, but for those within rounding of the threshold."""
     theirs, ours = both
     network = LeNet5()
-    control = SuppressPrivacyFactory().create(network, [MaskLayerDes(*layer) for layer in LAYERS], sparse_end=0.95)
+    control = SuppressPrivacyFactory().create(network, mask_layers(LAYERS), sparse_end=0.95)
     steps = {step: (weights, masks) for step, weights, masks in theirs.taken}
     updates = list(ours.control.schedule.updates(320).items())[:20]
     assert len(updates) == 20

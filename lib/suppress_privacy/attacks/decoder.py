@@ -5,6 +5,7 @@ They suit themselves to the network under attack, whatever its defence does to t
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import mindspore as ms
 import numpy as np
@@ -12,7 +13,9 @@ from mindspore import nn, ops
 from scipy.linalg import LinAlgError, solve
 from tqdm import tqdm
 
+from suppress_privacy.attacks.registry import attack
 from suppress_privacy.attacks.views import FeatureView, Reconstruction
+from suppress_privacy.checks import Bounds, Positive, Seed, Whole
 from suppress_privacy.lenet import predict
 from suppress_privacy.runtime import generator
 
@@ -28,26 +31,26 @@ class Ridge:
     scale: float  # their standard deviation around it, all features together
     weights: np.ndarray  # [F, P]
     offset: np.ndarray  # [P], the mean image
-    shape: tuple
+    shape: tuple[int, ...]  # (C, H, W)
     penalty: float
-    held_out_mse: dict  # by penalty
+    held_out_mse: dict[float, float]  # by penalty
 
-    def __call__(self, features):
+    def __call__(self, features: np.ndarray) -> np.ndarray:
         """Images [N, C, H, W] for features [N, ...]."""
         flat = (features.reshape(len(features), -1) - self.mean) / self.scale
         images = flat @ self.weights + self.offset
         return np.clip(images, 0, 1).astype(np.float32).reshape(-1, *self.shape)
 
 
-def fitted_ridge(view: FeatureView, *, seed, shuffle=None) -> Ridge:
+def fitted_ridge(view: FeatureView, *, seed: int, shuffle: np.random.Generator | None = None) -> Ridge:
     """Fit a ridge regression from features to pixels; its penalty is the best on the held-out images.
 
         W = argmin |Z W - (X - mean X)|^2 + M penalty |W|^2,    Z: standardised features, M images
 
     Args:
-        view (FeatureView): its features of private images are not looked at.
-        seed (int): draws noise like that on the private features, if there is any.
-        shuffle (numpy.random.Generator or None): draws an order in which images and features are paired
+        view: its features of private images are not looked at.
+        seed: draws noise like that on the private features, if there is any.
+        shuffle: draws an order in which images and features are paired
             wrongly, so that nothing but the mean image can be learned.
     """
     images = view.learning()
@@ -62,26 +65,26 @@ def fitted_ridge(view: FeatureView, *, seed, shuffle=None) -> Ridge:
     gram, cross = centred.T @ centred, centred.T @ (pixels - offset)  # [F, F], [F, P]
     held_out = view.held_out()
     held_out_features = view.as_seen(held_out, noise)
-    best, losses = None, {}
+    fitted: list[Ridge] = []
+    losses: dict[float, float] = {}
     for penalty in PENALTIES:
         try:
             weights = solve(gram + len(images) * penalty * np.eye(len(gram)), cross, assume_a="pos")
         except LinAlgError:
             continue  # too small a penalty for these features' rounding
-        ridge = Ridge(mean, scale, weights, offset, images.shape[1:], penalty, losses)
-        losses[penalty] = float(((ridge(held_out_features) - held_out) ** 2).mean())
-        if losses[penalty] == min(losses.values()):
-            best = ridge
-    return best
+        fitted.append(Ridge(mean, scale, weights, offset, images.shape[1:], penalty, losses))
+        losses[penalty] = float(((fitted[-1](held_out_features) - held_out) ** 2).mean())
+    return min(reversed(fitted), key=lambda one: losses[one.penalty])  # of equals the largest penalty
 
 
-def ridge(view: FeatureView, *, seed, shuffled) -> Reconstruction:
+@attack("ridge", sees="features")
+def ridge(view: FeatureView, *, seed: Seed, shuffled: bool) -> Reconstruction:
     """Ridge regression.
 
     Args:
-        view (FeatureView): what the attacker has.
-        seed (int): draws the order of the shuffled control, and noise where the features have any.
-        shuffled (bool): True pairs images and features wrongly, a control that must not do better than the
+        view: what the attacker has.
+        seed: draws the order of the shuffled control, and noise where the features have any.
+        shuffled: True pairs images and features wrongly, a control that must not do better than the
             mean image.
     """
     decoder = fitted_ridge(view, seed=seed, shuffle=generator(seed, "shuffled features") if shuffled else None)
@@ -93,29 +96,29 @@ class DecoderNetwork(nn.Cell):
     """Features to images: one dense layer, then two transposed convolutions.
 
     Args:
-        count (int): features of one image.
-        shape (tuple): channels, height and width of one image; sides divisible by 4.
-        rng (numpy.random.Generator): draws the initial weights (He et al. 2015).
+        count: features of one image.
+        shape: channels, height and width of one image; sides divisible by 4.
+        rng: draws the initial weights (He et al. 2015).
 
     Inputs:
-        x (Tensor): standardised features, [N, count].
+        x: standardised features, [N, count].
 
     Outputs:
-        Tensor, images in (0, 1), [N, C, H, W].
+        images in (0, 1), [N, C, H, W].
     """
 
     CHANNELS = (32, 16)
 
-    def __init__(self, count, shape, rng):
+    def __init__(self, count: int, shape: tuple[int, ...], rng: np.random.Generator) -> None:
         super().__init__()
         channels, height, width = shape
         first, second = self.CHANNELS
         self.start = (-1, first, height // 4, width // 4)
 
-        def drawn(*size, fan_in):
+        def drawn(*size: int, fan_in: int) -> ms.Tensor:
             return ms.Tensor((rng.standard_normal(size) * np.sqrt(2 / fan_in)).astype(np.float32))
 
-        def upsampling(inside, outside):
+        def upsampling(inside: int, outside: int) -> nn.Cell:
             weight = drawn(inside, outside, 4, 4, fan_in=4 * inside)
             return nn.Conv2dTranspose(
                 inside, outside, 4, 2, "pad", padding=1, has_bias=True, weight_init=weight, bias_init="zeros"
@@ -127,35 +130,46 @@ class DecoderNetwork(nn.Cell):
         self.up2 = upsampling(second, channels)
         self.relu, self.sigmoid = nn.ReLU(), nn.Sigmoid()
 
-    def construct(self, x):
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
         x = self.relu(self.dense(x)).reshape(self.start)  # [N, F] -> [N, 32, H/4, W/4]
         return self.sigmoid(self.up2(self.relu(self.up1(x))))  # -> [N, 16, H/2, W/2] -> [N, C, H, W]
 
 
 class _SquaredError(nn.Cell):
-    def __init__(self, decoder):
+    def __init__(self, decoder: nn.Cell) -> None:
         super().__init__(auto_prefix=False)
         self.decoder = decoder
 
-    def construct(self, features, images):
+    def construct(self, features: ms.Tensor, images: ms.Tensor) -> ms.Tensor:
         return ops.square(self.decoder(features) - images).mean()
 
 
-def network(view: FeatureView, *, seed, epochs, batch_size, lr) -> Reconstruction:
+@attack("decoder", sees="features")
+def convolutional(
+    view: FeatureView,
+    *,
+    seed: Seed,
+    epochs: Whole,
+    batch_size: Annotated[int, Bounds(at_least=1), "the images a step"],
+    lr: Positive,
+) -> Reconstruction:
     """A small transposed-convolution network, trained by Adam on squared error with cosine decay.
 
     Args:
-        view (FeatureView): what the attacker has.
-        seed (int): draws initial weights and the order of the images.
-        epochs, batch_size (int): the training's length.
-        lr (float): Adam's first rate.
+        view: what the attacker has.
+        seed: draws initial weights and the order of the images.
+        epochs, batch_size: the training's length.
+        lr: Adam's first rate.
+
+    Raises:
+        ValueError: there are fewer images to learn from than a step takes.
     """
     images = view.learning()
     noise = generator(seed, "attacker's noise")
     features = _flat(view.as_seen(images, noise))
     mean, scale = features.mean(0), features.std() or 1.0
 
-    def standardised(values):
+    def standardised(values: np.ndarray) -> np.ndarray:
         return ((_flat(values) - mean) / scale).astype(np.float32)
 
     features = standardised(features)
@@ -169,7 +183,7 @@ def network(view: FeatureView, *, seed, epochs, batch_size, lr) -> Reconstructio
     rates = nn.cosine_decay_lr(0.0, lr, epochs * steps, steps, epochs)
     step = nn.TrainOneStepCell(_SquaredError(decoder), nn.Adam(decoder.trainable_params(), rates)).set_train()
     for _ in tqdm(range(epochs), unit="epoch", disable=None):
-        if view.noise:  # another draw each time, or the decoder learns this one
+        if view.release is not None:  # another draw each time, or the decoder learns this one
             features = standardised(view.as_seen(images, noise))
         for batch in rng.permutation(len(images))[: steps * batch_size].reshape(steps, batch_size):
             step(ms.Tensor(features[batch]), ms.Tensor(images[batch]))
@@ -179,5 +193,5 @@ def network(view: FeatureView, *, seed, epochs, batch_size, lr) -> Reconstructio
     return Reconstruction(predict(decoder, standardised(view.features), PREDICTED), chosen=chosen)
 
 
-def _flat(values):
+def _flat(values: np.ndarray) -> np.ndarray:
     return values.reshape(len(values), -1)

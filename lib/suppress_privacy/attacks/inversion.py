@@ -6,48 +6,56 @@ Start U(0, 0.05); then x <- clip(x - 0.01 sign(gradient)). All images go through
 objective is a sum over images, so each gets the gradient it would get alone.
 """
 
+from collections.abc import Sequence
+from typing import Annotated, Literal, get_args
+
 import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
+from suppress_privacy.attacks.registry import attack
 from suppress_privacy.attacks.views import FeatureView, Reconstruction
-from suppress_privacy.checks import checked, described
+from suppress_privacy.checks import Bounds, Positive, Seed, Whole, checked, described
 from suppress_privacy.runtime import generator
 
 # MindArmour computes another smoothness on a CPU than elsewhere; at 32x32 the first weighs about 32
 # times as much as the second.
-SMOOTHNESS_SCALES = ("cpu", "ascend")
+Smoothness = Literal["cpu", "ascend"]
+SMOOTHNESS_SCALES = get_args(Smoothness)
 STEP = 0.01
 START = 0.05  # upper end of the uniform start
+THREE = Bounds(at_least=3, at_most=3)
 
 
 class InversionObjective(nn.Cell):
     """The objective of one batch of images, image by image.
 
     Args:
-        network (nn.Cell): from images [N, C, H, W] to features [N, ...].
-        loss_weights (sequence of 3 floats): of features, smoothness and norm.
-        smoothness (str): "cpu" sums, over neighbouring rows, the mean squared difference along the
+        network: from images [N, C, H, W] to features [N, ...].
+        loss_weights: of features, smoothness and norm.
+        smoothness: "cpu" sums, over neighbouring rows, the mean squared difference along the
             row, and the same for columns; "ascend" takes the mean over the whole image of squared
             differences to the next row, the last row against zero, and the same for columns.
-        guard_scale (bool): measure features that are all zero as they are. They have no scale of their
+        guard_scale: measure features that are all zero as they are. They have no scale of their
             own; the reference divides by it all the same, and gets images that are not numbers.
 
     Inputs:
-        images (Tensor), [N, C, H, W]; features (Tensor), the targets, [N, ...].
+        images, [N, C, H, W]; features, the targets, [N, ...].
 
     Outputs:
-        Tensor, [N].
+        [N].
     """
 
-    def __init__(self, network, loss_weights, smoothness, *, guard_scale=True):
+    def __init__(
+        self, network: nn.Cell, loss_weights: Sequence[float], smoothness: Smoothness, *, guard_scale: bool = True
+    ) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
         self.feature_weight, self.smoothness_weight, self.norm_weight = (float(w) for w in loss_weights)
         self.sum_of_rows = smoothness == "cpu"
         self.guard_scale = guard_scale
 
-    def construct(self, images, features):
+    def construct(self, images: ms.Tensor, features: ms.Tensor) -> ms.Tensor:
         norm = ops.square(images).mean((1, 2, 3))
         return (
             self.feature_weight * self.mismatch(images, features)
@@ -55,7 +63,7 @@ class InversionObjective(nn.Cell):
             + self.norm_weight * norm
         )
 
-    def mismatch(self, images, features):
+    def mismatch(self, images: ms.Tensor, features: ms.Tensor) -> ms.Tensor:
         """The feature term, [N]."""
         target = features.reshape(features.shape[0], -1)  # [N, ...] -> [N, F]
         found = self.network(images).reshape(target.shape)
@@ -64,7 +72,7 @@ class InversionObjective(nn.Cell):
             scale = ops.select(scale > 0, scale, ops.ones_like(scale))
         return ops.square(found - target).mean(1) / scale
 
-    def roughness(self, images):
+    def roughness(self, images: ms.Tensor) -> ms.Tensor:
         """The smoothness term, [N, C, H, W] -> [N]."""
         rows = ops.square(images[:, :, 1:, :] - images[:, :, :-1, :])
         columns = ops.square(images[:, :, :, 1:] - images[:, :, :, :-1])
@@ -78,24 +86,24 @@ class InversionObjective(nn.Cell):
 class _SignStep(nn.Cell):
     """One step of sign descent for a batch, compiled once."""
 
-    def __init__(self, objective, step, bound):
+    def __init__(self, objective: nn.Cell, step: float, bound: tuple[float, float]) -> None:
         super().__init__(auto_prefix=False)
         self.gradient = ops.GradOperation()
         self.total = _Total(objective)
         self.step = step
         self.low, self.high = bound
 
-    def construct(self, images, features):
+    def construct(self, images: ms.Tensor, features: ms.Tensor) -> ms.Tensor:
         gradient = self.gradient(self.total)(images, features)
         return ops.clamp(images - self.step * ops.sign(gradient), self.low, self.high)
 
 
 class _Total(nn.Cell):
-    def __init__(self, objective):
+    def __init__(self, objective: nn.Cell) -> None:
         super().__init__(auto_prefix=False)
         self.objective = objective
 
-    def construct(self, images, features):
+    def construct(self, images: ms.Tensor, features: ms.Tensor) -> ms.Tensor:
         return self.objective(images, features).sum()
 
 
@@ -103,50 +111,43 @@ class FeatureInversion:
     """The attack on one network: reconstructs images from their features.
 
     Args:
-        network (nn.Cell): from images to features.
-        input_shape (tuple of 3 ints): channels, height and width of one image.
-        input_bound (tuple or list): smallest and largest pixel value.
-        loss_weights (tuple or list): weights of features, smoothness and norm, all above 0.
-        smoothness (str): "cpu" or "ascend", the scale of the smoothness term (see
-            `InversionObjective`); None takes the one the reference would use on this device.
-        seed (int): seeds the start.
-        batch_size (int): images at a time.
-        compat (bool): True does what MindArmour does also where it is wrong: features that are all zero
+        network: from images to features.
+        input_shape: channels, height and width of one image.
+        input_bound: smallest and largest pixel value.
+        loss_weights: of features, smoothness and norm.
+        smoothness: the scale of the smoothness term (see `InversionObjective`); None takes the one the
+            reference would use on this device.
+        seed: seeds the start.
+        batch_size: images at a time.
+        compat: True does what MindArmour does also where it is wrong: features that are all zero
             give images that are not numbers.
 
     Raises:
         TypeError, ValueError: an argument of the wrong type or out of its range.
     """
 
+    @checked
     def __init__(
         self,
-        network,
-        input_shape,
-        input_bound,
-        loss_weights=(1, 0.2, 5),
+        network: Annotated[nn.Cell, "a nn.Cell from images to features"],
+        input_shape: Annotated[Sequence[Whole], THREE, "three positive integers: channels, height, width"],
+        input_bound: Annotated[
+            Sequence[float], Bounds(at_least=2, at_most=2), "a smaller and a larger pixel value, as (0, 1)"
+        ],
+        loss_weights: Annotated[
+            Sequence[Positive], THREE, "three numbers above 0: of features, smoothness and norm"
+        ] = (1, 0.2, 5),
         *,
-        smoothness=None,
-        seed=0,
-        batch_size=500,
-        compat=False,
-    ):
-        checked("network", network, nn.Cell, "a nn.Cell from images to features")
-        _numbers(
-            "input_shape", input_shape, int, "three positive integers: channels, height, width", 3, lambda v: v > 0
-        )
-        _numbers("input_bound", input_bound, float, "a smaller and a larger pixel value, as (0, 1)", 2)
+        smoothness: Smoothness | None = None,
+        seed: Seed = 0,
+        batch_size: Annotated[int, Bounds(at_least=1), "the images at a time"] = 500,
+        compat: bool = False,
+    ) -> None:
         low, high = input_bound
         if not low < high:
             raise ValueError(f"input_bound is {input_bound}; it must be a smaller and a larger pixel value: swap them.")
-        weights = "three numbers above 0: of features, smoothness and norm"
-        _numbers("loss_weights", loss_weights, float, weights, 3, lambda v: v > 0)
         if smoothness is None:
             smoothness = "cpu" if ms.get_context("device_target") == "CPU" else "ascend"
-        allowed = " or ".join(map(repr, SMOOTHNESS_SCALES))
-        checked("smoothness", smoothness, str, allowed, lambda v: v in SMOOTHNESS_SCALES)
-        checked("seed", seed, int, "an integer from 0", lambda v: v >= 0)
-        checked("batch_size", batch_size, int, "an integer from 1, the images at a time", lambda v: v >= 1)
-        checked("compat", compat, bool, "True or False")
         network.set_train(False)
         self._network = network
         self._shape = tuple(input_shape)
@@ -156,29 +157,32 @@ class FeatureInversion:
         self._seed = seed
         self._batch_size = batch_size
 
-    def generate(self, target_features, iters=100):
+    def generate(self, target_features: np.ndarray, iters: int = 100) -> np.ndarray:
         """Reconstruct the images behind features.
 
         Args:
-            target_features (numpy.ndarray): [N, ...], as the network gives them.
-            iters (int): steps, from 1.
+            target_features: [N, ...], as the network gives them.
+            iters: steps.
 
         Returns:
-            numpy.ndarray, float32 [N, C, H, W] within the pixels' range; the last iterate.
+            float32 [N, C, H, W] within the pixels' range; the last iterate.
 
         Raises:
             TypeError, ValueError: features of another shape than the network's, or not finite; iters below 1.
         """
-        return self.descend(target_features, iters)[0]
+        return self.descend(target_features, iters).images
 
-    def start(self, count):
+    def start(self, count: int) -> np.ndarray:
         """The images the descent starts from, float32 [count, C, H, W]; `seed` decides them."""
         return generator(self._seed, "inversion start").uniform(0, START, (count, *self._shape)).astype(np.float32)
 
-    def descend(self, target_features, iters):
-        """As `generate`, and the objective at each image: (float32 [N, C, H, W], float64 [N])."""
-        checked("target_features", target_features, np.ndarray, "a numpy.ndarray, [N, ...]")
-        checked("iters", iters, int, "an integer from 1, the number of steps", lambda v: v >= 1)
+    @checked
+    def descend(
+        self,
+        target_features: Annotated[np.ndarray, "a numpy.ndarray, [N, ...]"],
+        iters: Annotated[int, Bounds(at_least=1), "the number of steps"],
+    ) -> Reconstruction:
+        """As `generate`, with the objective at each image."""
         if target_features.dtype.kind not in "fiu":
             raise TypeError(f"target_features is {described(target_features)}; it must hold numbers: convert it.")
         target_features = target_features.astype(np.float32)
@@ -200,18 +204,31 @@ class FeatureInversion:
                 image = self._step(image, target)
             images.append(image.asnumpy())
             objective.append(self._objective(image, target).asnumpy())
-        return np.concatenate(images), np.concatenate(objective).astype(np.float64)
+        return Reconstruction(np.concatenate(images), np.concatenate(objective).astype(np.float64))
 
 
-def _numbers(name, values, kind, allowed, count, in_range=lambda value: True):
-    checked(name, values, (tuple, list), allowed, lambda v: len(v) == count)
-    for value in values:
-        checked(name, value, kind, allowed, in_range)
+@attack("reference", sees="features")
+def invert(
+    view: FeatureView,
+    *,
+    seed: Seed,
+    feature_weight: Positive = 1,
+    smoothness_weight: Positive,
+    norm_weight: Positive,
+    iters: Whole,
+    smoothness: Smoothness,
+) -> Reconstruction:
+    """The reference attack on a view.
 
-
-def invert(view: FeatureView, *, seed, loss_weights, iters, smoothness) -> Reconstruction:
-    """The reference attack on a view; the arguments are those of `FeatureInversion`."""
-    attack = FeatureInversion(
-        view.network, view.auxiliary.shape[1:], (0, 1), loss_weights, smoothness=smoothness, seed=seed
+    Args:
+        view: what the attacker has.
+        seed: seeds the start.
+        feature_weight, smoothness_weight, norm_weight: w1, w2 and w3.
+        iters: steps.
+        smoothness: the scale of the smoothness term, as `InversionObjective` has it.
+    """
+    weights = (feature_weight, smoothness_weight, norm_weight)
+    inversion = FeatureInversion(
+        view.network, view.auxiliary.shape[1:], (0, 1), weights, smoothness=smoothness, seed=seed
     )
-    return Reconstruction(*attack.descend(view.features, iters))
+    return inversion.descend(view.features, iters)

@@ -29,9 +29,7 @@ def loss_threshold(view: MembershipView, *, seed: Seed) -> np.ndarray:
 
 
 @attack("lira", sees="outputs")
-def lira(
-    view: MembershipView, *, seed: Seed, shadows: Annotated[int, Bounds(at_least=4, multiple_of=2)]
-) -> np.ndarray:
+def lira(view: MembershipView, *, seed: Seed, shadows: Annotated[int, Bounds(at_least=4, multiple_of=2)]) -> np.ndarray:
     """Scores by the likelihood ratio, float64 [Q].
 
     Every image is in the training of exactly half the shadows. With few of them the spread of phi cannot be

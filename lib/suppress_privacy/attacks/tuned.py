@@ -6,7 +6,10 @@ x0 is what the ridge decoder makes of the features. The weights (a, b) are those
 attacker's held-out images, whose originals the attacker knows; the targets have no part in it.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
+from typing import Annotated
 
 import mindspore as ms
 import numpy as np
@@ -16,31 +19,33 @@ from tqdm import tqdm
 from suppress_privacy.attacks.adam import adam_step, rates
 from suppress_privacy.attacks.decoder import fitted_ridge
 from suppress_privacy.attacks.inversion import InversionObjective
+from suppress_privacy.attacks.registry import attack
 from suppress_privacy.attacks.views import FeatureView, Reconstruction
+from suppress_privacy.checks import Bounds, NotNegative, Positive, Seed, Whole
 from suppress_privacy.runtime import generator
 
 CURVE_POINTS = 20
+Tried = Annotated[list[NotNegative], Bounds(at_least=1), "a list of numbers from 0, one at least"]
 
 
 class AnchoredObjective(nn.Cell):
     """The objective above, image by image; weights are inputs, so that trials of several go through as one batch.
 
     Args:
-        network (nn.Cell): from images [N, C, H, W] to features [N, ...].
+        network: from images [N, C, H, W] to features [N, ...].
 
     Inputs:
-        images (Tensor), [N, C, H, W]; features (Tensor), [N, ...]; anchor (Tensor), x0, like images; weights
-        (Tensor), [2], a and b.
+        images, [N, C, H, W]; features, [N, ...]; anchor, x0, like images; weights, [N, 2], a and b.
 
     Outputs:
-        Tensor, [N].
+        [N].
     """
 
-    def __init__(self, network):
+    def __init__(self, network: nn.Cell) -> None:
         super().__init__(auto_prefix=False)
         self.unweighted = InversionObjective(network, (1, 1, 1), "ascend")
 
-    def construct(self, images, features, anchor, weights):
+    def construct(self, images: ms.Tensor, features: ms.Tensor, anchor: ms.Tensor, weights: ms.Tensor) -> ms.Tensor:
         mismatch = self.unweighted.mismatch(images, features)
         smoothness = self.unweighted.roughness(images)
         return mismatch + weights[:, 0] * smoothness + weights[:, 1] * ops.square(images - anchor).mean((1, 2, 3))
@@ -49,45 +54,80 @@ class AnchoredObjective(nn.Cell):
 class _AdamStep(nn.Cell):
     """One step for a batch, and the objective before it; the images are independent of each other."""
 
-    def __init__(self, objective):
+    def __init__(self, objective: nn.Cell) -> None:
         super().__init__(auto_prefix=False)
-        self.total = _TotalAndEach(objective)
+        self.total = TotalAndEach(objective)
         self.value_and_gradient = ops.value_and_grad(self.total, 0, None, has_aux=True)
 
-    def construct(self, images, first, second, rate, features, anchor, weights):
+    def construct(
+        self,
+        images: ms.Tensor,
+        first: ms.Tensor,
+        second: ms.Tensor,
+        rate: ms.Tensor,
+        features: ms.Tensor,
+        anchor: ms.Tensor,
+        weights: ms.Tensor,
+    ) -> tuple[ms.Tensor, ...]:
         (_, each), gradient = self.value_and_gradient(images, features, anchor, weights)
         return *adam_step(images, first, second, rate, gradient), each
 
 
-class _TotalAndEach(nn.Cell):
-    def __init__(self, objective):
+class TotalAndEach(nn.Cell):
+    """An objective's sum over images, to differentiate, and its value for each of them."""
+
+    def __init__(self, objective: nn.Cell) -> None:
         super().__init__(auto_prefix=False)
         self.objective = objective
 
-    def construct(self, images, features, anchor, weights):
+    def construct(
+        self, images: ms.Tensor, features: ms.Tensor, anchor: ms.Tensor, weights: ms.Tensor
+    ) -> tuple[ms.Tensor, ms.Tensor]:
         each = self.objective(images, features, anchor, weights)
         return each.sum(), each
+
+
+@dataclass(frozen=True)
+class Descended:
+    """What a descent found for each target."""
+
+    images: np.ndarray  # float32 [N, C, H, W], the best on the way
+    objective: np.ndarray  # float64 [N], at these
+    curve: np.ndarray  # float64 [K, N], the best objective so far, at equal distances of steps
+
+    def better(self, other: "Descended") -> "Descended":
+        """Image by image the better of two."""
+        wins = other.objective < self.objective
+        return Descended(
+            np.where(wins[:, None, None, None], other.images, self.images),
+            np.where(wins, other.objective, self.objective),
+            np.where(wins, other.curve, self.curve),
+        )
 
 
 class Descent:
     """Adam with cosine decay on the objective; of some twenty looks on the way, keeps each target's best image.
 
     Args:
-        network (nn.Cell): from images to features.
-        lr (float): the first step's length, in pixel values.
+        network: from images to features.
+        lr: the first step's length, in pixel values.
     """
 
-    def __init__(self, network, lr):
+    def __init__(self, network: nn.Cell, lr: float) -> None:
         network.set_train(False)
         self._objective = AnchoredObjective(network)
         self._step = _AdamStep(self._objective)
         self._lr = lr
 
-    def __call__(self, start, features, anchor, weights, steps):
-        """Go `steps` steps from `start`: the best images [N, C, H, W], their objective [N], its curve [K, N].
-
-        `weights` are a and b for all images, [2], or for each its own, [N, 2].
-        """
+    def __call__(
+        self,
+        start: np.ndarray,
+        features: np.ndarray,
+        anchor: np.ndarray,
+        weights: np.ndarray | Sequence[float],
+        steps: int,
+    ) -> Descended:
+        """Go `steps` steps from `start`; `weights` are a and b for all images, [2], or for each its own, [N, 2]."""
         features, anchor = ms.Tensor(features), ms.Tensor(anchor)
         weights = ms.Tensor(np.broadcast_to(np.array(weights, np.float32), (len(start), 2)).copy())
         images = ms.Tensor(start)
@@ -95,7 +135,7 @@ class Descent:
         best, best_images = np.full(len(start), np.inf), start.copy()
         curve = []
 
-        def keep(each, candidates):
+        def keep(each: np.ndarray, candidates: ms.Tensor) -> None:
             better = each < best
             if better.any():
                 best[better] = each[better]
@@ -113,36 +153,36 @@ class Descent:
                 curve.append(best.copy())
         keep(self._objective(images, features, anchor, weights).asnumpy().astype(np.float64), images)
         curve.append(best.copy())
-        return best_images, best, np.stack(curve)
+        return Descended(best_images, best, np.stack(curve))
 
 
+@attack("tuned", sees="features")
 def invert(
     view: FeatureView,
     *,
-    seed,
-    iters,
-    search_iters,
-    lr,
-    smoothness_weights,
-    anchor_weights,
-    restarts,
-    batch_size,
+    seed: Seed,
+    iters: Whole,
+    search_iters: Whole,
+    lr: Positive,
+    smoothness_weights: Tried,
+    anchor_weights: Tried,
+    restarts: Whole,
+    batch_size: Annotated[int, Bounds(at_least=1), "the targets at a time"],
 ) -> Reconstruction:
     """The tuned attack on a view.
 
     Args:
-        view (FeatureView): what the attacker has.
-        seed (int): draws the starts from noise.
-        iters, search_iters (int): steps of the attack, and of each trial of the search for weights.
-        lr (float): the first step's length, in pixel values.
-        smoothness_weights, anchor_weights (list of float): the values of a and b that are tried, every a with
-            every b.
-        restarts (int): starts; the first from the decoder's image, the others from noise U(0, 1). Of each
+        view: what the attacker has.
+        seed: draws the starts from noise.
+        iters, search_iters: steps of the attack, and of each trial of the search for weights.
+        lr: the first step's length, in pixel values.
+        smoothness_weights, anchor_weights: the values of a and b that are tried, every a with every b.
+        restarts: starts; the first from the decoder's image, the others from noise U(0, 1). Of each
             image's descents the one with the best objective is kept.
-        batch_size (int): targets at a time.
+        batch_size: targets at a time.
 
     Returns:
-        Reconstruction; `chosen` has the weights and every trial's mean squared error on the held-out images.
+        images and what they cost; `chosen` has the weights and every trial's mean squared error on the held-out images.
     """
     decoder = fitted_ridge(view, seed=seed)
     descent = Descent(view.network, lr)
@@ -151,24 +191,22 @@ def invert(
     anchor = decoder(features)
     tried = list(product(smoothness_weights, anchor_weights))
     anchors, wanted = (np.concatenate([values] * len(tried)) for values in (anchor, features))
-    found = descent(anchors, wanted, anchors, np.repeat(tried, len(anchor), axis=0), search_iters)[0]
+    found = descent(anchors, wanted, anchors, np.repeat(tried, len(anchor), axis=0), search_iters).images
     trials = {
         weights: float(((images - held_out) ** 2).mean())
         for weights, images in zip(tried, np.split(found, len(tried)), strict=True)
     }
-    weights = min(trials, key=trials.get)
+    weights = min(trials, key=lambda pair: trials[pair])
     rng = generator(seed, "tuned inversion start")
     anchor = decoder(view.features)
-    images, objective, curves = [], [], []
+    ends = []
     for first in tqdm(range(0, len(anchor), batch_size), unit="batch", disable=None):
         chunk = slice(first, first + batch_size)
-        best = None
-        for restart in range(restarts):
-            start = rng.uniform(0, 1, anchor[chunk].shape).astype(np.float32) if restart else anchor[chunk]
-            found = descent(start, view.features[chunk], anchor[chunk], weights, iters)
-            best = found if best is None else _better(best, found)
-        for collected, part in zip((images, objective, curves), best, strict=True):
-            collected.append(part)
+        best = descent(anchor[chunk], view.features[chunk], anchor[chunk], weights, iters)
+        for _ in range(restarts - 1):
+            start = rng.uniform(0, 1, anchor[chunk].shape).astype(np.float32)
+            best = best.better(descent(start, view.features[chunk], anchor[chunk], weights, iters))
+        ends.append(best)
     chosen = {
         "smoothness_weight": weights[0],
         "anchor_weight": weights[1],
@@ -177,12 +215,8 @@ def invert(
         "held_out_mse_of_start": float(((decoder(features) - held_out) ** 2).mean()),
     }
     return Reconstruction(
-        np.concatenate(images), np.concatenate(objective), np.concatenate(curves, axis=1), chosen=chosen
+        np.concatenate([end.images for end in ends]),
+        np.concatenate([end.objective for end in ends]),
+        np.concatenate([end.curve for end in ends], axis=1),
+        chosen=chosen,
     )
-
-
-def _better(one, other):
-    """Image by image the better of two descents."""
-    wins = other[1] < one[1]
-    images = np.where(wins[:, None, None, None], other[0], one[0])
-    return images, np.where(wins, other[1], one[1]), np.where(wins, other[2], one[2])

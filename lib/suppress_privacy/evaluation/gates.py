@@ -4,14 +4,17 @@ Each is a function from what was measured to a Gate. One that fails turns every 
 "attack too weak".
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from suppress_privacy.evaluation.intervals import Estimate
+
 CONV1_PSNR = 30.0  # dB
 FALLING = 0.99  # share of images
 MATCHED = 0.003  # of accuracy
-# What a run must have decided before a word about protection; bands come on top where an arm has one.
+# What must have been decided before a word about protection; what is asked of single models comes on top.
 REQUIRED = ("tuned-beats-mean", "tuned-beats-its-start", "conv1-near-perfect", "shuffled-no-better")
 
 
@@ -23,26 +26,28 @@ class Gate:
     asked: str
     found: float
     passed: bool
+    about: str = ""  # the model it was decided on, if on one alone
+    of_model: bool = False  # whether it asks that model to be what it should be; if not, the attacks
 
 
-def beats_the_mean_image(skill):
+def beats_the_mean_image(skill: Estimate) -> Gate:
     """The tuned attack on the undefended model: its interval of skill lies above 0."""
     return Gate("tuned-beats-mean", "lower end of skill on the ordinary model above 0", skill.low, skill.low > 0)
 
 
-def near_perfect_at_conv1(psnr):
+def near_perfect_at_conv1(psnr: Estimate) -> Gate:
     """The positive control: the first layer's features give the image back."""
     return Gate(
         "conv1-near-perfect", f"lower end of PSNR at conv1 above {CONV1_PSNR:g} dB", psnr.low, psnr.low > CONV1_PSNR
     )
 
 
-def shuffled_learns_nothing(skill):
+def shuffled_learns_nothing(skill: Estimate) -> Gate:
     """The negative control: features of other images do no better than the mean image."""
     return Gate("shuffled-no-better", "lower end of skill from shuffled features at most 0", skill.low, skill.low <= 0)
 
 
-def objective_fell(curve):
+def objective_fell(curve: np.ndarray) -> np.ndarray:
     """Whether more steps lowered the objective and never raised it: bool [N]; curve [K, N], a look a row.
 
     What is kept is the best so far, so that only a descent that goes nowhere, or to what is no number, fails; one
@@ -51,26 +56,37 @@ def objective_fell(curve):
     return np.all(curve[1:] <= curve[:-1], axis=0) & ((curve[-1] < curve[0]) | (curve[0] == 0))
 
 
-def objective_falls(name, fell):
-    """Nearly every descent got somewhere; fell of `objective_fell`, [S, N]."""
+def objective_falls(about: str, fell: np.ndarray) -> Gate:
+    """Nearly every descent on a model got somewhere; fell of `objective_fell`, [S, N]."""
     share = float(np.mean(fell))
-    return Gate(name, f"share of images whose objective falls at least {FALLING:g}", share, share >= FALLING)
+    asked = f"share of images whose objective falls at least {FALLING:g}"
+    return Gate("objective", asked, share, share >= FALLING, about)
 
 
-def beats_its_start(difference):
+def beats_its_start(difference: Estimate) -> Gate:
     """The descent adds to the decoder it starts from: its interval of the paired difference in skill lies above 0."""
     asked = "lower end of skill minus the ridge decoder's above 0"
     return Gate("tuned-beats-its-start", asked, difference.low, difference.low > 0)
 
 
-def matches(name, accuracies, wanted):
+def matches(about: str, accuracies: Sequence[float], wanted: Sequence[float]) -> Gate:
     """A control that is to be as accurate as another model is so, seed by seed."""
     worst = max((abs(one - other) for one, other in zip(accuracies, wanted, strict=True)))
-    return Gate(name, f"test accuracy within {MATCHED:g} of the one to match", float(worst), worst <= MATCHED)
+    asked = f"test accuracy within {MATCHED:g} of the one to match"
+    return Gate("matched", asked, float(worst), worst <= MATCHED, about, of_model=True)
 
 
-def inside_band(name, what, values, band):
-    """Every seed's value lies in a stated band, ends included."""
+def accuracy_inside(about: str, accuracies: Sequence[float], band: tuple[float, float]) -> Gate:
+    """Every seed's test accuracy lies in a stated band, ends included."""
+    return _inside("accuracy", about, "test accuracy", accuracies, band)
+
+
+def sparsity_inside(about: str, shares: Sequence[float], band: tuple[float, float]) -> Gate:
+    """Every seed's share of zeros, weight matrix by weight matrix, lies in a stated band, ends included."""
+    return _inside("sparsity", about, "zeros in each weight matrix", shares, band)
+
+
+def _inside(name: str, about: str, what: str, values: Sequence[float], band: tuple[float, float]) -> Gate:
     low, high = band
-    worst = max(values, key=lambda value: max(low - value, value - high))
-    return Gate(name, f"{what} from {low:g} to {high:g}", worst, low <= worst <= high)
+    worst = float(max(values, key=lambda value: max(low - value, value - high)))
+    return Gate(name, f"{what} from {low:g} to {high:g}", worst, low <= worst <= high, about, of_model=True)

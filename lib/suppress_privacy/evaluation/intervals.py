@@ -1,5 +1,6 @@
 """95 % intervals for means over seeds and images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,7 +24,7 @@ class Estimate:
     n: int
 
 
-def bootstrap_mean(values, *, seed=0):
+def bootstrap_mean(values: np.ndarray, *, seed: int = 0) -> Estimate:
     """Percentile bootstrap of a mean, over seeds and then images (Efron & Tibshirani 1993, ch. 13).
 
     Seeds and images are crossed, every image being attacked in every seed's model. So both are
@@ -31,11 +32,8 @@ def bootstrap_mean(values, *, seed=0):
     narrow where they differ: the interval is widened to Student's over the seeds' means.
 
     Args:
-        values (numpy.ndarray): [S, N], one row a seed.
-        seed (int): seeds the resampling.
-
-    Returns:
-        Estimate.
+        values: [S, N], one row a seed.
+        seed: seeds the resampling.
     """
     values = np.asarray(values, np.float64)
     low, high = np.quantile(bootstrap_means(values, seed=seed), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
@@ -44,14 +42,21 @@ def bootstrap_mean(values, *, seed=0):
     return Estimate(mean, float(min(low, mean - reach)), float(max(high, mean + reach)), values.size)
 
 
-def seed_reach(means):
+def seed_reach(means: np.ndarray) -> float:
     """Half of Student's interval over the seeds' means; 0 of one seed, which says nothing of others."""
     if len(means) < 2:
         return 0.0
     return float(t.ppf((1 + LEVEL) / 2, len(means) - 1) * np.std(means, ddof=1) / np.sqrt(len(means)))
 
 
-def bootstrap_means(values, *, seed=0):
+def seed_mean(values: np.ndarray | Sequence[float]) -> Estimate:
+    """The mean over seeds, one value each and two at least, with Student's interval."""
+    values = np.asarray(values, np.float64)
+    mean, reach = float(values.mean()), seed_reach(values)
+    return Estimate(mean, mean - reach, mean + reach, len(values))
+
+
+def bootstrap_means(values: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """The means of all resamples behind `bootstrap_mean`: float64 [10000]."""
     values = np.asarray(values, np.float64)
     seed_counts, image_counts = _resamples(*values.shape, seed)
@@ -63,28 +68,25 @@ def bootstrap_means(values, *, seed=0):
 
 
 @lru_cache(maxsize=4)
-def _resamples(seeds, images, seed):
-    """How often each seed and each image is drawn: [R, S] and [R, N]. Every metric of a study shares them."""
+def _resamples(seeds: int, images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each seed and each image is drawn: [R, S] and [R, N]; kept, for many metrics share them."""
     rng = generator(seed, "bootstrap")
-    return tuple(
-        np.concatenate(
-            [rng.multinomial(count, np.full(count, 1 / count), BLOCK) for _ in range(RESAMPLES // BLOCK)]
-        ).astype(np.uint16)
-        for count in (seeds, images)
-    )
+
+    def counts(drawn: int) -> np.ndarray:
+        blocks = [rng.multinomial(drawn, np.full(drawn, 1 / drawn), BLOCK) for _ in range(RESAMPLES // BLOCK)]
+        return np.concatenate(blocks).astype(np.uint16)
+
+    return counts(seeds), counts(images)
 
 
-def proportion(successes, *, seed=0):
+def proportion(successes: np.ndarray, *, seed: int = 0) -> Estimate:
     """A proportion: Wilson's interval at the number of images, widened to the bootstrap's where seeds differ more.
 
     Repeating an image with another seed adds no independent image, so Wilson's n counts images once.
 
     Args:
-        successes (numpy.ndarray): [S, N] of 0 and 1, one row a seed.
-        seed (int): seeds the bootstrap.
-
-    Returns:
-        Estimate.
+        successes: [S, N] of 0 and 1, one row a seed.
+        seed: seeds the bootstrap.
     """
     bootstrap = bootstrap_mean(successes, seed=seed)
     images = np.shape(successes)[1]

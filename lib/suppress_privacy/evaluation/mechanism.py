@@ -8,21 +8,21 @@ from mindspore import nn, ops
 class _Pullback(nn.Cell):
     """Gradient of a weighted sum of each image's features with respect to that image."""
 
-    def __init__(self, network):
+    def __init__(self, network: nn.Cell) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
         self.gradient = ops.GradOperation(sens_param=True)
 
-    def construct(self, images, weights):
+    def construct(self, images: ms.Tensor, weights: ms.Tensor) -> ms.Tensor:
         return self.gradient(self.network)(images, weights)
 
 
-def jacobians(network, images):
+def jacobians(network: nn.Cell, images: np.ndarray) -> np.ndarray:
     """d features / d image of each image, float64 [N, F, P], one row of all of them a backward pass.
 
     Args:
-        network (nn.Cell): from images [N, C, H, W] to features [N, F].
-        images (numpy.ndarray): float32 [N, C, H, W].
+        network: from images [N, C, H, W] to features [N, F].
+        images: float32 [N, C, H, W].
     """
     network.set_train(False)
     pullback = _Pullback(network)
@@ -36,14 +36,14 @@ def jacobians(network, images):
     return np.stack(rows, axis=1).astype(np.float64)
 
 
-def effective_rank(matrices):
+def effective_rank(matrices: np.ndarray) -> np.ndarray:
     """exp of the entropy of the normalised singular values (Roy & Vetterli 2007), per matrix.
 
     Args:
-        matrices (numpy.ndarray): [N, F, P], finite.
+        matrices: [N, F, P], finite.
 
     Returns:
-        numpy.ndarray, float64 [N], from 1 to min(F, P); 0 for a matrix of zeros.
+        float64 [N], from 1 to min(F, P); 0 for a matrix of zeros.
     """
     values = np.linalg.svd(matrices, compute_uv=False)  # [N, min(F, P)]
     total = values.sum(1, keepdims=True)
@@ -52,11 +52,11 @@ def effective_rank(matrices):
     return np.where(total[:, 0] > 0, np.exp(entropy), 0.0)
 
 
-def dead_units(features):
+def dead_units(features: np.ndarray) -> float:
     """The share of units that are zero for every image, in [0, 1]; features [N, F]."""
     return float(np.mean(np.all(np.asarray(features) == 0, axis=0)))
 
 
-def feature_norm(features):
+def feature_norm(features: np.ndarray) -> np.ndarray:
     """Euclidean norm of the features, per image: float64 [N]; features [N, ...]."""
     return np.linalg.norm(features.reshape(len(features), -1).astype(np.float64), axis=1)

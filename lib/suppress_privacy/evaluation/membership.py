@@ -6,6 +6,7 @@ import numpy as np
 from scipy.integrate import trapezoid
 from scipy.stats import binomtest, norm
 
+from suppress_privacy.checks import Share, checked
 from suppress_privacy.evaluation.intervals import LEVEL, Estimate, bootstrap_mean
 from suppress_privacy.runtime import generator
 
@@ -21,12 +22,12 @@ class Roc:
     true_positive_rate: np.ndarray  # float64 [T], not decreasing
 
 
-def roc(scores, members):
+def roc(scores: np.ndarray, members: np.ndarray) -> Roc:
     """The ROC of scores that say "member" from a threshold upwards; equal scores move together.
 
     Args:
-        scores (numpy.ndarray): [Q], finite.
-        members (numpy.ndarray): bool [Q], both kinds present.
+        scores: [Q], finite.
+        members: bool [Q], both kinds present.
 
     Raises:
         ValueError: scores are not finite, or all candidates are of one kind.
@@ -46,26 +47,27 @@ def roc(scores, members):
     return Roc(np.append(0.0, false), np.append(0.0, true))
 
 
-def auc(curve):
+def auc(curve: Roc) -> float:
     """Area under an ROC, in [0, 1]: the chance that a member scores above a non-member."""
     return float(trapezoid(curve.true_positive_rate, curve.false_positive_rate))
 
 
-def tpr_at(curve, false_positive_rate):
+def tpr_at(curve: Roc, false_positive_rate: float) -> float:
     """The largest true positive rate whose false positive rate is at most the given one."""
     return float(curve.true_positive_rate[curve.false_positive_rate <= false_positive_rate].max())
 
 
-def tpr_estimate(scores, members, false_positive_rate):
+@checked
+def tpr_estimate(scores: np.ndarray, members: np.ndarray, false_positive_rate: Share) -> Estimate:
     """True positive rate at a false positive rate, over seeds.
 
     Args:
-        scores (numpy.ndarray): [S, Q], one row a seed.
-        members (numpy.ndarray): bool [S, Q].
-        false_positive_rate (float): in (0, 1).
+        scores: [S, Q], one row a seed.
+        members: bool [S, Q].
+        false_positive_rate: at which, of non-members.
 
     Returns:
-        Estimate: the mean over seeds; Clopper and Pearson's interval at the number of members of one seed,
+        the mean over seeds; Clopper and Pearson's interval at the number of members of one seed,
         widened to the bootstrap's over members and non-members, for the threshold comes from the latter, and to
         that over seeds, where they reach farther. Every row has the same candidates.
     """
@@ -83,7 +85,7 @@ def tpr_estimate(scores, members, false_positive_rate):
     )
 
 
-def _resampled_rates(scores, members, false_positive_rate):
+def _resampled_rates(scores: np.ndarray, members: np.ndarray, false_positive_rate: float) -> np.ndarray:
     """The mean rate over seeds in so many resamples of members and non-members, float64 [R]."""
     rng = generator(0, "membership bootstrap")
     inside, outside = scores[:, members], scores[:, ~members]
@@ -97,7 +99,7 @@ def _resampled_rates(scores, members, false_positive_rate):
     return rates
 
 
-def auc_estimate(scores, members):
+def auc_estimate(scores: np.ndarray, members: np.ndarray) -> Estimate:
     """Area under the ROC, over seeds: its mean, with DeLong's interval (1988) at one seed's candidates, widened
     to the bootstrap's over seeds where those differ more. Arguments and return value as `tpr_estimate`."""
     areas = np.array([auc(roc(*row)) for row in zip(scores, members, strict=True)])
@@ -109,25 +111,25 @@ def auc_estimate(scores, members):
     return Estimate(mean, low, high, int(np.size(members)))
 
 
-def placements(scores, members):
+def placements(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where each candidate stands among those of the other kind (DeLong et al. 1988); both have the AUC as mean.
 
     Returns:
-        tuple of numpy.ndarray, float64: for each member the share of non-members below it, for each non-member
+        float64: for each member the share of non-members below it, for each non-member
         the share of members above it; ties count half.
     """
     scores, members = np.asarray(scores, np.float64), np.asarray(members, bool)
     inside, outside = scores[members], scores[~members]
     inside_order, outside_order = np.sort(inside), np.sort(outside)
 
-    def share_below(values, others):
+    def share_below(values: np.ndarray, others: np.ndarray) -> np.ndarray:
         below = np.searchsorted(others, values, "left") + np.searchsorted(others, values, "right")
         return below / (2 * len(others))
 
     return share_below(inside, outside_order), 1 - share_below(outside, inside_order)
 
 
-def delong_deviation(scores, members):
+def delong_deviation(scores: np.ndarray, members: np.ndarray) -> float:
     """The standard error of the area under an ROC (DeLong et al. 1988)."""
     of_members, of_others = placements(scores, members)
     return float(np.sqrt(of_members.var(ddof=1) / len(of_members) + of_others.var(ddof=1) / len(of_others)))

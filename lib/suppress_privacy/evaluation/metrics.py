@@ -1,22 +1,73 @@
-"""What a reconstruction has in common with its original, one value an image."""
+"""What a reconstruction has in common with its original, one value an image; and the table of all metrics."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
 from skimage.metrics import structural_similarity
 
+from suppress_privacy.checks import Positive, checked
+from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, proportion
+
 SSIM_WINDOW = 7  # pixels, uniform: the reference's, and scikit-image's default
 MOST_PSNR = 100.0  # dB; a perfect image would have none
+FALSE_POSITIVE_RATE = 0.01  # at which membership inference is judged
 
 
-def relative_l2(originals, images):
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is called and read."""
+
+    name: str
+    label: str  # for a table's heading or an axis
+    low: float = -np.inf  # ends of its range
+    high: float = np.inf
+    proportion: bool = False  # of 0 and 1
+    primary: bool = False  # by which attacks are ranked
+    judged: bool = False  # by an evaluator, a classifier that looks at the reconstructions
+    of: Literal["image", "scores"] = "image"  # a value an image, or one of all candidates' scores
+
+    def estimate(self, values: np.ndarray) -> Estimate:
+        """The mean of a metric of images with its interval, which ends where the range does.
+
+        Args:
+            values: [S, N], one row a seed.
+        """
+        if self.proportion:
+            return proportion(values)
+        found = bootstrap_mean(values)
+        return replace(found, low=max(self.low, found.low), high=min(self.high, found.high))
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("skill", "skill against the mean image", high=1, primary=True),
+        Metric("rank1", "identified among its class", 0, 1, proportion=True, primary=True),
+        Metric("psnr", "PSNR (dB)"),
+        Metric("ssim", "SSIM (data range 1)", -1, 1),
+        Metric("ssim_range2", "SSIM (data range 2)", -1, 1),
+        Metric("relative_l2", "relative L2 distance", low=0),
+        Metric("confidence", "confidence in the true label", 0, 1, judged=True),
+        Metric("label_accuracy", "labels recovered", 0, 1, proportion=True, judged=True),
+        Metric("label_found", "labels found from gradients", 0, 1, proportion=True),
+        Metric("auc", "area under the ROC", 0, 1, of="scores"),
+        Metric("tpr_at_1pct_fpr", f"true positives at {FALSE_POSITIVE_RATE:.0%} false positives", 0, 1, of="scores"),
+    )
+}
+
+
+def relative_l2(originals: np.ndarray, images: np.ndarray) -> np.ndarray:
     """|x - x^| / |x|, per image.
 
     Args:
-        originals, images (numpy.ndarray): [N, C, H, W], the same shape, finite.
+        originals, images: [N, C, H, W], the same shape, finite.
 
     Returns:
-        numpy.ndarray, float64 [N]; 0 is perfect, 1 is what a black image scores.
+        float64 [N]; 0 is perfect, 1 is what a black image scores.
 
     Raises:
         ValueError: shapes differ or are not [N, C, H, W], values are not finite, or an original is black.
@@ -30,15 +81,16 @@ def relative_l2(originals, images):
     return np.sqrt(((originals - images) ** 2).sum((1, 2, 3))) / norm
 
 
-def ssim(originals, images, *, data_range):
+@checked
+def ssim(originals: np.ndarray, images: np.ndarray, *, data_range: Positive) -> np.ndarray:
     """Structural similarity (Wang et al. 2004), per image: mean over channels, 7x7 uniform window.
 
     Args:
-        originals, images (numpy.ndarray): [N, C, H, W], the same shape, finite, sides of 7 at least.
-        data_range (float): span of the pixel values; images in [0, 1] span 1, and the reference says 2.
+        originals, images: [N, C, H, W], the same shape, finite, sides of 7 at least.
+        data_range: span of the pixel values; images in [0, 1] span 1, and the reference says 2.
 
     Returns:
-        numpy.ndarray, float64 [N] in [-1, 1]; 1 is perfect.
+        float64 [N] in [-1, 1]; 1 is perfect.
 
     Raises:
         ValueError: as `relative_l2`, or an image smaller than the window.
@@ -61,39 +113,39 @@ def ssim(originals, images, *, data_range):
     return similarity.reshape(originals.shape)[:, :, edge:-edge, edge:-edge].mean((1, 2, 3))
 
 
-def confidence(logits, labels):
+def confidence(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The softmax probability of the true label, per image.
 
     Args:
-        logits (numpy.ndarray): [N, C], an evaluator's output for the reconstructions.
-        labels (numpy.ndarray): int [N], the originals' labels.
+        logits: [N, K], an evaluator's output for the reconstructions.
+        labels: int [N], the originals' labels.
 
     Returns:
-        numpy.ndarray, float64 [N] in [0, 1].
+        float64 [N] in [0, 1].
     """
     return softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
 
 
-def label_recovered(logits, labels):
+def label_recovered(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Whether the evaluator gives the reconstruction its original's label: 1.0 or 0.0, per image."""
     return (logits.argmax(1) == labels).astype(np.float64)
 
 
-def mse(originals, images):
+def mse(originals: np.ndarray, images: np.ndarray) -> np.ndarray:
     """Mean squared error, per image: float64 [N]. Arguments and errors as `relative_l2`, black originals aside."""
     originals, images = _checked(originals, images)
     return ((originals - images) ** 2).mean((1, 2, 3))
 
 
-def skill(originals, images, prior):
+def skill(originals: np.ndarray, images: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """1 - MSE / MSE(mean image), in terms whose mean over images is exactly that.
 
     Args:
-        originals, images (numpy.ndarray): [N, C, H, W], the same shape, finite.
-        prior (numpy.ndarray): [C, H, W], the mean image of what the attacker owns.
+        originals, images: [N, C, H, W], the same shape, finite.
+        prior: [C, H, W], the mean image of what the attacker owns.
 
     Returns:
-        numpy.ndarray, float64 [N] up to 1; 1 is perfect, 0 is what the mean image scores on average. Each
+        float64 [N] up to 1; 1 is perfect, 0 is what the mean image scores on average. Each
         term is divided by the mean image's error averaged over all originals.
 
     Raises:
@@ -105,21 +157,23 @@ def skill(originals, images, prior):
     return 1 - mse(originals, images) / of_prior
 
 
-def psnr(originals, images):
+def psnr(originals: np.ndarray, images: np.ndarray) -> np.ndarray:
     """Peak signal-to-noise ratio in dB for images that span 1, per image: float64 [N], at most 100."""
     return -10 * np.log10(np.maximum(mse(originals, images), 10 ** (-MOST_PSNR / 10)))
 
 
-def identified(originals, images, labels, gallery):
+def identified(
+    originals: np.ndarray, images: np.ndarray, labels: np.ndarray, gallery: Mapping[int, np.ndarray]
+) -> np.ndarray:
     """Whether the original is the nearest to its reconstruction among it and others of its class (rank 1).
 
     Args:
-        originals, images (numpy.ndarray): [N, C, H, W], the same shape, finite.
-        labels (numpy.ndarray): int [N].
-        gallery (dict): from label to other images of that class, [G, C, H, W], none of them an original.
+        originals, images: [N, C, H, W], the same shape, finite.
+        labels: int [N].
+        gallery: from label to other images of that class, [G, C, H, W], none of them an original.
 
     Returns:
-        numpy.ndarray, float64 [N] of 0 and 1; a blind guess scores 1 / (G + 1). Distances are Euclidean; a
+        float64 [N] of 0 and 1; a blind guess scores 1 / (G + 1). Distances are Euclidean; a
         tie is not identification.
     """
     originals, images = _checked(originals, images)
@@ -133,17 +187,15 @@ def identified(originals, images, labels, gallery):
     return found
 
 
-def reconstruction_metrics(originals, images, labels, logits, prior, gallery):
-    """All of the study's metrics of one attack: a dict from metric to float64 [N].
-
-    Args:
-        originals, images (numpy.ndarray): [N, C, H, W], the same shape, finite.
-        labels (numpy.ndarray): int [N].
-        logits (dict): what each evaluator makes of the images, [N, K]; the first one's verdict goes by the
-            plain names, the others' carry their name.
-        prior, gallery: as `skill` and `identified` take them.
-    """
-    found = {
+def reconstruction_metrics(
+    originals: np.ndarray,
+    images: np.ndarray,
+    labels: np.ndarray,
+    prior: np.ndarray,
+    gallery: Mapping[int, np.ndarray],
+) -> dict[str, np.ndarray]:
+    """The metrics that need no evaluator, float64 [N] each; arguments as `identified` and `skill` take them."""
+    return {
         "skill": skill(originals, images, prior),
         "rank1": identified(originals, images, labels, gallery),
         "psnr": psnr(originals, images),
@@ -151,18 +203,18 @@ def reconstruction_metrics(originals, images, labels, logits, prior, gallery):
         "ssim_range2": ssim(originals, images, data_range=2),
         "relative_l2": relative_l2(originals, images),
     }
-    for number, (name, values) in enumerate(logits.items()):
-        ending = f"_{name}" if number else ""
-        found[f"confidence{ending}"] = confidence(values, labels)
-        found[f"label_accuracy{ending}"] = label_recovered(values, labels)
-    return found
 
 
-def _flat(images):
+def judged(logits: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """The metrics by one evaluator, float64 [N] each; arguments as `confidence` takes them."""
+    return {"confidence": confidence(logits, labels), "label_accuracy": label_recovered(logits, labels)}
+
+
+def _flat(images: np.ndarray) -> np.ndarray:
     return np.asarray(images, np.float64).reshape(len(images), -1)
 
 
-def _checked(originals, images):
+def _checked(originals: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     originals, images = np.asarray(originals, np.float64), np.asarray(images, np.float64)
     if originals.shape != images.shape or originals.ndim != 4 or len(originals) == 0:
         raise ValueError(

@@ -6,12 +6,13 @@ intersection-union test, Berger 1982), after Holm's correction over all claims t
 fails. A gate that failed makes the attack too weak to say; data that are missing leave the claim untested.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import stats
 
-from suppress_privacy.evaluation.intervals import LEVEL, bootstrap_means, seed_reach
+from suppress_privacy.evaluation.intervals import LEVEL, Estimate, bootstrap_means, seed_reach
 from suppress_privacy.evaluation.membership import placements
 
 HOLDS, FAILS, NOT_TESTED = "holds", "fails", "not tested"
@@ -20,20 +21,23 @@ LEAST_SEEDS = 3  # below them nothing can be said of other trainings
 
 @dataclass(frozen=True)
 class Comparison:
-    """One measurement that a claim rests on: what is compared, the effect with its 95 % interval, and p."""
+    """One measurement that a claim rests on: what is compared, and the effect with its 95 % interval.
+
+    A difference has a p; a documented figure has a band instead, and a distance from it.
+    """
 
     what: str
     effect: float
     low: float
     high: float
-    p: float | None  # one-sided; None where a band decides
+    p: float | None  # one-sided
     supports: bool  # by its interval alone
-    wanted: int = 1  # of a difference: 1 where below zero supports, -1 where above does
-    distance: float = 0.0  # of a documented figure: how far off, in bands
-    band: float | None = None  # of a documented figure: how far off still counts as the same
-    records: tuple = ()  # names of those it was measured by
+    wanted: int = 1  # 1 where a difference below zero supports, -1 where one above does
+    distance: float = 0.0  # how far off, in bands
+    band: float | None = None  # how far off still counts as the same
+    runs: tuple[str, ...] = ()  # names of those it was measured by
 
-    def opposes(self):
+    def opposes(self) -> bool:
         """Whether the interval lies on the other side of zero."""
         return self.p is not None and (self.low > 0 if self.wanted == 1 else self.high < 0)
 
@@ -48,38 +52,38 @@ class Verdict:
     high: float | None
     p: float | None
     reason: str
-    comparisons: list = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
 
 
-def lower(what, values, control):
+def lower(what: str, values: np.ndarray, control: np.ndarray) -> Comparison:
     """Whether values lie below a control's, seed by seed and image by image.
 
     Its p is the larger of two, since with few seeds the bootstrap alone is too sure: the share of resamples
     whose mean is not below zero, and Student's paired t over the means of the seeds.
 
     Args:
-        what (str): what is compared, for the reader.
-        values, control (numpy.ndarray): [S, N], the same seeds and images in both.
+        what: what is compared, for the reader.
+        values, control: [S, N], the same seeds and images in both.
 
     Returns:
-        Comparison; the effect is values minus control.
+        the comparison; its effect is values minus control.
     """
     difference = np.asarray(values, np.float64) - np.asarray(control, np.float64)
     return _below_zero(what, difference.mean(1), bootstrap_means(difference), float(difference.mean()))
 
 
-def lower_auc(what, scores, control, members):
+def lower_auc(what: str, scores: np.ndarray, control: np.ndarray, members: np.ndarray) -> Comparison:
     """Whether an area under the ROC lies below a control's, seed by seed and candidate by candidate.
 
     The bootstrap resamples seeds and candidates of the areas' linear part (DeLong et al. 1988).
 
     Args:
-        what (str): what is compared, for the reader.
-        scores, control (numpy.ndarray): [S, Q], the same seeds and candidates in both.
-        members (numpy.ndarray): bool [Q].
+        what: what is compared, for the reader.
+        scores, control: [S, Q], the same seeds and candidates in both.
+        members: bool [Q].
 
     Returns:
-        Comparison; the effect is the area minus the control's.
+        the comparison; its effect is the area minus the control's.
     """
     own, other = (
         [np.stack(kind) for kind in zip(*(placements(row, members) for row in rows), strict=True)]
@@ -91,89 +95,79 @@ def lower_auc(what, scores, control, members):
     return _below_zero(what, of_members.mean(1), resampled, float(of_members.mean()))
 
 
-def higher_in_one_group(what, values, control):
+def higher_in_one_group(what: str, values: np.ndarray, control: np.ndarray) -> Comparison:
     """Whether values of some images lie above those of other images, the same models in both.
 
     Args:
-        what (str): what is compared, for the reader.
-        values, control (numpy.ndarray): [S, N] and [S, M], one row a model.
+        what: what is compared, for the reader.
+        values, control: [S, N] and [S, M], one row a model.
 
     Returns:
-        Comparison; the effect is values minus control.
+        the comparison; its effect is values minus control.
     """
     by_seed = control.mean(1) - values.mean(1)
     # The models' part is resampled once, with the first group's images.
     around = control - control.mean(1, keepdims=True)
     resampled = bootstrap_means(control.mean(1, keepdims=True) - values) + bootstrap_means(around, seed=1)
     found = _below_zero(what, by_seed, resampled, float(by_seed.mean()))
-    return Comparison(what, -found.effect, -found.high, -found.low, found.p, found.supports, -1)
+    return replace(found, effect=-found.effect, low=-found.high, high=-found.low, wanted=-1)
 
 
-def _below_zero(what, by_seed, resampled, effect):
+def _below_zero(what: str, by_seed: np.ndarray, resampled: np.ndarray, effect: float) -> Comparison:
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     reach = seed_reach(by_seed)
     low, high = min(low, effect - reach), max(high, effect + reach)
-    p = (1 + np.sum(resampled >= 0)) / (1 + len(resampled))
+    p = float((1 + np.sum(resampled >= 0)) / (1 + len(resampled)))
     if len(by_seed) > 1:
         spread = by_seed.std(ddof=1)
         by_t = stats.ttest_1samp(by_seed, 0, alternative="less").pvalue if spread > 0 else float(effect >= 0)
-        p = max(p, by_t)
-    return Comparison(what, effect, float(low), float(high), float(p), bool(high < 0))
+        p = max(p, float(by_t))
+    return Comparison(what, effect, float(low), float(high), p, bool(high < 0))
 
 
-def inside(what, found, documented, band):
+def inside(what: str, found: Estimate, documented: float, band: float) -> Comparison:
     """Whether an interval lies within `band` of a documented figure.
 
     Args:
-        what (str): what is compared, for the reader.
-        found (Estimate or Interval): with mean, low and high.
-        documented, band (float): the figure, and how far from it still counts as the same.
+        what: what is compared, for the reader.
+        found: the mean and its interval.
+        documented, band: the figure, and how far from it still counts as the same.
 
     Returns:
-        Comparison; the effect is the mean minus the documented figure.
+        the comparison; its effect is the mean minus the documented figure.
     """
     effect, low, high = (value - documented for value in (found.mean, found.low, found.high))
     distance = max(-low, high) / band
     return Comparison(what, effect, low, high, None, bool(distance <= 1), distance=float(distance), band=band)
 
 
-def seed_mean(values):
-    """The mean over seeds with Student's 95 % interval: (mean, low, high); at least two values."""
-    mean, reach = float(np.mean(values)), seed_reach(values)
-    return mean, mean - reach, mean + reach
-
-
 @dataclass(frozen=True)
 class Evidence:
     """What there is to decide one claim by.
 
-    `alternatives`: lists of Comparison; the claim holds if all comparisons of any one list support it. `missing`
-    says what was not measured, or is not what it should be, and so leaves the claim untested; `arms` are the models
-    that a gate of theirs can take from it.
+    The claim holds if all comparisons of any one alternative support it.
     """
 
-    alternatives: list
-    missing: str = ""
-    arms: tuple = ()
+    alternatives: list[list[Comparison]]
+    missing: str = ""  # what was not measured, or is not what it should be, and so leaves the claim untested
+    models: tuple[str, ...] = ()  # it is about these: if one is not what it should be, nothing can be said
     needs_strong_attack: bool = True
 
 
-def verdicts(evidence, weakness):
-    """The verdict on every claim.
+def verdicts(evidence: Mapping[str, Evidence], weakness: str) -> dict[str, Verdict]:
+    """The verdict on every claim, by its name.
 
     Args:
-        evidence (dict): claim -> Evidence.
-        weakness (str): why no attack's failure can count as protection, or nothing.
-
-    Returns:
-        dict: claim -> Verdict.
+        evidence: by claim.
+        weakness: why no attack's failure can count as protection, or nothing.
     """
     best = {
         claim: min(entry.alternatives, key=lambda found: _weakness(max(found, key=_weakness)))
         for claim, entry in evidence.items()
         if not entry.missing
     }
-    adjusted = holm({claim: max(one.p for one in found) for claim, found in best.items() if found[0].p is not None})
+    p_values = {claim: [one.p for one in found if one.p is not None] for claim, found in best.items()}
+    adjusted = holm({claim: max(values) for claim, values in p_values.items() if values})
     answers = {}
     for claim, entry in evidence.items():
         listed = [one for alternative in entry.alternatives for one in alternative]
@@ -197,15 +191,15 @@ def verdicts(evidence, weakness):
     return answers
 
 
-def _weakness(comparison):
+def _weakness(comparison: Comparison) -> tuple[bool, float]:
     """What to order comparisons by: those that do not support a claim last, then by p or by distance."""
     return not comparison.supports, comparison.distance if comparison.p is None else comparison.p
 
 
-def holm(values):
+def holm(values: Mapping[str, float]) -> dict[str, float]:
     """Holm's adjusted p values, by name: the smallest times their number, the next times one less, never falling."""
     adjusted, largest = {}, 0.0
-    for rank, name in enumerate(sorted(values, key=values.get)):
+    for rank, name in enumerate(sorted(values, key=lambda name: values[name])):
         largest = max(largest, min(1.0, (len(values) - rank) * values[name]))
         adjusted[name] = largest
     return adjusted

@@ -1,0 +1,261 @@
+"""Start what there is to start: python -m suppress_study.run study | run | notebook | summarise | publish.
+
+    python -m suppress_study.run notebook train runs/mine.ipynb arm=suppressed-example seed=7 results=runs \\
+        overrides='{defence: {sparse_end: 0.9}}'
+
+What can be checked is checked at once; then Snakemake takes over, or a notebook is executed.
+"""
+
+import argparse
+import fcntl
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from suppress_privacy.mnist import DataError, load_mnist
+from suppress_privacy.runtime import choose_device
+from suppress_study.claims import Claims
+from suppress_study.notebook import execute
+from suppress_study.plan import Study
+from suppress_study.provenance import describe
+from suppress_study.results import ResultError, Results, published_runs, write_json
+from suppress_study.settings import ROOT
+from suppress_study.summary import summarise
+from suppress_study.targets import choose_targets
+
+LOCK = ROOT / ".snakemake" / "study.lock"
+LEADER = "STUDY_PID"  # in the environment of a study's jobs: the process that leads it
+
+
+class SetupError(RuntimeError):
+    """Why the study cannot start, in one sentence."""
+
+
+def lock() -> None:
+    """Hold the project for this process and what it becomes; the system lets go when it ends, however it ends.
+
+    Its jobs do not hold the lock: they watch its process and end with it, see `end_with`.
+    """
+    LOCK.parent.mkdir(exist_ok=True)
+    descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT)
+    os.set_inheritable(descriptor, True)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise SetupError("another study runs in this folder: wait for it, or stop it, and start again.") from error
+
+
+def end_with(leader: int) -> None:
+    """End this process, and so its kernel, soon after the process that leads the study has ended.
+
+    Snakemake that is killed leaves its jobs running; one started anew would run them a second time.
+    """
+
+    def watch() -> None:
+        while True:
+            time.sleep(1)
+            try:
+                os.kill(leader, 0)
+            except ProcessLookupError:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def require_writable(folder: Path) -> None:
+    """Raise unless files can be made in a folder, which is created if need be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SetupError(f"results folder {folder} cannot be written ({error.strerror}): choose another.") from error
+
+
+def prepare(options: argparse.Namespace, study: Study) -> str:
+    """Check settings, device, folder and data; returns the device.
+
+    The data's description is an input of every training: when it changes, they run again.
+    """
+    profile = study.profile(options.profile)
+    device = choose_device(options.device)
+    require_writable(options.results)
+    for left in options.results.rglob(".part-*"):  # half-written by a run that was killed
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    published = published_runs(options.results)
+    if options.redraw:
+        judge = f"train-{next(iter(study.judges().values()))}"
+        if judge not in published and not (options.results / "runs" / f"{judge}.npz").is_file():
+            raise SetupError(f"{options.results} has no run {judge}: run the study of that profile first.")
+        return device
+    data = load_mnist(profile.data)
+    choose_targets(data, profile.targets)  # refuses more targets than there are images
+    described, description = options.results / "data.json", describe(data)
+    known = [_read_json(described)] if described.exists() else []
+    known += [run.environment["data"] for run in published.values()][:1]
+    if options.keep and any(other != description for other in known):
+        raise SetupError(
+            f"{options.results} has runs on other data than {data.name} as found here: have that data (MNIST_DIR "
+            "names a copy), or run the study anew."
+        )
+    if description not in known[:1] or not described.exists():
+        write_json(described, description)
+    if data.notice:
+        print(f"Notice: {data.notice}", file=sys.stderr)
+    return device
+
+
+def _read_json(path: Path) -> Any:
+    """The JSON in a file, or None where there is none that can be read."""
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        return None
+
+
+def snakemake(options: argparse.Namespace, device: str) -> list[str]:
+    """Snakemake's command, up to its targets."""
+    # Snakemake's own lock outlives a killed process; ours does not.
+    command = [sys.executable, "-m", "snakemake", "-s", "study/Snakefile", "--nolock", "--rerun-incomplete"]
+    # An accelerator takes one run at a time; on a CPU each run has a core of its own.
+    cores = options.cores or (len(os.sched_getaffinity(0)) if device == "CPU" else 1)
+    command += ["--quiet", "rules", "--cores", str(cores), *options.snakemake.split()]
+    flags = [f"{name}=True" for name in ("redraw", "keep") if getattr(options, name)]
+    return [
+        *command,
+        "--config",
+        f"profile={options.profile}",
+        f"results={options.results}",
+        f"device={device}",
+        *flags,
+    ]
+
+
+def study(options: argparse.Namespace) -> int:
+    """All of a profile, seed by seed; or the runs that are named, with what they need."""
+    # Paths are the user's, from where the user stands.
+    options.results = options.results.absolute() if options.results else Path("results") / options.profile
+    if os.environ.get("MNIST_DIR"):
+        os.environ["MNIST_DIR"] = os.path.abspath(os.environ["MNIST_DIR"])
+    os.chdir(ROOT)
+    lock()
+    plan = Study.load()
+    command = [*snakemake(options, prepare(options, plan)), "--"]
+    os.environ[LEADER] = str(os.getpid())
+    targets = [[f"{options.results}/runs/{target}.npz" for target in options.targets] or ["all"]]
+    if targets == [["all"]] and not (options.redraw or options.keep):
+        # One that is cut short has all arms of the first seeds.
+        first = plan.profile(options.profile).seeds()[:-1]
+        jobs = plan.jobs(options.profile)
+        targets[:0] = [
+            [f"{options.results}/runs/{job}.npz" for job in jobs if job.model.seed == seed] for seed in first
+        ]
+    sys.stdout.flush()
+    for chosen in targets[:-1]:
+        ended = subprocess.run([*command, *chosen]).returncode
+        if ended:
+            return ended
+    os.execv(sys.executable, [*command, *targets[-1]])
+
+
+def notebook(options: argparse.Namespace) -> int:
+    """One notebook, with parameters that are checked before it starts."""
+    if LEADER in os.environ:
+        end_with(int(os.environ[LEADER]))
+    if any("=" not in pair for pair in options.values):
+        raise ValueError(f"{options.values} are not all name=value: correct them.")
+    values = {key: yaml.safe_load(value) for key, value in (pair.split("=", 1) for pair in options.values)}
+    execute(options.name, options.output, values)
+    return 0
+
+
+def summarised(options: argparse.Namespace) -> int:
+    """The summary of the results that are there."""
+    found = summarise(
+        Results.load(options.results), Study.load(), options.profile, Claims.load(), allow_missing=options.allow_missing
+    )
+    found.save(options.results / "summary.json")
+    return 0
+
+
+def publish(options: argparse.Namespace) -> int:
+    """Pack all runs of a folder into the tables that are published."""
+    results = Results.load(options.results)
+    if not results.runs:
+        raise SetupError(f"{options.results} has no runs to publish: run the study of that profile first.")
+    results.publish(options.results)
+    print(f"{len(results.runs)} runs published in {options.results}: runs.jsonl, tables and pictures.")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m suppress_study.run", description="Run the study, or a part of it.")
+    commands = top.add_subparsers(required=True)
+
+    def command(name: str, function: Callable[[argparse.Namespace], int], *, folder: bool = True) -> Any:
+        part = commands.add_parser(name, help=(function.__doc__ or "").split(".")[0])
+        part.set_defaults(function=function, name=name)
+        if folder:
+            part.add_argument("--profile", default="quick", help="a profile of study.yaml (default: quick)")
+            part.add_argument("--results", type=Path, help="folder of runs (default: results/PROFILE)")
+        return part
+
+    for name in ("study", "run"):
+        part = command(name, study)
+        part.add_argument("targets", nargs="*" if name == "study" else "+", help="runs, such as train-baseline-seed7")
+        part.add_argument("--device", default="auto", help="auto, Ascend, GPU or CPU (default: auto)")
+        part.add_argument("--cores", type=int, help="runs at a time (default: one a core, one on an accelerator)")
+        part.add_argument("--redraw", action="store_true", help="figures and book again, from the results alone")
+        part.add_argument(
+            "--keep", action="store_true", help="published runs count as made, whatever has changed since"
+        )
+        part.add_argument("--snakemake", default="", help="further options for Snakemake, such as --dag")
+    part = command("notebook", notebook, folder=False)
+    part.add_argument("name", help="train, attack or compare")
+    part.add_argument("output", type=Path, help="where the executed notebook goes")
+    part.add_argument("values", nargs="*", help="parameters, name=value; values are YAML")
+    command("summarise", summarised).add_argument("--allow-missing", action="store_true")
+    command("publish", publish)
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    logging.basicConfig(format="%(message)s")
+    if options.name in ("summarise", "publish"):
+        options.results = options.results or ROOT / "results" / options.profile
+    try:
+        return options.function(options)
+    except PapermillExecutionError as error:
+        said = f"cell {error.exec_count} failed: {error.ename}: {' '.join(error.evalue.split())}"
+        return _ended(options, said, 1)
+    except DeadKernelError:
+        return _ended(options, "its kernel died, perhaps for want of memory: free some and run again.", 1)
+    except OSError as error:
+        place = error.filename or getattr(options, "output", options.name)
+        return _ended(options, f"{place} cannot be written ({error.strerror}): choose another place.", 2)
+    except (TypeError, ValueError, DataError, SetupError, ResultError, yaml.YAMLError) as error:
+        return _ended(options, " ".join(str(error).split()), 2)
+
+
+def _ended(options: argparse.Namespace, said: str, code: int) -> int:
+    print(f"{options.name}: {said}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
