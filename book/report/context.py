@@ -98,7 +98,9 @@ class Report:
         planned = {str(each): each for job in self.study.jobs(self.profile) for each in job.variants}
         order = list(self.study.attacks)
         there = [each for each in planned.values() if any(key(each.columns()) <= cell for cell in self._made)]
-        return [replace(each, title=self.title(each)) for each in sorted(there, key=lambda one: order.index(one.attack))]
+        return [
+            replace(each, title=self.title(each)) for each in sorted(there, key=lambda one: order.index(one.attack))
+        ]
 
     def title(self, variant: Variant, *, place: bool = True) -> str:
         """An attack's title with those of its factors that are not the same for all attacks beside it."""
@@ -278,11 +280,9 @@ class Report:
 def _by_cell(rows: Iterable[Mapping[str, Any]]) -> dict[Cell, Averaged]:
     """Rows of a summary's table by what they are of."""
     apart = {"metric", "evaluator", "mean", "low", "high", "n", "seeds"}
-    return {
-        (
-            key({name: value for name, value in row.items() if name not in apart}),
-            row["metric"],
-            row.get("evaluator", ""),
-        ): Averaged(*(row[name] for name in ("mean", "low", "high", "n")), tuple(row["seeds"]))
-        for row in rows
-    }
+    found = {}
+    for row in rows:
+        factors = key({name: value for name, value in row.items() if name not in apart})
+        averaged = Averaged(row["mean"], row["low"], row["high"], row["n"], tuple(row["seeds"]))
+        found[factors, row["metric"], row.get("evaluator", "")] = averaged
+    return found

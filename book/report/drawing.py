@@ -88,9 +88,7 @@ def layer_report(report: Mapping[str, Mapping[str, float]]) -> Figure:
     return figure
 
 
-def reconstruction_grid(
-    pictures: Pictures, rows: Iterable[tuple[str, str]], targets: Sequence[int]
-) -> Figure | None:
+def reconstruction_grid(pictures: Pictures, rows: Iterable[tuple[str, str]], targets: Sequence[int]) -> Figure | None:
     """The same targets in every run: rows under their originals; None without rows.
 
     Args:
@@ -138,7 +136,7 @@ def convergence(pictures: Pictures, rows: Iterable[tuple[str, str, int]]) -> Fig
     return figure
 
 
-def look_of(number: int) -> dict[str, str]:
+def look_of(number: int) -> dict[str, Any]:
     """A colour and a marker that no other of up to 49 models or attacks has."""
     marker = MARKERS[(number + number // len(COLOURS)) % len(MARKERS)]
     return {"color": COLOURS[number % len(COLOURS)], "marker": marker, "linestyle": ""}
@@ -153,8 +151,6 @@ def means_and_ends(estimates: Sequence[Estimate]) -> tuple[np.ndarray, np.ndarra
 def legend_above(figure: Figure, columns: int = 4) -> None:
     """One legend for all panels: what any of them shows, once."""
     known = {
-        name: handle
-        for axis in figure.axes
-        for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)
+        name: handle for axis in figure.axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)
     }
     figure.legend(known.values(), known.keys(), loc="outside upper center", ncols=columns, fontsize=8)

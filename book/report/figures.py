@@ -132,7 +132,7 @@ def _attack_rows(axis: Axes, report: Report, attacks: Sequence[Variant], metric:
     axis.set(ylim=(len(titles) - 0.4, -0.6))
 
 
-def _across(axis: Axes, places: Sequence[tuple[float, Any]], label: str, look: dict[str, str]) -> None:
+def _across(axis: Axes, places: Sequence[tuple[float, Any]], label: str, look: dict[str, Any]) -> None:
     """Means with their intervals along x, at heights."""
     if places:
         heights, estimates = zip(*places, strict=True)
@@ -140,11 +140,11 @@ def _across(axis: Axes, places: Sequence[tuple[float, Any]], label: str, look: d
         axis.errorbar(means, heights, xerr=ends, label=label, capsize=2, **look)
 
 
-def _look(report: Report, arm: Factors) -> dict[str, str]:
+def _look(report: Report, arm: Factors) -> dict[str, Any]:
     """How an arm looks in all figures; grey is none of them."""
     if arm == NOBODY:
         return {"color": "grey", "marker": "*", "linestyle": ""}
-    return look_of([known.factors for known in report.arms].index(arm))
+    return look_of([known.factors for known in report.arms].index(dict(arm)))
 
 
 def _cut(axis: Axes) -> None:
