@@ -3,17 +3,20 @@
     python benchmarks/mindarmour_peer.py cured|bare TASK NUMBER
 
 `cured` has both remedies that make it fast on a CPU: convolutions kept off the scalar AVX-512 path, and
-PyNative mode without its spinning pipeline threads. `bare` is MindArmour as it comes.
+PyNative mode without its spinning pipeline threads. `bare` is MindArmour as it comes. $MASK_LAYERS is JSON: the layers
+to mask, as `MaskLayerDes` takes them.
 """
 
+import json
 import logging
 import os
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
-from task import BATCH, INTERVAL, ITERS, LAYERS, LR, WARM, WEIGHTS, features, images_and_labels, run
+from task import BATCH, INTERVAL, ITERS, LR, WARM, WEIGHTS, features, images_and_labels, run
 
 CURED = sys.argv[1] == "cured"
 if CURED:  # before MindSpore is imported
@@ -22,7 +25,7 @@ if CURED:  # before MindSpore is imported
 import mindspore as ms
 from mindspore import nn
 from mindspore.dataset import NumpySlicesDataset
-from mindspore.train import Callback
+from mindspore.train import Callback, RunContext
 
 logging.disable(logging.CRITICAL)
 from mindarmour.privacy.evaluation.inversion_attack import ImageInversionAttack
@@ -33,7 +36,7 @@ from mindarmour.utils.logger import LogUtil
 class LeNet5(nn.Cell):
     """The tutorial's network, with the operators it has."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(1, 6, 5, pad_mode="valid")
         self.conv2 = nn.Conv2d(6, 16, 5, pad_mode="valid")
@@ -44,39 +47,39 @@ class LeNet5(nn.Cell):
         self.pool = nn.MaxPool2d(2, 2)
         self.flatten = nn.Flatten()
 
-    def first_layers(self, x):
+    def first_layers(self, x: ms.Tensor) -> ms.Tensor:
         x = self.pool(self.relu(self.conv1(x)))
         x = self.pool(self.relu(self.conv2(x)))
         return self.relu(self.fc1(self.flatten(x)))
 
-    def construct(self, x):
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
         return self.fc3(self.relu(self.fc2(self.first_layers(x))))
 
 
 class FirstLayers(nn.Cell):
-    def __init__(self, network):
+    def __init__(self, network: LeNet5) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
 
-    def construct(self, x):
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
         return self.network.first_layers(x)
 
 
 class Clock(Callback):
     """Times the steps after the warm-up."""
 
-    def on_train_step_end(self, run_context):
+    def on_train_step_end(self, run_context: RunContext) -> None:
         run = run_context.original_args()
         if run.cur_step_num == WARM:
             run.net_outputs.asnumpy()
             self.started = time.perf_counter()
 
-    def on_train_end(self, run_context):
+    def on_train_end(self, run_context: RunContext) -> None:
         run_context.original_args().net_outputs.asnumpy()
         self.seconds = time.perf_counter() - self.started
 
 
-def trained(count, suppressed):
+def trained(count: int, suppressed: bool) -> float:
     """Seconds that so many steps of `SuppressModel.train` take."""
     steps = count + WARM
     images, labels = images_and_labels()
@@ -86,11 +89,11 @@ def trained(count, suppressed):
     loss = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
     model = SuppressModel(network, loss, nn.SGD(network.trainable_params(), LR))
     clock = Clock()
-    callbacks = [clock]
+    callbacks: list[Callback] = [clock]
     if suppressed:
         control = SuppressPrivacyFactory().create(
             network,
-            [MaskLayerDes(*layer) for layer in LAYERS],
+            [MaskLayerDes(**layer) for layer in json.loads(os.environ["MASK_LAYERS"])],
             end_epoch=1,
             start_epoch=1,
             batch_num=steps,
@@ -104,15 +107,15 @@ def trained(count, suppressed):
     return clock.seconds
 
 
-def step(count):
+def step(count: int) -> dict[str, Any]:
     return {"seconds": trained(count, suppressed=False) / count}
 
 
-def epoch(count):
+def epoch(count: int) -> dict[str, Any]:
     return {"suppressed": trained(count, suppressed=True), "steps": count}
 
 
-def attack(count):
+def attack(count: int) -> dict[str, Any]:
     """Each call compiles anew, so the seconds for `count` images are those of `count` + 1 less those of one."""
     network = FirstLayers(LeNet5()).set_train(False)
     attack = ImageInversionAttack(network, (1, 32, 32), (0, 1), list(WEIGHTS))
@@ -122,7 +125,7 @@ def attack(count):
         started = time.perf_counter()
         attack.generate(targets[:images], iters=ITERS)
         seconds.append(time.perf_counter() - started)
-    return {"first": seconds[0], "seconds": seconds[1] - seconds[0]}
+    return {"first": seconds[0], "seconds": seconds[1] - seconds[0], "images": count}
 
 
 if __name__ == "__main__":

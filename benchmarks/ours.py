@@ -1,27 +1,30 @@
 """What bench.py times of this package; each task runs in a process of its own and prints one JSON object.
 
-python benchmarks/ours.py TASK [NUMBER]
+python benchmarks/ours.py TASK NUMBER
 """
 
 import statistics
 import sys
 import time
+from typing import Any
 
+import numpy as np
 from mindspore import nn
 
 import suppress_privacy as sp
 from suppress_privacy.convnet import ConvNet
+from suppress_privacy.defences.layers import PUBLISHED_LAYERS
 from suppress_privacy.training import Defence, TrainStep, with_cross_entropy
-from task import BATCH, INTERVAL, ITERS, LAYERS, LR, WARM, WEIGHTS, features, images_and_labels, run
+from task import BATCH, INTERVAL, ITERS, LR, WARM, WEIGHTS, features, images_and_labels, run
 
 import mindspore as ms  # isort: skip  (after the package, which sets its environment)
 
+LAYERS = [sp.MaskLayerDes(**layer) for layer in PUBLISHED_LAYERS["mindarmour-example"]]
 BLOCK = 75  # dense and suppressed steps take turns in blocks of so many
 
 
-def control_for(network, steps, layers=None):
+def control_for(network: nn.Cell, steps: int, layers: list[sp.MaskLayerDes]) -> sp.SuppressCtrl:
     """A control that updates its masks every 15 steps of one epoch of so many steps."""
-    layers = layers or [sp.MaskLayerDes(*layer) for layer in LAYERS]
     schedule = {"end_epoch": 1, "start_epoch": 1, "batch_num": steps, "mask_times": max(1, steps // INTERVAL)}
     return sp.SuppressPrivacyFactory().create(network, layers, lr=LR, sparse_end=0.95, **schedule)
 
@@ -29,13 +32,13 @@ def control_for(network, steps, layers=None):
 class Trainer:
     """A network in training on batches of an array, step by step."""
 
-    def __init__(self, network, images, labels, defence):
+    def __init__(self, network: nn.Cell, images: np.ndarray, labels: np.ndarray, defence: Defence) -> None:
         self.defence = defence
         optimizer = nn.SGD(network.trainable_params(), LR)
         self.step_cell = TrainStep(with_cross_entropy(network), optimizer, defence).set_train()
         self.images, self.labels, self.done = images, labels, 0
 
-    def steps(self, count):
+    def steps(self, count: int) -> float:
         """Seconds that so many steps took."""
         started = time.perf_counter()
         for _ in range(count):
@@ -48,23 +51,23 @@ class Trainer:
         return time.perf_counter() - started
 
 
-def step(count):
+def step(count: int) -> dict[str, Any]:
     """Seconds a dense training step of LeNet5 takes."""
     trainer = Trainer(sp.LeNet5(seed=0), *images_and_labels(), Defence())
     trainer.steps(WARM)
     return {"seconds": trainer.steps(count) / count}
 
 
-def epoch(count):
-    """Seconds of a dense and a suppressed epoch of so many steps, in turns within one process.
+def epoch(count: int) -> dict[str, Any]:
+    """Seconds of so many dense and suppressed steps, in turns within one process.
 
     `ratio` is the median over pairs of blocks, which one busy moment of the machine does not shift.
     """
     images, labels = images_and_labels()
     network = sp.LeNet5(seed=0)
     dense = Trainer(sp.LeNet5(seed=0), images, labels, Defence())
-    suppressed = Trainer(network, images, labels, control_for(network, count + WARM))
-    blocks = {dense: [], suppressed: []}
+    suppressed = Trainer(network, images, labels, control_for(network, count + WARM, LAYERS))
+    blocks: dict[Trainer, list[float]] = {dense: [], suppressed: []}
     for trainer in blocks:
         trainer.steps(WARM)
     for number in range(count // BLOCK):
@@ -74,29 +77,29 @@ def epoch(count):
     return {
         "dense": sum(blocks[dense]),
         "suppressed": sum(blocks[suppressed]),
+        "steps": BLOCK * len(blocks[suppressed]),
         "ratio": statistics.median(above / below for above, below in pairs),
     }
 
 
-def training(epochs):
+def training(epochs: int) -> dict[str, Any]:
     """A whole suppressed training on MNIST, from compilation to the last evaluation; its peak memory."""
     data = sp.load_mnist()
     steps = len(data.train_labels) // BATCH
     network = sp.LeNet5(seed=0)
-    layers = [sp.MaskLayerDes(*layer) for layer in LAYERS]
     schedule = {"end_epoch": epochs, "start_epoch": min(3, epochs), "batch_num": steps, "mask_times": 1000}
-    control = sp.SuppressPrivacyFactory().create(network, layers, lr=LR, sparse_end=0.95, **schedule)
+    control = sp.SuppressPrivacyFactory().create(network, LAYERS, lr=LR, sparse_end=0.95, **schedule)
     optimizer = nn.SGD(network.trainable_params(), LR)
     started = time.perf_counter()
     history = sp.train(network, optimizer, data, epochs=epochs, batch_size=BATCH, seed=0, defence=control)
     return {"seconds": time.perf_counter() - started, "test_accuracy": history.test_accuracy[-1], "data": data.name}
 
 
-def attack(count):
+def attack(count: int) -> dict[str, Any]:
     """Seconds of the reference attack, 100 steps on so many images as one batch: at once, and when compiled."""
     network = sp.Features(sp.LeNet5(seed=0), "fc1")
     attack = sp.ImageInversionAttack(network, (1, 32, 32), (0, 1), WEIGHTS)
-    found = {}
+    found: dict[str, Any] = {"images": count}
     for name in ("first", "seconds"):
         started = time.perf_counter()
         attack.generate(features(count), iters=ITERS)
@@ -104,10 +107,10 @@ def attack(count):
     return found
 
 
-def size(width):
+def size(width: int) -> dict[str, Any]:
     """Seconds of a dense and a suppressed step of a deeper network, by its width."""
     images, labels = images_and_labels(3)
-    found = {}
+    found: dict[str, Any] = {}
     for name in ("dense", "suppressed"):
         network = ConvNet(width=width)
         found["weights"] = sum(parameter.size for parameter in network.trainable_params())

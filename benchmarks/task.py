@@ -4,6 +4,8 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,29 +13,22 @@ BATCH = 32
 LR = 0.1
 WARM = 30  # untimed steps
 INTERVAL = 15  # steps between two mask updates, as in the published schedule
-LAYERS = [  # MindArmour's example: name, grad_idx, noise, lower clip, weights that stay
-    ("conv1.weight", 0, False, True, 10),
-    ("conv2.weight", 1, False, True, 150),
-    ("fc1.weight", 2, True, False, -1),
-    ("fc2.weight", 4, True, False, -1),
-    ("fc3.weight", 6, True, False, 50),
-]
 WEIGHTS = (1, 0.1, 5)  # of the attack's objective
 ITERS = 100
 
 
-def images_and_labels(channels=1):
+def images_and_labels(channels: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """4,096 random images [N, C, 32, 32] and labels [N]."""
     rng = np.random.default_rng(0)
     return rng.random((4096, channels, 32, 32), np.float32), rng.integers(0, 10, 4096).astype(np.int32)
 
 
-def features(count):
+def features(count: int) -> np.ndarray:
     """So many random rows of what fc1 gives."""
     return np.random.default_rng(0).random((count, 120), np.float32)
 
 
-def run(tasks, name, number):
+def run(tasks: Sequence[Callable[[int], dict[str, Any]]], name: str, number: str) -> None:
     """Run one task and print what it returns, with the process's peak memory; all else goes to stderr."""
     answer = os.dup(1)
     os.dup2(2, 1)

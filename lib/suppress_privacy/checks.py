@@ -44,19 +44,27 @@ class Bounds:
         )
 
     def __str__(self) -> str:
-        from_, to = self.at_least, self.at_most
-        named = f"{self.named} " if self.named else ""
-        upper = (
-            f"({to if self.below is None else self.below:g})" if named else f"{to if to is not None else self.below}"
-        )
-        parts = [] if from_ is None else [f"from {from_:g}"]
-        parts += [] if self.above is None else [f"above {self.above:g}"]
-        if to is not None:
-            parts += [f"to {named}{upper}"] if from_ is not None else [f"at most {named}{upper}"]
+        def upper(end: float) -> str:
+            return f"{self.named} ({_digits(end)})" if self.named else _digits(end)
+
+        said = []
+        if self.at_least is not None and self.at_most is not None:
+            said.append(f"from {_digits(self.at_least)} to {upper(self.at_most)}")
+        elif self.at_least is not None:
+            said.append(f"from {_digits(self.at_least)}")
+        if self.above is not None:
+            said.append(f"above {_digits(self.above)}")
+        if self.at_most is not None and self.at_least is None:
+            said.append(f"at most {upper(self.at_most)}")
         if self.below is not None:
-            parts += [f"below {named}{upper}"]
-        joined = " ".join(parts) if from_ is not None and to is not None else ", ".join(parts)
-        return joined + ("" if self.multiple_of == 1 else f", a multiple of {self.multiple_of}")
+            said.append(f"below {upper(self.below)}")
+        if self.multiple_of != 1:
+            said.append(f"a multiple of {self.multiple_of}")
+        return ", ".join(said)
+
+
+def _digits(number: float) -> str:
+    return f"{number:.15g}"  # 1.0 is said as 1, and a million in full
 
 
 Whole = Annotated[int, Bounds(at_least=1)]
@@ -119,7 +127,8 @@ def _fault(value: Any, annotation: Any) -> type[Exception] | None:
         outside = any(isinstance(note, Bounds) and not note.hold(size) for note in arguments[1:] if fault is None)
         return ValueError if outside else fault
     if origin is Literal:
-        if not isinstance(value, tuple({type(argument) for argument in arguments})):
+        kinds = {type(argument) for argument in arguments}
+        if not isinstance(value, tuple(kinds)) or (isinstance(value, bool) and bool not in kinds):
             return TypeError
         return None if value in arguments else ValueError
     if origin in (Union, types.UnionType):

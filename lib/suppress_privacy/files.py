@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary name beside `path` to write to; renamed to it at the end, removed if anything fails.
+    """A temporary name beside `path`, for a file or a folder; renamed to it at the end, removed if anything fails.
 
         with atomically("results/summary.json") as part:
             part.write_text(content)
@@ -23,6 +24,8 @@ def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield part
         os.replace(part, path)
     finally:
+        if part.is_dir():
+            shutil.rmtree(part)
         part.unlink(missing_ok=True)
 
 

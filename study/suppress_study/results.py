@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from suppress_privacy.files import atomically, sha256_of
@@ -30,8 +29,8 @@ from suppress_study.settings import Value
 
 JUDGED = "judged"  # begins, before evaluator and metric, the arrays of what evaluators say
 TABLES = ("images", "membership")
-MOST_ROWS = 200_000  # in one file of a table
-TEXTS = ("run", "arm", "attack", "depth", "moment", "evaluator")  # columns of text, the others being numbers
+UNITS = {"image": "images", "candidate": "membership"}  # what a row of each table is about
+PAGE = 1 << 24  # bytes of a column that are compressed together: all of one file
 
 
 class ResultError(ValueError):
@@ -100,9 +99,8 @@ class Results:
         pictures = published.pictures
         for run, arrays in (pair for runs_of_job in own for pair in runs_of_job):
             runs[run.name] = run
-            table = {"image": "images", "candidate": "membership"}.get(_unit(arrays))
-            if table:
-                tables[table].append(rows_of(run, arrays))
+            if unit := _unit(arrays):
+                tables[UNITS[unit]].append(rows_of(run, arrays))
             show(pictures, run.name, arrays)
         return cls(runs, *(_joined(tables[name]) for name in TABLES), pictures)
 
@@ -182,7 +180,7 @@ def rows_of(run: Run, arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:
         if begin == JUDGED:
             evaluator, metric = rest
             by_evaluator.setdefault(evaluator, {})[metric] = array
-        elif name not in shared and array.shape == arrays[unit].shape:
+        elif name not in (*shared, "pictured") and array.shape == arrays[unit].shape:
             by_evaluator[""][name] = array
     frames = [
         pd.DataFrame(
@@ -194,7 +192,7 @@ def rows_of(run: Run, arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:
 
 
 def _unit(arrays: Mapping[str, np.ndarray]) -> str:
-    return next((unit for unit in ("image", "candidate") if unit in arrays), "")
+    return next((unit for unit in UNITS if unit in arrays), "")
 
 
 def show(pictures: Pictures, run: str, arrays: Mapping[str, np.ndarray]) -> None:
@@ -207,37 +205,42 @@ def show(pictures: Pictures, run: str, arrays: Mapping[str, np.ndarray]) -> None
 
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """Tables below each other: text that is missing is empty, and takes a byte a row."""
+    """Tables below each other: text that is missing is empty."""
     if not tables:
         return pd.DataFrame({"run": pd.Series(dtype="str")})
     table = pd.concat(tables, ignore_index=True)
-    for name in TEXTS:
-        if name in table:
-            table[name] = table[name].astype("object").fillna("").astype("category")
+    for name, column in table.items():
+        if not pd.api.types.is_numeric_dtype(column):
+            table[name] = column.astype("object").fillna("").astype("category")
     return table
 
 
 def _write_table(folder: Path, table: pd.DataFrame) -> dict[str, str]:
-    """A table by campaign and seed, the old one replaced as a whole; the hash of each of its files."""
+    """A table by campaign and seed, the old one replaced as a whole; the hash of each of its files.
+
+    Rows are in the order in which what is equal lies together, and each float's bytes apart: a third smaller so.
+    """
     if not len(table):
         return {}
-    table = table.sort_values(
-        [name for name in ("campaign", "seed", "run", "evaluator") if name in table], kind="stable"
-    )
-    schema = pa.Schema.from_pandas(table, preserve_index=False).remove_metadata()
-    content = pa.Table.from_pandas(table, schema, preserve_index=False)
+    order = [name for name in ("evaluator", *UNITS, "run") if name in table]
     with atomically(folder) as part:
-        ds.write_dataset(
-            content,
-            part,
-            format="parquet",
-            partitioning=ds.partitioning(pa.schema([("campaign", pa.string()), ("seed", pa.int64())]), flavor="hive"),
-            basename_template="part-{i}.parquet",
-            file_options=ds.ParquetFileFormat().make_write_options(compression="zstd", compression_level=19),
-            max_rows_per_group=MOST_ROWS,
-            max_rows_per_file=MOST_ROWS,
-            use_threads=False,
-        )
+        for (campaign, seed), rows in table.groupby(["campaign", "seed"], observed=True):
+            content = pa.Table.from_pandas(
+                rows.sort_values(order, kind="stable").drop(columns=["campaign", "seed"]), preserve_index=False
+            ).replace_schema_metadata()
+            floats = [field.name for field in content.schema if pa.types.is_floating(field.type)]
+            place = part / f"campaign={campaign}" / f"seed={seed}"
+            place.mkdir(parents=True)
+            pq.write_table(
+                content,
+                place / "part-0.parquet",
+                compression="zstd",
+                compression_level=19,
+                data_page_size=PAGE,
+                row_group_size=len(content),
+                use_dictionary=[name for name in content.column_names if name not in floats],
+                column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+            )
         if folder.exists():
             old = folder.with_name(f".part-old-{folder.name}")
             folder.rename(old)

@@ -1,0 +1,53 @@
+import hashlib
+import os
+
+import pytest
+
+from suppress_privacy.files import atomically, sha256_of
+
+
+def test_the_folder_is_made_and_the_file_is_there_at_the_end_alone(tmp_path):
+    path = tmp_path / "a" / "b" / "summary.json"
+    with atomically(path) as part:
+        part.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert os.listdir(path.parent) == ["summary.json"]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    path = tmp_path / "summary.json"
+    path.write_text("old")
+    with pytest.raises(error), atomically(path) as part:
+        part.write_text("hal")
+        raise error
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["summary.json"]
+
+
+def test_a_writer_that_wrote_nothing_is_an_error_and_leaves_the_old_file(tmp_path):
+    path = tmp_path / "summary.json"
+    path.write_text("old")
+    with pytest.raises(FileNotFoundError), atomically(str(path)):
+        pass
+    assert path.read_text() == "old"
+
+
+def test_whoever_reads_meanwhile_finds_the_old_file(tmp_path):
+    path = tmp_path / "summary.json"
+    path.write_text("old")
+    with path.open() as reader:
+        with atomically(path) as part:
+            part.write_text("new")
+            assert path.read_text() == "old"
+        assert reader.read() == "old"
+    assert path.read_text() == "new"
+
+
+def test_the_hash_is_that_of_the_bytes(tmp_path):
+    content = bytes(range(256)) * 10_000
+    (tmp_path / "bytes").write_bytes(content)
+    assert sha256_of(tmp_path / "bytes") == hashlib.sha256(content).hexdigest()
+    (tmp_path / "bytes").write_bytes(content + b"\0")
+    assert sha256_of(tmp_path / "bytes") != hashlib.sha256(content).hexdigest()
