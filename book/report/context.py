@@ -1,6 +1,6 @@
 """What tables and figures are made from, looked up by factors: an attack, an arm, a metric, who judges."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +8,8 @@ from typing import Any
 
 from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.metrics import METRICS
-from suppress_study.claims import Claims, Reproduces
+from suppress_privacy.lenet import DEPTHS
+from suppress_study.claims import Claims
 from suppress_study.measured import key
 from suppress_study.plan import NONE, Model, Study, Variant
 from suppress_study.results import Results
@@ -26,10 +27,6 @@ class Averaged(Estimate):
     """An estimate, with the seeds it is averaged over."""
 
     seeds: tuple[int, ...]
-
-    def each(self) -> int:
-        """Distinct images or candidates: repeating one with another seed adds none."""
-        return self.n // len(self.seeds)
 
 
 @dataclass(frozen=True)
@@ -95,8 +92,8 @@ class Report:
 
     @cached_property
     def attacks(self) -> list[Variant]:
-        planned = {str(each): each for job in self.study.jobs(self.profile) for each in job.variants}
         order = list(self.study.attacks)
+        planned = {str(each): each for job in self.study.jobs(self.profile) for each in job.variants}
         there = [each for each in planned.values() if any(key(each.columns()) <= cell for cell in self._made)]
         return [
             replace(each, title=self.title(each)) for each in sorted(there, key=lambda one: order.index(one.attack))
@@ -104,62 +101,33 @@ class Report:
 
     def title(self, variant: Variant, *, place: bool = True) -> str:
         """An attack's title with those of its factors that are not the same for all attacks beside it."""
-        own = self.study.attacks[variant.attack]
+        own, factors = self.study.attacks[variant.attack], dict(variant.factors)
+        depth, moment = factors.pop("depth", None), factors.pop("moment", None)
         told = [
-            str(value) if isinstance(value, str) else f"{name.replace('_', ' ')} {value:g}"
-            for name, value in variant.factors.items()
-            if name not in ("depth", "moment") and (name in own.sweep or value != own.settings.get(name, value))
+            value if isinstance(value, str) else f"{name.replace('_', ' ')} {value:g}"
+            for name, value in factors.items()
+            if name in own.sweep or value != own.settings.get(name, value)
         ]
         title = own.title + (f" ({', '.join(told)})" if told else "")
-        depth, moment = variant.factors.get("depth"), variant.factors.get("moment")
-        if place and depth and depth != self.study.roles.depth:
-            title += f" at {depth}"
+        if place and depth not in (None, self.study.roles.depth):
+            return f"{title} at {depth}"
         return f"{title}, {moment} of training" if place and moment else title
-
-    def _chosen(self, fits: Callable[[Variant], bool]) -> list[Variant]:
-        return [each for each in self.attacks if fits(each)]
-
-    @cached_property
-    def _own(self) -> set[str]:
-        """Attacks where study.yaml puts them by themselves, not by a group of a profile."""
-        return {str(each) for name in self.study.attacks for each in self.study.variants(self.profile, name)}
-
-    def _compared(self, variant: Variant) -> bool:
-        """Whether it sees nothing, or features at the depth that all attacks are compared at."""
-        return variant.sees == "nothing" or variant.factors.get("depth") == self.study.roles.depth
 
     @cached_property
     def ladder(self) -> list[Variant]:
-        """From no attack to the strongest: what sees nothing, or features at the depth where all are compared."""
-        return self._chosen(lambda each: self._compared(each) and str(each) in self._own)
+        """From no attack to the strongest: what sees nothing, or features at the depth where all are compared.
 
-    @cached_property
-    def sweeps(self) -> list[Variant]:
-        """The same at other settings, on some models."""
-        return self._chosen(lambda each: self._compared(each) and str(each) not in self._own)
-
-    @cached_property
-    def smoothness(self) -> dict[float, Variant]:
-        """The tutorial's attack by its weight of smoothness on the CPU's scale, rising."""
-        found = {
-            float(each.factors["smoothness_weight"]): each
-            for each in self.ladder + self.sweeps
-            if each.factors.get("smoothness") == "cpu" and "smoothness_weight" in each.factors
-        }
-        return {weight: found[weight] for weight in sorted(found)}
+        Those that study.yaml has by themselves, not at settings that a group of the profile tries.
+        """
+        own = {str(each) for name in self.study.attacks for each in self.study.variants(self.profile, name)}
+        depth = self.study.roles.depth
+        of_depth = [str(each) for each in self.attacks if each.factors.get("depth") == depth]
+        return [each for each in self.attacks if each.sees == "nothing" or str(each) in own.intersection(of_depth)]
 
     @cached_property
     def reference(self) -> list[Variant]:
-        """The tutorial's attack: what a claim asks documented figures of."""
-        parts = [
-            part.attack
-            for claim in self.claims.claims.values()
-            if isinstance(claim, Reproduces)
-            for alternative in claim.alternatives
-            for part in alternative
-        ]
-        names = {part if isinstance(part, str) else part["attack"] for part in parts if part}
-        return [each for each in self.ladder if each.attack in names]
+        """The tutorial's attack."""
+        return [each for each in self.ladder if each.kind == "reference"]
 
     @cached_property
     def reported(self) -> list[Variant]:
@@ -179,28 +147,33 @@ class Report:
 
     @cached_property
     def depths(self) -> list[Variant]:
-        return self._by_place("depth", self._chosen(lambda each: each.sees == "features" and not self._compared(each)))
-
-    @cached_property
-    def gradients(self) -> list[Variant]:
-        return self._by_place("moment", self._chosen(lambda each: each.sees == "gradients"))
-
-    def _by_place(self, place: str, variants: list[Variant]) -> list[Variant]:
-        """Place by place, in the order of the plan."""
-        planned = [each.factors.get(place) for job in self.study.jobs(self.profile) for each in job.variants]
-        return sorted(variants, key=lambda each: planned.index(each.factors[place]))
+        """Attacks on features of other depths, the first layer first."""
+        elsewhere = [each for each in self.attacks if each.factors.get("depth") not in (None, self.study.roles.depth)]
+        return sorted(elsewhere, key=lambda each: DEPTHS.index(str(each.factors["depth"])))
 
     @cached_property
     def families(self) -> dict[str, list[Variant]]:
         """Attacks on features that were made at more than one depth, by title without it."""
         families: dict[str, list[Variant]] = {}
-        for each in self._chosen(lambda each: each.sees == "features"):
-            families.setdefault(self.title(each, place=False), []).append(each)
+        for each in self.attacks:
+            if each.sees == "features":
+                families.setdefault(self.title(each, place=False), []).append(each)
         return {title: variants for title, variants in families.items() if len(variants) > 1}
 
     @cached_property
+    def smoothness(self) -> dict[float, Variant]:
+        """The tutorial's attack by its weight of smoothness on the CPU's scale, rising."""
+        weighed = [each for each in self.attacks if each.factors.get("smoothness") == "cpu"]
+        found = {float(each.factors.get("smoothness_weight", 0)): each for each in weighed}
+        return {weight: found[weight] for weight in sorted(found)}
+
+    @cached_property
+    def gradients(self) -> list[Variant]:
+        return [each for each in self.attacks if each.sees == "gradients"]
+
+    @cached_property
     def membership(self) -> list[Variant]:
-        return self._chosen(lambda each: each.sees == "outputs")
+        return [each for each in self.attacks if each.sees == "outputs"]
 
     # Figures
 
@@ -230,13 +203,12 @@ class Report:
         """That arm's metric minus the ordinary one's, image by image."""
         return self._differences.get(self._cell(metric, arm, attack, ""))
 
-    def strongest(self, metric: str, arm: Arm) -> Averaged | None:
-        """What the attack gets that gets most from an arm."""
-        for row in self.summary.strongest:
-            factors = {name: value for name, value in row.items() if name != "metric"}
-            if row["metric"] == metric and arm.factors.items() <= factors.items():
-                return self._estimates.get((key(factors), metric, ""))
-        return None
+    def strongest(self, metric: str) -> list[tuple[Arm, Averaged]]:
+        """Arms, each with what the attack gets that gets most from it."""
+        of_metric = [row for row in self.summary.strongest if row["metric"] == metric]
+        factors = [{name: value for name, value in row.items() if name != "metric"} for row in of_metric]
+        found = [(arm, one) for arm in self.arms for one in factors if arm.factors.items() <= one.items()]
+        return [(arm, self._estimates[key(one), metric, ""]) for arm, one in found]
 
     def made_on(self, attack: Variant, arms: Iterable[Arm]) -> list[tuple[str, Factors]]:
         """Titles and factors of those arms that an attack was made on; of one that looks at none, as of any model."""

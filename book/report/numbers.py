@@ -1,11 +1,10 @@
 """What the pages show of the run: a page writes {{ name }}, never a number.
 
-`substitutions` makes them; as a Sphinx extension this module hands them, as build.py wrote them down, to the pages. An
+`substitutions` makes them; as a Sphinx extension this module hands them to the pages, as build.py wrote them down. An
 unknown name warns, and warnings fail the build.
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,87 +24,58 @@ from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, SSIM_WINDOW
 from suppress_privacy.mnist import SIDE
 from suppress_study.targets import GALLERY
 
-NUMBERS = Path("generated") / "numbers.json"  # substitutions and the pages' banner, written before the build
-TABLES: dict[str, Callable[[Report], str]] = {
-    **{
-        part.__name__: part
-        for part in (
-            *(tables.accuracy_table, tables.attack_table, tables.layer_table, tables.judges_table),
-            *(tables.verdict_table, tables.arms_table, tables.mechanism_table, tables.gate_table),
-            *(sentences.answer, sentences.coverage, sentences.attack_reading, sentences.gap_left),
-            *(sentences.verdict_counts, sentences.gate_verdict, sentences.provenance),
-        )
-    },
-    "comparisons_table": lambda report: tables.comparisons_table(report, link),
-    "ladder_table": lambda report: tables.by_attack(report, report.ladder, report.pair, tables.OF_IMAGES),
-    "depth_table": lambda report: tables.by_attack(report, report.depths, report.arms, tables.OF_IMAGES),
-    "gradient_table": lambda report: tables.by_attack(report, report.gradients, report.arms, tables.OF_IMAGES),
-    "membership_table": lambda report: tables.by_attack(report, report.membership, report.arms, tables.OF_SCORES),
-}
+NUMBERS = Path("generated") / "numbers.json"  # what `fill` reads, written before the build
+PARTS = (
+    *(tables.accuracy_table, tables.attack_table, tables.ladder_table, tables.judges_table, tables.depth_table),
+    *(tables.gradient_table, tables.membership_table, tables.mechanism_table, tables.arms_table, tables.layer_table),
+    *(tables.verdict_table, tables.gate_table, sentences.answer, sentences.attack_reading, sentences.gap_left),
+    *(sentences.verdict_counts, sentences.gate_verdict, sentences.coverage, sentences.provenance),
+)
 
 
-def quoted(report: Report) -> dict[str, Any]:
-    """Settings and counts that pages quote, by the name they quote them by."""
-    study, summary = report.study, report.summary
-    schedule = study.arm(report.profile, study.roles.suppressed).defence or {}
-    names = {"reference", "tuned", "decoder", "lira"}
-    settings = {name: study.variant(report.profile, name).settings for name in names}
-    weights = ("feature_weight", "smoothness_weight", "norm_weight")
-    titles = {
-        kind: [study.attacks[name].title for name in getattr(report.claims.strongest, kind)]
-        for kind in ("reconstruction", "membership")
-    }
-    return {
-        **{name: schedule[name] for name in ("start_epoch", "end_epoch", "mask_times", "sparse_end")},
-        "profile": report.profile,
-        "data_name": summary.data.name,
-        "seeds": "one seed" if len(summary.seeds) == 1 else f"{len(summary.seeds)} seeds",
-        "targets": summary.images,
-        "evaluator_accuracy": f"{next(iter(summary.evaluators.values())):.4f}",
-        "documented_source": summary.documented.source,
-        "documented_images": summary.documented.images,
-        "strongest": titles["reconstruction"],
-        "strongest_membership": titles["membership"],
-        "gallery": GALLERY,
-        "penalties": decoder.PENALTIES,
-        "held_out": views.HELD_OUT,
-        "decoder_epochs": settings["decoder"]["epochs"],
-        "tuned_iters": settings["tuned"]["iters"],
-        "smoothness_weights": settings["tuned"]["smoothness_weights"],
-        "anchor_weights": settings["tuned"]["anchor_weights"],
-        "shadows": settings["lira"]["shadows"],
-        "fpr": f"{100 * FALSE_POSITIVE_RATE:g} %",
-        "large_layer": masks.LARGE_LAYER,
-        "lower_bound": masks.LOWER_BOUND,
-        "upper_bound": MaskLayerDes.upper_bound,
-        "noisy_magnitude": masks.NOISY_MAGNITUDE,
-        "noise": masks.NOISE,
-        "attack_start": inversion.START,
-        "attack_step": inversion.STEP,
-        "side": SIDE,
-        "ssim_window": SSIM_WINDOW,
-        "scale_ratio": SIDE,
-        "loss_weights": [settings["reference"][name] for name in weights],
-        "iters": settings["reference"]["iters"],
-    }
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_said, value))
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else value
-
-
-def substitutions(report: Report, figures: Path) -> dict[str, str]:
-    """What pages may write between double braces.
+def substitutions(report: Report, figures: Path) -> dict[str, Any]:
+    """What pages may write between double braces: tables, sentences, figures, settings.
 
     Args:
         report: of the run that they show.
         figures: folder of those that it has.
     """
-    shown = {f"figure_{name}": _figure(name, figures) for name in FIGURES}
-    written = {name: write(report) or NOT_RUN for name, write in TABLES.items()}
-    return {name: _said(value) for name, value in quoted(report).items()} | written | shown
+    written = {part.__name__: part(report) or NOT_RUN for part in PARTS}
+    written["comparisons_table"] = tables.comparisons_table(report, link) or NOT_RUN
+    return _said(quoted(report)) | written | {f"figure_{name}": _figure(name, figures) for name in FIGURES}
+
+
+def quoted(report: Report) -> dict[str, Any]:
+    """Settings and counts: of the library's constants by their names, of the study's by defence or attack."""
+    study, summary, strongest = report.study, report.summary, report.claims.strongest
+    return {
+        "defence": study.arm(report.profile, study.roles.suppressed).defence,
+        "attacks": {name: study.variant(report.profile, name).settings for name in study.attacks},
+        "strongest": [study.attacks[name].title for name in strongest.reconstruction],
+        "strongest_membership": [study.attacks[name].title for name in strongest.membership],
+        "documented": {"source": summary.documented.source, "images": summary.documented.images},
+        "run": {"profile": report.profile, "data": summary.data.name, "targets": summary.images},
+        "seeds": "one seed" if len(summary.seeds) == 1 else f"{len(summary.seeds)} seeds",
+        "evaluator_accuracy": f"{next(iter(summary.evaluators.values())):.4f}",
+        "masks": {name: value for name, value in vars(masks).items() if name.isupper()},
+        "upper_bound": MaskLayerDes.upper_bound,
+        "inversion": {"START": inversion.START, "STEP": inversion.STEP},
+        "penalties": decoder.PENALTIES,
+        "held_out": views.HELD_OUT,
+        "gallery": GALLERY,
+        "side": SIDE,
+        "ssim_window": SSIM_WINDOW,
+        "fpr": f"{100 * FALSE_POSITIVE_RATE:g} %",
+    }
+
+
+def _said(value: Any) -> Any:
+    """Numbers as prose has them, in dictionaries too."""
+    if isinstance(value, dict):
+        return {name: _said(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return ", ".join(str(_said(each)) for each in value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else value
 
 
 def _figure(name: str, folder: Path) -> str:

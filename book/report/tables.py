@@ -1,7 +1,6 @@
 """Tables in Markdown, each written by one function from the summary alone."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,42 +11,31 @@ from suppress_privacy.evaluation.metrics import METRICS
 from suppress_study.plan import Variant
 from suppress_study.summary import Arm
 
-# What the tutorial reports, or is often read to report; all other metrics of images stand beside the attacks' ladder.
-TUTORIAL = ("relative_l2", "ssim_range2", "ssim", "confidence", "label_accuracy")
-OF_IMAGES = [*(name for name, metric in METRICS.items() if metric.of == "image" and name not in TUTORIAL), TUTORIAL[-1]]
+PRIMARY = [name for name, metric in METRICS.items() if metric.primary]
+JUDGED = [name for name, metric in METRICS.items() if metric.judged]
 OF_SCORES = [name for name, metric in METRICS.items() if metric.of == "scores"]
+# What the tutorial reports, or is often read to report; the other metrics of images stand beside the ladder of attacks.
+TUTORIAL = ("relative_l2", "ssim_range2", "ssim", "confidence", "label_accuracy")
+OF_IMAGES = [name for name in METRICS if name not in (*TUTORIAL[:-1], *OF_SCORES)]
 DIGITS = {"psnr": 1}  # behind the point; others have three
-Cells = Mapping[str, str]
 
 
 def accuracy_table(report: Report) -> str:
     """Test accuracy and sparsity of the tutorial's two models, next to the documented accuracy."""
-    return _table(
-        {
-            "model": arm.title,
-            "test accuracy, documented": _number(report.documented(arm, "test_accuracy")),
-            "test accuracy, reproduced": _mean_and_range(arm.test_accuracy),
-            "zeros in each weight matrix": zeros(arm),
-        }
-        for arm in report.pair
-    )
+    heads = ("model", "test accuracy, documented", "test accuracy, reproduced", "zeros in each weight matrix")
+    documented = [_number(report.documented(arm, "test_accuracy")) for arm in report.pair]
+    rows = zip(report.pair, documented, strict=True)
+    return table(heads, [[arm.title, said, _mean_and_range(arm.test_accuracy), zeros(arm)] for arm, said in rows])
 
 
 def attack_table(report: Report) -> str:
     """The tutorial's metrics on its two models: documented figure, then mean [95 % interval] for each attack."""
-    return _table(
-        (
-            {
-                "metric": METRICS[metric].label,
-                "model": arm.title,
-                "documented": _number(report.documented(arm, metric)),
-                **{attack.title: _cell(report, metric, arm.factors, attack) for attack in report.reported},
-            }
-            for metric in TUTORIAL
-            for arm in report.pair
-        ),
-        once="metric",
-    )
+    rows = []
+    for metric in TUTORIAL:
+        for arm in report.pair:
+            cells = [interval(report.estimate(metric, arm.factors, attack)) for attack in report.reported]
+            rows.append([METRICS[metric].label, arm.title, _number(report.documented(arm, metric)), *cells])
+    return table(["metric", "model", "documented", *(attack.title for attack in report.reported)], rows)
 
 
 def by_attack(report: Report, attacks: Sequence[Variant], arms: Sequence[Arm], metrics: Sequence[str]) -> str:
@@ -55,93 +43,87 @@ def by_attack(report: Report, attacks: Sequence[Variant], arms: Sequence[Arm], m
 
     Metrics that none of the attacks has are left out.
     """
+    made = [(attack, title, arm) for attack in attacks for title, arm in report.made_on(attack, arms)]
+    metrics = [name for name in metrics if any(report.estimate(name, arm, attack) for attack, _, arm in made)]
     rows = []
-    counted = "candidates" if METRICS[metrics[0]].of == "scores" else "images"
-    for attack in attacks:
-        for title, arm in report.made_on(attack, arms):
-            found = {name: each for name in metrics if (each := report.estimate(name, arm, attack))}
-            first = next(iter(found.values()))
-            cells = {METRICS[name].label: interval(each, DIGITS.get(name, 3)) for name, each in found.items()}
-            averaged = {counted: f"{first.each():,}", "seeds": str(len(first.seeds))}
-            rows.append({"attack": attack.title, "model": title, **cells, **averaged})
-    heads = [METRICS[name].label for name in metrics]
-    return _table(rows, once="attack", order=["attack", "model", *heads, counted, "seeds"])
+    for attack, title, arm in made:
+        found = [report.estimate(name, arm, attack) for name in metrics]
+        cells = [interval(each, DIGITS.get(name, 3)) for name, each in zip(metrics, found, strict=True)]
+        first = next(each for each in found if each)
+        rows.append([attack.title, title, *cells, f"{first.n // len(first.seeds):,}", str(len(first.seeds))])
+    of = "candidates" if set(metrics) <= set(OF_SCORES) else "images"
+    return table(["attack", "model", *(METRICS[name].label for name in metrics), of, "seeds"], rows)
+
+
+def ladder_table(report: Report) -> str:
+    """Every attack on features where all are compared, on the tutorial's two models."""
+    return by_attack(report, report.ladder, report.pair, OF_IMAGES)
+
+
+def depth_table(report: Report) -> str:
+    """Attacks on features of other depths."""
+    return by_attack(report, report.depths, report.arms, OF_IMAGES)
+
+
+def gradient_table(report: Report) -> str:
+    """Attacks on gradients, and how often they found the label itself."""
+    return by_attack(report, report.gradients, report.arms, OF_IMAGES)
+
+
+def membership_table(report: Report) -> str:
+    """Membership inference: area under the ROC and true positives at few false positives."""
+    return by_attack(report, report.membership, report.arms, OF_SCORES)
 
 
 def judges_table(report: Report) -> str:
     """What each evaluator says of every attack on the tutorial's two models."""
-    judged = [name for name, metric in METRICS.items() if metric.judged]
-    return _table(
-        (
-            {
-                "attack": attack.title,
-                "model": title,
-                **{
-                    f"{METRICS[metric].label}, {evaluator}": _cell(report, metric, arm, attack, evaluator)
-                    for metric in judged
-                    for evaluator in report.summary.evaluators
-                },
-            }
-            for attack in report.ladder
-            for title, arm in report.made_on(attack, report.pair)
-        ),
-        once="attack",
-    )
+    columns = [(metric, evaluator) for metric in JUDGED for evaluator in report.summary.evaluators]
+    rows = [
+        [attack.title, title, *(interval(report.estimate(metric, arm, attack, by)) for metric, by in columns)]
+        for attack in report.ladder
+        for title, arm in report.made_on(attack, report.pair)
+    ]
+    return table(["attack", "model", *(f"{METRICS[metric].label}, {by}" for metric, by in columns)], rows)
 
 
 def mechanism_table(report: Report) -> str:
     """How much of an image the first dense layer's features hold, of the tutorial's two models."""
-    return _table(
-        {
-            "model": arm.title,
-            "effective rank of the Jacobian": interval(arm.mechanism.effective_rank),
-            "dead units": _percent_range(arm.mechanism.dead_units),
-            "norm of the features": interval(arm.mechanism.feature_norm),
-        }
-        for arm in report.pair
-    )
+    heads = ("model", "effective rank of the Jacobian", "dead units", "norm of the features")
+    looks = [(arm.title, arm.mechanism) for arm in report.pair]
+    rows = [
+        [title, interval(look.effective_rank), _percent(look.dead_units), interval(look.feature_norm)]
+        for title, look in looks
+    ]
+    return table(heads, rows)
 
 
 def arms_table(report: Report) -> str:
     """Every model of the study: its accuracy, zeros, and what the strongest attack gets from it."""
-    primary = [metric for metric in METRICS.values() if metric.primary]
-    return _table(
-        {
-            "model": arm.title,
-            "test accuracy": _mean_and_range(arm.test_accuracy),
-            "zeros in each weight matrix": zeros(arm),
-            **{f"{each.label}, strongest attack": interval(report.strongest(each.name, arm)) for each in primary},
-            "effective rank": interval(arm.mechanism.effective_rank, 1),
-            "seeds": str(len(arm.seeds)),
-        }
-        for arm in report.arms
-    )
+    strongest = [{arm.title: interval(each) for arm, each in report.strongest(name)} for name in PRIMARY]
+    rows = []
+    for arm in report.arms:
+        gets = [by_title.get(arm.title, "n/a") for by_title in strongest]
+        rank, seeds = interval(arm.mechanism.effective_rank, 1), str(len(arm.seeds))
+        rows.append([arm.title, _mean_and_range(arm.test_accuracy), zeros(arm), *gets, rank, seeds])
+    gets = [f"{METRICS[name].label}, strongest attack" for name in PRIMARY]
+    return table(["model", "test accuracy", "zeros in each weight matrix", *gets, "effective rank", "seeds"], rows)
 
 
 def layer_table(report: Report) -> str:
     """Share of zeros in each layer of the suppressed model."""
     layers = report.pair[-1].sparsity
-    return _table({"weights": f"`{layer}`", "zeros": _percent_range(shares)} for layer, shares in layers.items())
+    return table(["weights", "zeros"], [[f"`{layer}`", _percent(shares)] for layer, shares in layers.items()])
 
 
 def verdict_table(report: Report) -> str:
     """Every claim, its verdict, and the figures of the comparison that decides it."""
     rows = []
     for name, claim in report.claims.claims.items():
-        answer = report.summary.verdicts[name]
-        rows.append(
-            {
-                "": name,
-                "claim": claim.text,
-                "source": claim.source,
-                "verdict": f"**{answer.verdict}**",
-                "effect": "" if answer.effect is None else f"{answer.effect:+.4f}",
-                "95 % interval": "" if answer.effect is None else f"[{answer.low:+.4f}, {answer.high:+.4f}]",
-                "p (Holm)": "" if answer.p is None else f"{answer.p:.2g}",
-                "why": answer.reason,
-            }
-        )
-    return _table(rows)
+        found = report.summary.verdicts[name]
+        figures = ["", ""] if found.effect is None else _effect(found.effect, found.low, found.high)
+        p = "" if found.p is None else f"{found.p:.2g}"
+        rows.append([name, claim.text, claim.source, f"**{found.verdict}**", *figures, p, found.reason])
+    return table(["", "claim", "source", "verdict", "effect", "95 % interval", "p (Holm)", "why"], rows)
 
 
 def comparisons_table(report: Report, link: Callable[[str, str], str] | None = None) -> str:
@@ -152,34 +134,23 @@ def comparisons_table(report: Report, link: Callable[[str, str], str] | None = N
         link: from a run's name and a short text to a link to it; None leaves runs out.
     """
     rows = []
-    for name, answer in report.summary.verdicts.items():
-        for one in answer.comparisons:
-            row = {
-                "": name,
-                "compared": one.what,
-                "effect": f"{one.effect:+.4f}",
-                "95 % interval": f"[{one.low:+.4f}, {one.high:+.4f}]",
-                "decided by": f"within ±{one.band:g}" if one.p is None else f"p = {one.p:.2g}",
-                "supports": "yes" if one.supports else "no",
-            }
-            if link:
-                row["runs"] = " ".join(link(run, str(number)) for number, run in enumerate(one.runs, 1))
-            rows.append(row)
-    return _table(rows, once="")
+    for name, found in report.summary.verdicts.items():
+        for one in found.comparisons:
+            decided_by = f"within ±{one.band:g}" if one.p is None else f"p = {one.p:.2g}"
+            figures = _effect(one.effect, one.low, one.high)
+            runs = [" ".join(link(run, str(number)) for number, run in enumerate(one.runs, 1))] if link else []
+            rows.append([name, one.what, *figures, decided_by, "yes" if one.supports else "no", *runs])
+    heads = ["", "compared", "effect", "95 % interval", "decided by", "supports"]
+    return table(heads + ["runs"] * bool(link), rows)
 
 
 def gate_table(report: Report) -> str:
     """Every validity gate: what was asked, what was found."""
-    return _table(
-        {
-            "gate": f"`{gate.name}`",
-            "of": gate.about,
-            "asked": gate.asked,
-            "found": f"{gate.found:.4g}",
-            "": "passed" if gate.passed else "**failed**",
-        }
+    rows = [
+        [f"`{gate.name}`", gate.about, gate.asked, f"{gate.found:.4g}", "passed" if gate.passed else "**failed**"]
         for gate in report.summary.gates
-    )
+    ]
+    return table(["gate", "model", "asked", "found", ""], rows)
 
 
 def means_table(found: Mapping[str, Mapping[str, float]]) -> str:
@@ -188,48 +159,54 @@ def means_table(found: Mapping[str, Mapping[str, float]]) -> str:
     Args:
         found: title -> metric -> mean; what an evaluator says is called "METRIC by EVALUATOR".
     """
-
-    def head(name: str) -> str:
-        metric, by, evaluator = name.partition(" by ")
-        return METRICS[metric].label + by + evaluator
-
-    return _table(
-        {"attack": title, **{head(name): f"{value:.3f}" for name, value in values.items()}}
-        for title, values in found.items()
-    )
+    columns = list(dict.fromkeys(name for means in found.values() for name in means))
+    named = [name.partition(" by ") for name in columns]
+    rows = [
+        [title, *(f"{means[name]:.3f}" if name in means else "" for name in columns)] for title, means in found.items()
+    ]
+    return table(["attack", *(METRICS[metric].label + by + who for metric, by, who in named)], rows)
 
 
 def layer_report(report: Mapping[str, Mapping[str, float]]) -> str:
     """What a `SuppressCtrl.report()` says of each layer at its last mask update, whatever the layers are called."""
     columns = ("weights", "alive", "suppressed", "target", "raised", "lowered", "noised")
-    return _table(
-        {
-            "layer": f"`{name}`",
-            **{column: f"{entry[column]:,}" for column in columns},
-            "threshold": f"{entry['threshold']:.4g}",
-        }
-        for name, entry in report.items()
-    )
+    rows = [
+        [f"`{name}`", *(f"{layer[column]:,}" for column in columns), f"{layer['threshold']:.4g}"]
+        for name, layer in report.items()
+    ]
+    return table(["layer", *columns, "threshold"], rows)
 
 
 def training_facts(facts: Mapping[str, float], report: Mapping[str, Mapping[str, float]] | None) -> str:
     """What there is to say of how a model was made, beyond its curves: the defence's facts, then its layers."""
-    found = _table(
-        {"setting found or fixed": name.replace("_", " "), "value": f"{value:.4g}"} for name, value in facts.items()
-    )
-    parts = [part for part in (found, layer_report(report or {})) if part]
-    return "\n\n".join(parts) or "This arm has no defence."
+    rows = [[name.replace("_", " "), f"{value:.4g}"] for name, value in facts.items()]
+    parts = [table(["setting found or fixed", "value"], rows), layer_report(report or {})]
+    return "\n\n".join(part for part in parts if part) or "This arm has no defence."
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, or nothing without rows; a first cell like the one above it is left empty."""
+    found = [list(row) for row in rows]
+    above = ["", *(row[0] for row in found)]
+    shown = [["" if row[0] == last else row[0], *row[1:]] for row, last in zip(found, above, strict=False)]
+    return str(pd.DataFrame(shown, columns=heads).to_markdown(index=False, disable_numparse=True)) if found else ""
 
 
 def interval(estimate: Estimate | None, digits: int = 3) -> str:
     """A mean with its 95 % interval, as text."""
     if estimate is None:
         return "n/a"
-    return f"{estimate.mean:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
+    mean, low, high = (f"{value:.{digits}f}" for value in (estimate.mean, estimate.low, estimate.high))
+    return f"{mean} [{low}, {high}]"
 
 
-def _cell(report: Report, metric: str, arm: Mapping[str, Any], attack: Variant, evaluator: str = "") -> str:
-    return interval(report.estimate(metric, arm, attack, evaluator))
+def zeros(arm: Arm) -> str:
+    """The range of the shares of zeros in an arm's weight matrices."""
+    return _percent([share for shares in arm.sparsity.values() for share in shares])
+
+
+def _effect(effect: float, low: float | None, high: float | None) -> list[str]:
+    return [f"{effect:+.4f}", f"[{low:+.4f}, {high:+.4f}]"]
 
 
 def _number(value: float | None) -> str:
@@ -241,29 +218,6 @@ def _mean_and_range(values: Sequence[float]) -> str:
     return f"{np.mean(values):.4f}{spread}"
 
 
-def zeros(arm: Arm) -> str:
-    """The range of the shares of zeros in an arm's weight matrices."""
-    return _percent_range([share for shares in arm.sparsity.values() for share in shares])
-
-
-def _percent_range(shares: Sequence[float]) -> str:
-    low, high = 100 * min(shares), 100 * max(shares)
-    return f"{low:.1f} %" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f} %"
-
-
-def _table(rows: Iterable[Cells], *, once: str | None = None, order: Sequence[str] | None = None) -> str:
-    """Rows as a Markdown table, or nothing without rows.
-
-    Args:
-        rows: head -> cell; a cell that one row lacks is empty there.
-        once: a head whose cell stands only in the first of the rows that share it.
-        order: of the heads, those that no row has left out.
-    """
-    frame = pd.DataFrame(rows).fillna("")
-    if frame.empty:
-        return ""
-    if order:
-        frame = frame[[head for head in order if head in frame]]
-    if once is not None:
-        frame[once] = frame[once].where(frame[once] != frame[once].shift(), "")
-    return str(frame.to_markdown(index=False, disable_numparse=True))
+def _percent(shares: Sequence[float]) -> str:
+    low, high = f"{100 * min(shares):.1f}", f"{100 * max(shares):.1f}"
+    return f"{low} %" if low == high else f"{low} to {high} %"
