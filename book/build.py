@@ -14,9 +14,9 @@ from report.numbers import NUMBERS, substitutions
 from report.runs import runs_table
 from report.sentences import banner
 from suppress_study.plan import Model
-from suppress_study.settings import ROOT
 
 BOOK = Path(__file__).parent
+ROOT = BOOK.parent
 NOT_KEPT = """# {run}
 
 The notebook of this run is not kept with its results, `results/{profile}`, from which this book was drawn.
