@@ -1,0 +1,162 @@
+"""Figures of what is at hand: one training, one mask update, some runs' pictures. Each is returned closed.
+
+With what all figures share: one style, and colours and markers that tell models apart.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from suppress_privacy.evaluation.intervals import Estimate
+from suppress_study.results import Pictures
+
+# Okabe & Ito's colours, told apart in the usual colour blindnesses.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+STYLE = {
+    "figure.dpi": 110,
+    "figure.constrained_layout.use": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "errorbar.capsize": 2,
+}
+GAP = 3  # pixels between pictures
+P = ParamSpec("P")
+
+
+def styled(draw: Callable[P, Figure | None]) -> Callable[P, Figure | None]:
+    """Draw in the one style, and close: a figure is shown by naming it."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure | None:
+        with plt.rc_context(STYLE):
+            figure = draw(*args, **kwargs)
+        plt.close(figure)
+        return figure
+
+    return drawn
+
+
+@styled
+def training_curves(history: Mapping[str, Any]) -> Figure | None:
+    """Loss, test accuracy and sparsity of one training, epoch by epoch; None where there was none.
+
+    Args:
+        history: loss and test_accuracy, one value an epoch; sparsity the same by layer.
+    """
+    if not history["loss"]:
+        return None
+    epochs = np.arange(1, len(history["loss"]) + 1)
+    figure, (loss, accuracy, zeros) = plt.subplots(1, 3, figsize=(10, 3))
+    loss.plot(epochs, history["loss"], **look_of(0, line=True))
+    loss.set(xlabel="epoch", ylabel="training loss (nats)", yscale="log")
+    accuracy.plot(epochs, 100 * np.array(history["test_accuracy"]), **look_of(0, line=True))
+    accuracy.set(xlabel="epoch", ylabel="test accuracy (%)")
+    for number, (layer, shares) in enumerate(history["sparsity"].items()):
+        zeros.plot(epochs, 100 * np.array(shares), label=layer.removesuffix(".weight"), **look_of(number, line=True))
+    zeros.set(xlabel="epoch", ylabel="weights at zero (%)", ylim=(-3, 103))
+    zeros.legend()
+    return figure
+
+
+@styled
+def layer_report(report: Mapping[str, Mapping[str, float]]) -> Figure | None:
+    """Share of each layer's weights that a defence suppressed, against the share it aimed at; None without layers.
+
+    Args:
+        report: of `SuppressCtrl.report()`, for layers of any names.
+    """
+    if not report:
+        return None
+    suppressed, target = (
+        [100 * layer[share] / layer["weights"] for layer in report.values()] for share in ("suppressed", "target")
+    )
+    figure, axis = plt.subplots(figsize=(7, 0.4 * len(report) + 1.2))
+    axis.barh(range(len(report)), suppressed, color=COLOURS[0], height=0.6, label="suppressed")
+    axis.scatter(target, range(len(report)), color=COLOURS[1], marker="|", s=256, zorder=2, label="target")
+    axis.set(xlabel="share of the layer's weights (%)", xlim=(0, 100), yticks=range(len(report)), yticklabels=report)
+    axis.invert_yaxis()
+    figure.legend(loc="outside upper right", ncols=2)
+    return figure
+
+
+def reconstruction_grid(pictures: Pictures, rows: Iterable[tuple[str, str]], targets: Sequence[int]) -> Figure | None:
+    """The same targets in every run: rows under their originals; None without rows.
+
+    Args:
+        pictures: which hold these targets of each run.
+        rows: title and name of each run.
+        targets: positions, in the order of the columns.
+    """
+    found = [(title, [pictures.images[run][target] for target in targets]) for title, run in rows]
+    return image_rows([("original", [pictures.originals[target] for target in targets]), *found]) if found else None
+
+
+@styled
+def image_rows(rows: Sequence[tuple[str, Sequence[np.ndarray]]], heads: Sequence[str] = ()) -> Figure | None:
+    """Rows of images, each with a title at its left: [C, H, W] of 0 to 255, of which the first channel is shown."""
+    count, side = len(rows[0][1]), rows[0][1][0].shape[1] + GAP
+    # One picture: a panel for each image takes seconds to lay out.
+    framed = [[np.pad(image[0].astype(float), (0, GAP), constant_values=np.nan) for image in line] for _, line in rows]
+    figure, axis = plt.subplots(figsize=(0.62 * count + 2.2, 0.62 * len(rows) + 0.3))
+    axis.imshow(np.block(framed), cmap="gray", vmin=0, vmax=255)
+    middles = np.arange(max(count, len(rows))) * side + (side - GAP) / 2
+    axis.set_xticks(middles[: len(heads)], heads, fontsize=7)
+    axis.set_yticks(middles[: len(rows)], [title for title, _ in rows], fontsize=8)
+    axis.tick_params(length=0, labeltop=True, labelbottom=False)
+    axis.grid(False)
+    axis.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def convergence(pictures: Pictures, rows: Iterable[tuple[str, str, int]]) -> Figure | None:
+    """The objective against the steps: median and middle half of the targets; None where no run keeps a curve.
+
+    Args:
+        pictures: with the runs' curves.
+        rows: title, name, and number of steps of each run; those without a curve are passed over.
+    """
+    curves = [(title, pictures.curves[run], steps) for title, run, steps in rows if run in pictures.curves]
+    if not curves:
+        return None
+    figure, axis = plt.subplots(figsize=(7, 3.5))
+    for number, (title, (low, middle, high), count) in enumerate(curves):
+        steps, look = np.linspace(0, count, len(middle)), look_of(number, line=True)
+        axis.plot(steps, middle, label=title.replace(":\n", ", "), markersize=4, **look)
+        axis.fill_between(steps, low, high, color=look["color"], alpha=0.2, linewidth=0)
+    axis.set(xlabel="step", ylabel="best objective so far", yscale="log")
+    legend(figure, ncols=2)
+    return figure
+
+
+def look_of(number: int, *, line: bool = False) -> dict[str, Any]:
+    """A colour and a marker that no other of up to 49 models or attacks has."""
+    marker = MARKERS[(number + number // len(COLOURS)) % len(MARKERS)]
+    return {"color": COLOURS[number % len(COLOURS)], "marker": marker, "linestyle": "-" if line else ""}
+
+
+def points(axis: Axes, at: Sequence[float], found: Sequence[Estimate], *, across: bool = False, **look: Any) -> None:
+    """Means with their intervals at places along x, or at heights, with the intervals across."""
+    if found:
+        means = np.array([each.mean for each in found])
+        reach = np.abs([[each.low for each in found], [each.high for each in found]] - means)
+        look["xerr" if across else "yerr"] = reach
+        x, y = (means, at) if across else (at, means)
+        axis.errorbar(x, y, **look)
+
+
+def legend(figure: Figure, place: str = "outside upper center", ncols: int = 4) -> None:
+    """One legend for all panels: what any of them shows, once."""
+    pairs = [pair for axis in figure.axes for pair in zip(*axis.get_legend_handles_labels(), strict=True)]
+    known = {name: handle for handle, name in pairs}
+    figure.legend(known.values(), known.keys(), loc=place, ncols=ncols)

@@ -1,0 +1,106 @@
+"""What the pages show of the run: a page writes {{ name }}, never a number.
+
+`substitutions` makes them; as a Sphinx extension this module hands them to the pages, as build.py wrote them down. An
+unknown name warns, and warnings fail the build.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx_thebe import init_thebe_core
+
+from report import sentences, tables
+from report.context import Report
+from report.figures import FIGURES
+from report.runs import link
+from report.sentences import NOT_RUN
+from suppress_privacy.attacks import decoder, inversion, views
+from suppress_privacy.defences import masks
+from suppress_privacy.defences.layers import MaskLayerDes
+from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, SSIM_WINDOW
+from suppress_privacy.mnist import SIDE
+from suppress_study.targets import GALLERY
+
+NUMBERS = Path("generated") / "numbers.json"  # what `fill` reads, written before the build
+PARTS = (
+    *(tables.accuracy_table, tables.attack_table, tables.ladder_table, tables.judges_table, tables.depth_table),
+    *(tables.gradient_table, tables.membership_table, tables.mechanism_table, tables.arms_table, tables.layer_table),
+    *(tables.verdict_table, tables.gate_table, sentences.answer, sentences.attack_reading, sentences.gap_left),
+    *(sentences.verdict_counts, sentences.gate_verdict, sentences.coverage, sentences.provenance),
+)
+
+
+def substitutions(report: Report, figures: Path) -> dict[str, Any]:
+    """What pages may write between double braces: tables, sentences, figures, settings.
+
+    Args:
+        report: of the run that they show.
+        figures: folder of those that it has.
+    """
+    written = {part.__name__: part(report) or NOT_RUN for part in PARTS}
+    written["comparisons_table"] = tables.comparisons_table(report, link) or NOT_RUN
+    return _said(quoted(report)) | written | {f"figure_{name}": _figure(name, figures) for name in FIGURES}
+
+
+def quoted(report: Report) -> dict[str, Any]:
+    """Settings and counts: of the library's constants by their names, of the study's by defence or attack."""
+    study, summary, strongest = report.study, report.summary, report.claims.strongest
+    return {
+        "defence": study.arm(report.profile, study.roles.suppressed).defence,
+        "attacks": {name: study.variant(report.profile, name).settings for name in study.attacks},
+        "strongest": [study.attacks[name].title for name in strongest.reconstruction],
+        "strongest_membership": [study.attacks[name].title for name in strongest.membership],
+        "documented": {"source": summary.documented.source, "images": summary.documented.images},
+        "run": {"profile": report.profile, "data": summary.data.name, "targets": summary.images},
+        "seeds": "one seed" if len(summary.seeds) == 1 else f"{len(summary.seeds)} seeds",
+        "evaluator_accuracy": f"{next(iter(summary.evaluators.values())):.4f}",
+        "masks": {name: value for name, value in vars(masks).items() if name.isupper()},
+        "upper_bound": MaskLayerDes.upper_bound,
+        "inversion": {"START": inversion.START, "STEP": inversion.STEP},
+        "penalties": decoder.PENALTIES,
+        "held_out": views.HELD_OUT,
+        "gallery": GALLERY,
+        "side": SIDE,
+        "ssim_window": SSIM_WINDOW,
+        "fpr": f"{100 * FALSE_POSITIVE_RATE:g} %",
+    }
+
+
+def _said(value: Any) -> Any:
+    """Numbers as prose has them, in dictionaries too."""
+    if isinstance(value, dict):
+        return {name: _said(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return ", ".join(str(_said(each)) for each in value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else value
+
+
+def _figure(name: str, folder: Path) -> str:
+    """A figure as a page shows it, or a word that the run has none."""
+    if not (folder / f"{name}.png").is_file():
+        return NOT_RUN
+    entry = FIGURES[name]
+    return f"```{{figure}} generated/figures/{name}.png\n:alt: {entry.alt}\n\n{entry.caption}\n```"
+
+
+def fill(app: Sphinx, config: Config) -> None:
+    """Give the pages what was written down for them."""
+    written = json.loads((Path(app.srcdir) / NUMBERS).read_text())
+    config.myst_substitutions = written["substitutions"]
+    config.html_theme_options["announcement"] = written["banner"]
+    config.mathjax_path = "mathjax/tex-chtml-full.js"
+
+
+def without_thebe(app: Sphinx, config: Config) -> None:
+    """Keep sphinx-thebe from declaring its script (a CDN's) twice on each page: none has live cells."""
+    for listeners in app.events.listeners.values():
+        listeners[:] = [entry for entry in listeners if entry.handler is not init_thebe_core]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("config-inited", fill)
+    app.connect("config-inited", without_thebe)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,180 @@
+"""Sentences whose words follow from the figures: what came out, how sure it is, what it was made with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from report.context import Factors, Report
+from report.tables import interval, zeros
+from suppress_privacy.evaluation.gates import REQUIRED, Gate
+from suppress_privacy.evaluation.intervals import Estimate
+from suppress_study.plan import Variant
+
+NOT_RUN = "*Not part of the profile that this book shows.*"
+NO_CONTROL = "*The profile that this book shows has no ordinary network of the suppressed one's optimiser.*"
+
+
+def answer(report: Report) -> str:
+    """What came out: the cost in accuracy, what the tutorial's attack gets, the tutorial's word."""
+    if len(report.pair) < 2:
+        return NOT_RUN
+    accuracy = [sum(arm.test_accuracy) / len(arm.test_accuracy) for arm in report.pair]
+    said = [report.documented(arm, "test_accuracy") for arm in report.pair]
+    lines = [
+        f"With {zeros(report.pair[1])} of each weight matrix at zero, test accuracy is {accuracy[1]:.4f}, "
+        f"against {accuracy[0]:.4f} for the ordinary model (the tutorial: {said[1]:.4f} against {said[0]:.4f}). An "
+        "independent classifier's confidence in the true digit, given what the tutorial's attack reconstructs, is",
+        "",
+    ]
+    said = [report.documented(arm, "confidence") for arm in report.pair]
+    for attack in report.reference:
+        values = [interval(report.estimate("confidence", arm.factors, attack)) for arm in report.pair]
+        lines.append(
+            f"- {values[0]} for the ordinary and {values[1]} for the suppressed model ({attack.title}), where the "
+            f"tutorial reports {said[0]:.3f} and {said[1]:.3f}: {_fall(report, attack)}."
+        )
+    return "\n".join(lines)
+
+
+def _documented_fall(report: Report) -> float:
+    """What the tutorial reports of the suppressed model's confidence minus the ordinary one's."""
+    ordinary, suppressed = (report.documented(arm, "confidence") or 0.0 for arm in report.pair)
+    return suppressed - ordinary
+
+
+def _fall(report: Report, attack: Variant) -> str:
+    """How the change in confidence, paired image by image, compares with the tutorial's."""
+    change, documented = report.difference("confidence", report.pair[1].factors, attack), _documented_fall(report)
+    if change is None:
+        return "not both were made"
+    if change.low > documented:
+        verdict = "a smaller fall than"
+    elif change.high < documented:
+        verdict = "a larger fall than"
+    else:
+        verdict = "not distinguishable from"
+    return f"a change of {interval(change)}, {verdict} the tutorial's {documented:.3f}"
+
+
+def attack_reading(report: Report) -> str:
+    """A list: how the models differ under the tutorial's attack, and whether it beats the mean image."""
+    ordinary, suppressed = report.pair
+    mean = next(each for each in report.ladder if each.kind == "mean")
+    floor = report.estimate("relative_l2", ordinary.factors, mean)
+    lines = []
+    for attack in report.reference:
+        distance = report.estimate("relative_l2", ordinary.factors, attack)
+        if floor is None or distance is None:
+            continue
+        confidence, labels, apart = (
+            interval(report.difference(metric, suppressed.factors, attack))
+            for metric in ("confidence", "label_accuracy", "relative_l2")
+        )
+        lines.append(
+            f"- **{attack.title}.** Suppressed minus ordinary, image by image: confidence {confidence}, labels "
+            f"recovered {labels}, relative L2 distance {apart}. In that distance the reconstructions are, even on the "
+            f"ordinary model, {_against(distance, floor)} the mean image, which needs no attack "
+            f"({interval(distance)}; {interval(floor)})."
+        )
+    return "\n".join(lines)
+
+
+def _against(distance: Estimate, floor: Estimate) -> str:
+    if distance.high < floor.low:
+        return "better than"
+    return "worse than" if distance.low > floor.high else "not distinguishable from"
+
+
+def gap_left(report: Report) -> str:
+    """A list: what is left of the tutorial's gap in confidence between networks of one optimiser, and in skill."""
+    control = report.arm(report.study.roles.control)
+    if control is None or len(report.pair) < 2:
+        return NO_CONTROL
+    last = list(report.summary.evaluators)[-1]
+    lines = []
+    for attack in report.reference:
+
+        def both(metric: str, evaluator: str = "", attack: Variant = attack) -> str:
+            pair: list[Factors] = [report.pair[1].factors, control.factors]
+            return " against ".join(interval(report.estimate(metric, arm, attack, evaluator)) for arm in pair)
+
+        lines.append(
+            f"- **{attack.title}**, suppressed against ordinary network of the same optimiser: confidence "
+            f"{both('confidence')}, where the tutorial's own two models are {_documented_fall(report):.3f} apart; by "
+            f"the evaluator of another architecture {both('confidence', last)}; skill {both('skill')}, 0 being the "
+            "mean image."
+        )
+    return "\n".join(lines)
+
+
+def verdict_counts(report: Report) -> str:
+    """How many claims hold, fail, and were not tested: one sentence."""
+    answers = [answer.verdict for answer in report.summary.verdicts.values()]
+    return (
+        f"Of {len(answers)} claims {answers.count('holds')} hold, {answers.count('fails')} fail, and "
+        f"{answers.count('not tested')} were not tested by this run."
+    )
+
+
+def gate_verdict(report: Report) -> str:
+    """Whether the attacks are strong enough for their failure to mean anything: one sentence."""
+    gates = report.summary.gates
+    missing = [name for name in REQUIRED if name not in {gate.name for gate in gates}]
+    failed = [gate for gate in gates if not gate.passed]
+    if failed:
+        of_models = all(gate.of_model for gate in failed)
+        said = "A model is not what it should be" if of_models else "Attack too weak"
+        listed = "; ".join(f"{_called(gate)}: {gate.found:.4g}, asked was {gate.asked}" for gate in failed)
+        return f"**{said}.** Of {len(gates)} validity gates {len(failed)} failed: {listed}."
+    if missing:
+        return f"**Not tested.** This run does not decide the validity gates {', '.join(missing)}."
+    return f"All {len(gates)} validity gates of this run passed."
+
+
+def _called(gate: Gate) -> str:
+    return f"`{gate.name}`" + (f" of {gate.about}" if gate.about else "")
+
+
+def mechanism_results(results: Mapping[str, Any]) -> str:
+    """How much of an image one model's features hold: of a look at them, values by image."""
+    rank, norm = (sum(values) / len(values) for values in (results["effective_rank"], results["feature_norm"]))
+    return (
+        f"At the first dense layer: effective rank of the Jacobian {rank:.1f}, "
+        f"{100 * results['dead_units']:.1f} % of the units dead, norm of the features {norm:.2f}."
+    )
+
+
+def provenance(report: Report) -> str:
+    """Which versions of the code the runs were made with: one sentence."""
+    summary = report.summary
+    commits = ", ".join(f"`{commit}`" for commit in summary.commits)
+    said = f"Its runs were made at {'commit' if len(summary.commits) == 1 else 'the commits'} {commits}"
+    if summary.uncommitted:
+        said += f", {summary.uncommitted} of them while the code had changes that were not committed yet"
+    return f"{said}; {{doc}}`runs` has each with its own."
+
+
+def coverage(report: Report) -> str:
+    """What the intervals speak of."""
+    seeds = len(report.summary.seeds)
+    if seeds == 1:
+        return (
+            "Intervals are 95 % over images of the one model trained for each row; how much another training "
+            "would differ they do not cover."
+        )
+    return (
+        f"Intervals are 95 % over up to {seeds} trainings and their images; where a table says one seed, over the "
+        "images of that one model."
+    )
+
+
+def banner(report: Report) -> str:
+    """One line for the top of every page: which run it shows, and what is wrong with its data if anything is."""
+    summary, seeds = report.summary, len(report.summary.seeds)
+    counted = "1 seed" if seeds == 1 else f"up to {seeds} seeds"
+    parts = [
+        f"Profile <b>{summary.profile}</b>: {summary.data.name}, {counted}.",
+        report.study.profile(report.profile).note,
+        f"This run is not complete: {summary.missing} of its runs are still to be made." if summary.missing else "",
+        summary.notice,
+    ]
+    return " ".join(part for part in parts if part)

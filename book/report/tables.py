@@ -1,0 +1,223 @@
+"""Tables in Markdown, each written by one function from the summary alone."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from report.context import Report
+from suppress_privacy.evaluation.intervals import Estimate
+from suppress_privacy.evaluation.metrics import METRICS
+from suppress_study.plan import Variant
+from suppress_study.summary import Arm
+
+PRIMARY = [name for name, metric in METRICS.items() if metric.primary]
+JUDGED = [name for name, metric in METRICS.items() if metric.judged]
+OF_SCORES = [name for name, metric in METRICS.items() if metric.of == "scores"]
+# What the tutorial reports, or is often read to report; the other metrics of images stand beside the ladder of attacks.
+TUTORIAL = ("relative_l2", "ssim_range2", "ssim", "confidence", "label_accuracy")
+OF_IMAGES = [name for name in METRICS if name not in (*TUTORIAL[:-1], *OF_SCORES)]
+DIGITS = {"psnr": 1}  # behind the point; others have three
+
+
+def accuracy_table(report: Report) -> str:
+    """Test accuracy and sparsity of the tutorial's two models, next to the documented accuracy."""
+    heads = ("model", "test accuracy, documented", "test accuracy, reproduced", "zeros in each weight matrix")
+    documented = [_number(report.documented(arm, "test_accuracy")) for arm in report.pair]
+    rows = zip(report.pair, documented, strict=True)
+    return table(heads, [[arm.title, said, _mean_and_range(arm.test_accuracy), zeros(arm)] for arm, said in rows])
+
+
+def attack_table(report: Report) -> str:
+    """The tutorial's metrics on its two models: documented figure, then mean [95 % interval] for each attack."""
+    rows = []
+    for metric in TUTORIAL:
+        for arm in report.pair:
+            cells = [interval(report.estimate(metric, arm.factors, attack)) for attack in report.reported]
+            rows.append([METRICS[metric].label, arm.title, _number(report.documented(arm, metric)), *cells])
+    return table(["metric", "model", "documented", *(attack.title for attack in report.reported)], rows)
+
+
+def by_attack(report: Report, attacks: Sequence[Variant], arms: Sequence[Arm], metrics: Sequence[str]) -> str:
+    """Some metrics of every attack on every arm, each with its interval, and what it is averaged over.
+
+    Metrics that none of the attacks has are left out.
+    """
+    made = [(attack, title, arm) for attack in attacks for title, arm in report.made_on(attack, arms)]
+    metrics = [name for name in metrics if any(report.estimate(name, arm, attack) for attack, _, arm in made)]
+    rows = []
+    for attack, title, arm in made:
+        found = [report.estimate(name, arm, attack) for name in metrics]
+        cells = [interval(each, DIGITS.get(name, 3)) for name, each in zip(metrics, found, strict=True)]
+        first = next(each for each in found if each)
+        rows.append([attack.title, title, *cells, f"{first.n // len(first.seeds):,}", str(len(first.seeds))])
+    of = "candidates" if set(metrics) <= set(OF_SCORES) else "images"
+    return table(["attack", "model", *(METRICS[name].label for name in metrics), of, "seeds"], rows)
+
+
+def ladder_table(report: Report) -> str:
+    """Every attack on features where all are compared, on the tutorial's two models."""
+    return by_attack(report, report.ladder, report.pair, OF_IMAGES)
+
+
+def depth_table(report: Report) -> str:
+    """Attacks on features of other depths."""
+    return by_attack(report, report.depths, report.arms, OF_IMAGES)
+
+
+def gradient_table(report: Report) -> str:
+    """Attacks on gradients, and how often they found the label itself."""
+    return by_attack(report, report.gradients, report.arms, OF_IMAGES)
+
+
+def membership_table(report: Report) -> str:
+    """Membership inference: area under the ROC and true positives at few false positives."""
+    return by_attack(report, report.membership, report.arms, OF_SCORES)
+
+
+def judges_table(report: Report) -> str:
+    """What each evaluator says of every attack on the tutorial's two models."""
+    columns = [(metric, evaluator) for metric in JUDGED for evaluator in report.summary.evaluators]
+    rows = [
+        [attack.title, title, *(interval(report.estimate(metric, arm, attack, by)) for metric, by in columns)]
+        for attack in report.ladder
+        for title, arm in report.made_on(attack, report.pair)
+    ]
+    return table(["attack", "model", *(f"{METRICS[metric].label}, {by}" for metric, by in columns)], rows)
+
+
+def mechanism_table(report: Report) -> str:
+    """How much of an image the first dense layer's features hold, of the tutorial's two models."""
+    heads = ("model", "effective rank of the Jacobian", "dead units", "norm of the features")
+    looks = [(arm.title, arm.mechanism) for arm in report.pair]
+    rows = [
+        [title, interval(look.effective_rank), _percent(look.dead_units), interval(look.feature_norm)]
+        for title, look in looks
+    ]
+    return table(heads, rows)
+
+
+def arms_table(report: Report) -> str:
+    """Every model of the study: its accuracy, zeros, and what the strongest attack gets from it."""
+    strongest = [{arm.title: interval(each) for arm, each in report.strongest(name)} for name in PRIMARY]
+    rows = []
+    for arm in report.arms:
+        gets = [by_title.get(arm.title, "n/a") for by_title in strongest]
+        rank, seeds = interval(arm.mechanism.effective_rank, 1), str(len(arm.seeds))
+        rows.append([arm.title, _mean_and_range(arm.test_accuracy), zeros(arm), *gets, rank, seeds])
+    gets = [f"{METRICS[name].label}, strongest attack" for name in PRIMARY]
+    return table(["model", "test accuracy", "zeros in each weight matrix", *gets, "effective rank", "seeds"], rows)
+
+
+def layer_table(report: Report) -> str:
+    """Share of zeros in each layer of the suppressed model."""
+    layers = report.pair[-1].sparsity
+    return table(["weights", "zeros"], [[f"`{layer}`", _percent(shares)] for layer, shares in layers.items()])
+
+
+def verdict_table(report: Report) -> str:
+    """Every claim, its verdict, and the figures of the comparison that decides it."""
+    rows = []
+    for name, claim in report.claims.claims.items():
+        found = report.summary.verdicts[name]
+        figures = ["", ""] if found.effect is None else _effect(found.effect, found.low, found.high)
+        p = "" if found.p is None else f"{found.p:.2g}"
+        rows.append([name, claim.text, claim.source, f"**{found.verdict}**", *figures, p, found.reason])
+    return table(["", "claim", "source", "verdict", "effect", "95 % interval", "p (Holm)", "why"], rows)
+
+
+def comparisons_table(report: Report, link: Callable[[str, str], str] | None = None) -> str:
+    """Every comparison behind the verdicts.
+
+    Args:
+        report: with the verdicts.
+        link: from a run's name and a short text to a link to it; None leaves runs out.
+    """
+    rows = []
+    for name, found in report.summary.verdicts.items():
+        for one in found.comparisons:
+            decided_by = f"within ±{one.band:g}" if one.p is None else f"p = {one.p:.2g}"
+            figures = _effect(one.effect, one.low, one.high)
+            runs = [" ".join(link(run, str(number)) for number, run in enumerate(one.runs, 1))] if link else []
+            rows.append([name, one.what, *figures, decided_by, "yes" if one.supports else "no", *runs])
+    heads = ["", "compared", "effect", "95 % interval", "decided by", "supports"]
+    return table(heads + ["runs"] * bool(link), rows)
+
+
+def gate_table(report: Report) -> str:
+    """Every validity gate: what was asked, what was found."""
+    rows = [
+        [f"`{gate.name}`", gate.about, gate.asked, f"{gate.found:.4g}", "passed" if gate.passed else "**failed**"]
+        for gate in report.summary.gates
+    ]
+    return table(["gate", "model", "asked", "found", ""], rows)
+
+
+def means_table(found: Mapping[str, Mapping[str, float]]) -> str:
+    """Every metric of every attack on one model.
+
+    Args:
+        found: title -> metric -> mean; what an evaluator says is called "METRIC by EVALUATOR".
+    """
+    columns = list(dict.fromkeys(name for means in found.values() for name in means))
+    named = [name.partition(" by ") for name in columns]
+    rows = [
+        [title, *(f"{means[name]:.3f}" if name in means else "" for name in columns)] for title, means in found.items()
+    ]
+    return table(["attack", *(METRICS[metric].label + by + who for metric, by, who in named)], rows)
+
+
+def layer_report(report: Mapping[str, Mapping[str, float]]) -> str:
+    """What a `SuppressCtrl.report()` says of each layer at its last mask update, whatever the layers are called."""
+    columns = ("weights", "alive", "suppressed", "target", "raised", "lowered", "noised")
+    rows = [
+        [f"`{name}`", *(f"{layer[column]:,}" for column in columns), f"{layer['threshold']:.4g}"]
+        for name, layer in report.items()
+    ]
+    return table(["layer", *columns, "threshold"], rows)
+
+
+def training_facts(facts: Mapping[str, float], report: Mapping[str, Mapping[str, float]] | None) -> str:
+    """What there is to say of how a model was made, beyond its curves: the defence's facts, then its layers."""
+    rows = [[name.replace("_", " "), f"{value:.4g}"] for name, value in facts.items()]
+    parts = [table(["setting found or fixed", "value"], rows), layer_report(report or {})]
+    return "\n\n".join(part for part in parts if part) or "This arm has no defence."
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, or nothing without rows; a first cell like the one above it is left empty."""
+    found = [list(row) for row in rows]
+    above = ["", *(row[0] for row in found)]
+    shown = [["" if row[0] == last else row[0], *row[1:]] for row, last in zip(found, above, strict=False)]
+    return str(pd.DataFrame(shown, columns=heads).to_markdown(index=False, disable_numparse=True)) if found else ""
+
+
+def interval(estimate: Estimate | None, digits: int = 3) -> str:
+    """A mean with its 95 % interval, as text."""
+    if estimate is None:
+        return "n/a"
+    mean, low, high = (f"{value:.{digits}f}" for value in (estimate.mean, estimate.low, estimate.high))
+    return f"{mean} [{low}, {high}]"
+
+
+def zeros(arm: Arm) -> str:
+    """The range of the shares of zeros in an arm's weight matrices."""
+    return _percent([share for shares in arm.sparsity.values() for share in shares])
+
+
+def _effect(effect: float, low: float | None, high: float | None) -> list[str]:
+    return [f"{effect:+.4f}", f"[{low:+.4f}, {high:+.4f}]"]
+
+
+def _number(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.4f}"
+
+
+def _mean_and_range(values: Sequence[float]) -> str:
+    spread = f" ({min(values):.4f} to {max(values):.4f})" if len(values) > 1 else ""
+    return f"{np.mean(values):.4f}{spread}"
+
+
+def _percent(shares: Sequence[float]) -> str:
+    low, high = f"{100 * min(shares):.1f}", f"{100 * max(shares):.1f}"
+    return f"{low} %" if low == high else f"{low} to {high} %"
