@@ -46,9 +46,7 @@ class Bounds:
     def __str__(self) -> str:
         from_, to = self.at_least, self.at_most
         named = f"{self.named} " if self.named else ""
-        upper = (
-            f"({to if self.below is None else self.below:g})" if named else f"{to if to is not None else self.below}"
-        )
+        upper = f"({to if self.below is None else self.below:g})" if named else f"{to if to is not None else self.below}"
         parts = [] if from_ is None else [f"from {from_:g}"]
         parts += [] if self.above is None else [f"above {self.above:g}"]
         if to is not None:
