@@ -56,7 +56,9 @@ def test_decoders_learn_from_features_as_they_are_released(planted, mean_image):
     view, originals = planted
     halved = replace(view, features=view.features / 2, release=lambda features, rng: features / 2)
     assert mse(decoder.ridge(halved, seed=0, shuffled=False).images, originals) < 1e-4 * mean_image
-    assert mse(decoder.ridge(replace(halved, release=None), seed=0, shuffled=False).images, originals) > 0.1 * mean_image
+    assert (
+        mse(decoder.ridge(replace(halved, release=None), seed=0, shuffled=False).images, originals) > 0.1 * mean_image
+    )
 
 
 def test_the_decoder_network_sees_another_draw_every_epoch(planted):

@@ -88,7 +88,9 @@ def test_the_objective_has_the_gradient_of_its_formula(planted):
 
 
 def test_of_two_descents_each_image_takes_the_better_one():
-    low, high = (tuned.Descended(*(np.full(shape, value) for shape in ((2, 1, 1, 1), (2,), (3, 2)))) for value in (1, 2))
+    low, high = (
+        tuned.Descended(*(np.full(shape, value) for shape in ((2, 1, 1, 1), (2,), (3, 2)))) for value in (1, 2)
+    )
     mixed = tuned.Descended(high.images, np.array([2.0, 0.5]), high.curve)
     found = low.better(mixed)
     assert found.images.ravel().tolist() == [1, 2] and found.objective.tolist() == [1, 0.5]
