@@ -73,9 +73,18 @@ class Strongest(Checked):
     membership: Names
 
 
+class Checks(Checked):
+    """The attacks on the ordinary network that validity gates ask of."""
+
+    tuned: dict[str, Value]
+    start: dict[str, Value]
+    positive: dict[str, Value]
+    shuffled: dict[str, Value]
+
+
 class Claims(Checked):
     strongest: Strongest
-    checks: dict[Literal["tuned", "start", "positive", "shuffled"], dict[str, Value]]
+    checks: Checks
     claims: dict[str, Annotated[Reproduces | Lower | Members, Field(discriminator="kind")]]
 
     @classmethod
@@ -170,7 +179,7 @@ def _lower(claim: Lower, strongest: Strongest, measured: Measured) -> Evidence:
                 if cells is None:
                     return _untested(said(attack), list(pair))
                 if metric == "auc" and not _works(cells[1]):
-                    finds = f"{said(cells[1].attack['attack'])} finds no members of {control}'s training"
+                    finds = f"{_called(cells[1])} finds no members of {control}'s training"
                     return Evidence([], f"nothing to lower: {finds}")
                 found.append(_compared(cells, pair, metric))
         if claim.nearest_in_accuracy:

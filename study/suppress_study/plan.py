@@ -276,8 +276,9 @@ class Study(Checked):
         except (TypeError, ValueError) as error:
             raise SettingsError(f"attack {name} in profile {profile}: {str(error).removesuffix('.')}.") from error
 
-    def variant(self, profile: str, attack: str, **factors: Value) -> Variant:
-        """The one variant of an attack with these factors; those not given are the attack's own."""
+    def variant(self, profile: str, factors: Mapping[str, Value]) -> Variant:
+        """The one variant of an attack with these factors, its name among them; those not given are its own."""
+        attack = str(factors["attack"])
         own = named(self.attacks, attack, "attack")
         at = [str(factors[name]) for name in ("depth", "moment") if name in factors]
         sweep = {name: [factors.get(name, own.settings[name])] for name in self.swept(attack)}

@@ -155,7 +155,7 @@ def _arm(trainings: Trainings) -> Arm:
 
 
 def _mean(looks: list[dict[str, Any]], name: str) -> Estimate:
-    return bootstrap_mean([look[name] for look in looks])
+    return bootstrap_mean(np.array([look[name] for look in looks]))
 
 
 def _row(factors: Factors, metric: str, evaluator: str, estimate: Estimate, seeds: list[int]) -> Row:
@@ -204,18 +204,23 @@ def _strongest(measured: Measured, claims: Claims) -> Iterator[Row]:
 def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
     """The gates that the profile's attacks can decide."""
     ordinary, checks = measured.study.roles.ordinary, claims.checks
-    cells = {name: measured.cell(attack, ordinary) for name, attack in checks.items()}
-    for which, metric, gate in (
-        ("tuned", "skill", gates.beats_the_mean_image),
-        ("positive", "psnr", gates.near_perfect_at_conv1),
-        ("shuffled", "skill", gates.shuffled_learns_nothing),
+
+    def values(attack: Factors, metric: str) -> np.ndarray | None:
+        cell = measured.cell(attack, ordinary)
+        return cell and cell.values[metric, ""]
+
+    for attack, metric, gate in (
+        (checks.tuned, "skill", gates.beats_the_mean_image),
+        (checks.positive, "psnr", gates.near_perfect_at_conv1),
+        (checks.shuffled, "skill", gates.shuffled_learns_nothing),
     ):
-        if cell := cells[which]:
-            yield gate(METRICS[metric].estimate(cell.values[metric, ""]))
+        found = values(attack, metric)
+        if found is not None:
+            yield gate(METRICS[metric].estimate(found))
     for arm in measured.arms.values():
-        if cell := measured.cell(checks["tuned"], arm.factors):
+        if cell := measured.cell(checks.tuned, arm.factors):
             yield gates.objective_falls(arm.name, cell.values["fell", ""])
-    own, start = (cell and cell.values["skill", ""] for cell in (cells["tuned"], cells["start"]))
+    own, start = values(checks.tuned, "skill"), values(checks.start, "skill")
     if own is not None and start is not None and own.shape == start.shape:
         yield gates.beats_its_start(bootstrap_mean(own - start))
     for arm in measured.arms.values():
@@ -229,6 +234,6 @@ def _gates_of(arm: Trainings, matched: bool) -> Iterator[Gate]:
     if wanted and matched:
         yield gates.matches(arm.name, accuracies, wanted)
     if band is not None:
-        yield gates.accuracy_inside(arm.name, accuracies, band.test_accuracy)
+        yield gates.accuracy_inside(arm.name, accuracies, (band.test_accuracy[0], band.test_accuracy[1]))
         shares = [share for layers in arm.results("sparsity") for share in layers.values()]
-        yield gates.sparsity_inside(arm.name, shares, band.sparsity)
+        yield gates.sparsity_inside(arm.name, shares, (band.sparsity[0], band.sparsity[1]))
