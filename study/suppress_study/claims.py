@@ -216,9 +216,11 @@ def _compared(cells: tuple[Cell, Cell], pair: tuple[str, str], metric: str) -> C
     what = f"{metric} of {by} on {pair[0]} below {pair[1]}, {len(seeds)} seeds"
     if metric == "auc":
         members = cells[0].rows("member", seeds)[0].astype(bool)
-        found = verdict.lower_auc(what, *(cell.rows("score", seeds) for cell in cells), members)
+        own, other = (cell.rows("score", seeds) for cell in cells)
+        found = verdict.lower_auc(what, own, other, members)
     else:
-        found = verdict.lower(what, *(cell.rows(metric, seeds, _evaluator(cell, metric)) for cell in cells))
+        own, other = (cell.rows(metric, seeds, _evaluator(cell, metric)) for cell in cells)
+        found = verdict.lower(what, own, other)
     return replace(found, runs=_runs(cells[0], seeds) + _runs(cells[1], seeds))
 
 

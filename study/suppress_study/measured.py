@@ -141,7 +141,7 @@ class Measured:
 
     def cell(self, attack: Reference, arm: Factors | str) -> Cell | None:
         """The cell of an attack on an arm, both by their factors; of either the name will do for its own ones."""
-        variant = self.study.variant(self.profile, {"attack": attack} if isinstance(attack, str) else attack)
+        variant = self.study.variant(self.profile, attack)
         of_arm = self.study.factors(self.profile, Model(arm, 0)) if isinstance(arm, str) else arm
         return self.cells.get(key({**of_arm, **variant.columns()}))
 

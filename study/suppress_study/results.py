@@ -102,7 +102,7 @@ class Results:
             if unit := _unit(arrays):
                 tables[UNITS[unit]].append(rows_of(run, arrays))
             show(pictures, run.name, arrays)
-        return cls(runs, *(_joined(tables[name]) for name in TABLES), pictures)
+        return cls(runs, _joined(tables["images"]), _joined(tables["membership"]), pictures)
 
     def rows(self, table: str) -> dict[str, pd.DataFrame]:
         """A table's rows by run."""
@@ -115,7 +115,7 @@ class Results:
 
     def publish(self, folder: Path) -> None:
         """Write the tables; runs.jsonl comes last, and names the others by their bytes."""
-        files = {}
+        files: dict[str, str] = {}
         for name in TABLES:
             files |= _write_table(folder / f"{name}.parquet", getattr(self, name))
         _write_pictures(folder / "pictures.npz", self.pictures)
@@ -324,12 +324,10 @@ def _published(folder: Path) -> Results:
     for name, sha256 in files.items():
         if not (folder / name).is_file() or sha256_of(folder / name) != sha256:
             raise ResultError(f"{folder / name} is missing or is not the one that runs.jsonl names: restore it.")
-    tables = [
-        _joined(
-            [pq.read_table(folder / f"{name}.parquet").to_pandas(strings_to_categorical=True)]
-            if (folder / f"{name}.parquet").exists() and files
-            else []
-        )
-        for name in TABLES
-    ]
-    return Results(runs, *tables, _read_pictures(folder / "pictures.npz") if files else Pictures())
+    images, membership = (_read_table(folder / f"{name}.parquet", bool(files)) for name in TABLES)
+    return Results(runs, images, membership, _read_pictures(folder / "pictures.npz") if files else Pictures())
+
+
+def _read_table(path: Path, published: bool) -> pd.DataFrame:
+    there = published and path.exists()
+    return _joined([pq.read_table(path).to_pandas(strings_to_categorical=True)] if there else [])

@@ -59,7 +59,7 @@ class Training(Session):
         wanted = self.study.training(self.profile, self.model).runs[0]
         more = models.outcome(trained, earlier) | {"settings": self.settings.recipe(), "asked": self.asked}
         run = provenance.run_of(wanted, self.study, self.profile, self.surroundings, clock, **more)
-        run.factors = {"arm": self.model.arm} | self.settings.factors()
+        run.factors = {"arm": self.model.arm, **self.settings.factors()}
         write_job(self.folder / "runs" / f"{wanted.name}.npz", [(run, {})])
         return trained
 

@@ -207,7 +207,7 @@ def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
 
     def values(attack: Factors, metric: str) -> np.ndarray | None:
         cell = measured.cell(attack, ordinary)
-        return cell and cell.values[metric, ""]
+        return cell.values[metric, ""] if cell else None
 
     for attack, metric, gate in (
         (checks.tuned, "skill", gates.beats_the_mean_image),
