@@ -1,21 +1,37 @@
-# make study | test | bench | book: each sets up .venv by itself, and again when the lock changes.
+# make study | run | book | publish | test | bench: each sets up .venv by itself, and again when the lock changes.
 
 PYTHON ?= python3.11
 PROFILE ?= quick
 DEVICE ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
+RUN := $(BIN)/python -m suppress_study.run
+CHOSEN = --profile $(PROFILE) $(if $(RESULTS),--results $(RESULTS))
+FLAGS = --device $(DEVICE) $(if $(KEEP),--keep)
 
-.PHONY: study test bench book lock clean
+.PHONY: study run book publish test bench lock clean
 
 study: $(VENV)/ready
-	$(BIN)/python study.py --profile $(PROFILE) --device $(DEVICE) $(if $(RESULTS),--results $(RESULTS)) $(if $(KEEP),--keep-records)
+	$(RUN) study $(CHOSEN) $(FLAGS)
 
+# One run of any arm and seed, with what it needs: make run TARGET=attack-suppressed-example-seed7
+run: $(VENV)/ready
+	@test -n "$(TARGET)" || { echo "TARGET names no run: give one, such as TARGET=attack-suppressed-example-seed7." >&2; exit 2; }
+	$(RUN) run $(CHOSEN) $(FLAGS) $(TARGET)
+
+# The published book, unless PROFILE or RESULTS names other results.
+book: PROFILE = full
 book: $(VENV)/ready
-	$(BIN)/python study.py --redraw --profile $(PROFILE) --device $(DEVICE) $(if $(RESULTS),--results $(RESULTS))
+	$(RUN) study $(CHOSEN) $(FLAGS) --redraw
+
+# Packs a folder's runs into the tables that are published.
+publish: $(VENV)/ready
+	$(RUN) publish $(CHOSEN)
 
 test: $(VENV)/ready-dev
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(filter Ascend,$(DEVICE)),--device Ascend) $(TESTS)
 
 bench: $(VENV)/ready-dev _build/torch/ready

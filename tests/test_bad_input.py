@@ -202,11 +202,15 @@ CASES = [
     # --- the attack
     (lambda g: attack(g.n, features="n"), TypeError, "network is 'n'; it must be a nn.Cell from images to features"),
     (lambda g: attack(g.n, input_shape=(32, 32)), ValueError, "input_shape is (32, 32); it must be three positive"),
-    (lambda g: attack(g.n, input_shape=(1, 0, 32)), ValueError, "input_shape is 0; it must be three positive integers"),
+    (lambda g: attack(g.n, input_shape=(1, 0, 32)), ValueError, "input_shape is (1, 0, 32); it must be three positive"),
     (lambda g: attack(g.n, input_shape=32), TypeError, "input_shape is 32; it must be three positive integers"),
     (lambda g: attack(g.n, input_bound=(1, 0)), ValueError, "input_bound is (1, 0); it must be a smaller and a larger"),
-    (lambda g: attack(g.n, input_bound=(0, "1")), TypeError, "input_bound is '1'; it must be a smaller and a larger"),
-    (lambda g: attack(g.n, loss_weights=(1, 0, 5)), ValueError, "loss_weights is 0; it must be three numbers above 0"),
+    (lambda g: attack(g.n, input_bound=(0, "1")), TypeError, "input_bound is (0, '1'); it must be a smaller and a l"),
+    (
+        lambda g: attack(g.n, loss_weights=(1, 0, 5)),
+        ValueError,
+        "loss_weights is (1, 0, 5); it must be three numbers above",
+    ),
     (
         lambda g: attack(g.n, loss_weights=(1, 5)),
         ValueError,

@@ -5,7 +5,7 @@ from mindspore import nn
 from scipy.signal import correlate
 
 from suppress_privacy import Features, LeNet5
-from suppress_privacy.lenet import DEPTHS, predict
+from suppress_privacy.lenet import DEPTHS, Rest, predict
 
 SHAPES = {"conv1": (6, 28, 28), "conv2": (16, 10, 10), "fc1": (120,), "fc2": (84,), "logits": (10,)}
 
@@ -41,6 +41,13 @@ def test_features_equal_the_network_written_out(images, depth):
     assert found.shape == (4, *SHAPES[depth])
     expected = np.array([forward(network, image)[depth] for image in images])
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_the_two_halves_of_a_network_are_the_network(images, depth):
+    network = LeNet5(seed=0)
+    seen = predict(Features(network, depth), images)
+    assert predict(Rest(network, depth), seen) == pytest.approx(predict(network, images), abs=1e-6)
 
 
 class Gradients(nn.Cell):

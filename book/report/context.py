@@ -142,7 +142,7 @@ class Report:
     @cached_property
     def climbed(self) -> list[Variant]:
         """Of the ladder what looks at a model and can learn something from it."""
-        shuffled = self.claims.checks["shuffled"]["attack"]
+        shuffled = self.claims.checks.shuffled["attack"]
         return [each for each in self.ladder if each.sees != "nothing" and each.attack != shuffled]
 
     @cached_property

@@ -16,7 +16,7 @@ from pathlib import Path
 from suppress_privacy.files import sha256_of
 
 with warnings.catch_warnings():
-    # In a notebook without ipywidgets; we ask pooch for no progress bar.
+    # In Jupyter without ipywidgets; we ask pooch for no progress bar.
     warnings.filterwarnings("ignore", message="IProgress not found")
     import pooch
 

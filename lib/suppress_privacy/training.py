@@ -4,6 +4,7 @@ import json
 import os
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -230,12 +231,12 @@ def train(
 class Progress:
     """How far a training is: what changes with every step, beyond parameters and the defence's state."""
 
-    order: dict[str, Any]  # state of the generator that orders the images, at the start of the epoch
+    order: Mapping[str, Any]  # state of the generator that orders the images, at the start of the epoch
     step: int = 0
     losses: list[Any] = field(default_factory=list)  # of the steps of this epoch; read from the device when needed
     history: History = field(default_factory=History)
 
-    def end_epoch(self, order: dict[str, Any], test_accuracy: float, sparsity: dict[str, float]) -> None:
+    def end_epoch(self, order: Mapping[str, Any], test_accuracy: float, sparsity: dict[str, float]) -> None:
         """Enter an epoch into the history; `order` is the generator's state at the start of the next."""
         self.history.loss.append(float(np.mean([float(loss) for loss in self.losses])))
         self.history.test_accuracy.append(test_accuracy)

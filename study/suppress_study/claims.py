@@ -9,7 +9,7 @@ from pydantic import Field
 
 from suppress_privacy.evaluation import verdict
 from suppress_privacy.evaluation.gates import REQUIRED, Gate
-from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, proportion
+from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, proportion, seed_mean
 from suppress_privacy.evaluation.membership import auc_estimate
 from suppress_privacy.evaluation.verdict import LEAST_SEEDS, Comparison, Evidence, Verdict
 from suppress_study.measured import Cell, Measured, Trainings
@@ -73,9 +73,18 @@ class Strongest(Checked):
     membership: Names
 
 
+class Checks(Checked):
+    """The attacks on the ordinary network that validity gates ask of."""
+
+    tuned: dict[str, Value]
+    start: dict[str, Value]
+    positive: dict[str, Value]
+    shuffled: dict[str, Value]
+
+
 class Claims(Checked):
     strongest: Strongest
-    checks: dict[Literal["tuned", "start", "positive", "shuffled"], dict[str, Value]]
+    checks: Checks
     claims: dict[str, Annotated[Reproduces | Lower | Members, Field(discriminator="kind")]]
 
     @classmethod
@@ -92,16 +101,23 @@ def verdicts(claims: Claims, measured: Measured, gates: list[Gate]) -> dict[str,
     """The verdict on every claim, from what was found and the validity gates of the run."""
     decided = {gate.name for gate in gates}
     failed = [gate for gate in gates if not gate.passed]
-    weak = [str(gate) for gate in failed if not gate.of_model] + [name for name in REQUIRED if name not in decided]
+    weak = [named_gate(gate) for gate in failed if not gate.of_model] + [
+        name for name in REQUIRED if name not in decided
+    ]
     gather = {"reproduces": _reproduced, "lower": _lower, "members": _members}
     evidence = {}
     for name, claim in claims.claims.items():
         found = gather[claim.kind](claim, claims.strongest, measured)  # type: ignore[operator]
-        outside = [str(gate) for gate in failed if gate.of_model and gate.about in found.arms]
+        outside = [named_gate(gate) for gate in failed if gate.of_model and gate.about in found.models]
         if outside and not found.missing:
             found = replace(found, missing=f"a model is not what it should be: {', '.join(outside)}")
         evidence[name] = found
     return verdict.verdicts(evidence, f"attack too weak: {', '.join(weak)}" if weak else "")
+
+
+def named_gate(gate: Gate) -> str:
+    """A gate as a sentence calls it."""
+    return f"{gate.name} of {gate.about}" if gate.about else gate.name
 
 
 def said(attack: Attack) -> str:
@@ -143,7 +159,7 @@ def _of_attack(cell: Cell, metric: str) -> Estimate:
 
 def _of_model(trainings: Trainings | None, metric: str) -> Estimate:
     values = trainings.kept() if metric == "kept" else trainings.results(metric)  # type: ignore[union-attr]
-    return Estimate(*verdict.seed_mean(values), len(values))
+    return seed_mean(values)
 
 
 def _lower(claim: Lower, strongest: Strongest, measured: Measured) -> Evidence:
@@ -163,12 +179,12 @@ def _lower(claim: Lower, strongest: Strongest, measured: Measured) -> Evidence:
                 if cells is None:
                     return _untested(said(attack), list(pair))
                 if metric == "auc" and not _works(cells[1]):
-                    finds = f"{said(cells[1].attack['attack'])} finds no members of {control}'s training"
+                    finds = f"{_called(cells[1])} finds no members of {control}'s training"
                     return Evidence([], f"nothing to lower: {finds}")
                 found.append(_compared(cells, pair, metric))
         if claim.nearest_in_accuracy:
             found.append(_less_wrong(claim.arm, control, measured))
-    return Evidence([found], arms=(claim.arm, *controls))
+    return Evidence([found], models=(claim.arm, *controls))
 
 
 def _pair(
@@ -200,9 +216,11 @@ def _compared(cells: tuple[Cell, Cell], pair: tuple[str, str], metric: str) -> C
     what = f"{metric} of {by} on {pair[0]} below {pair[1]}, {len(seeds)} seeds"
     if metric == "auc":
         members = cells[0].rows("member", seeds)[0].astype(bool)
-        found = verdict.lower_auc(what, *(cell.rows("score", seeds) for cell in cells), members)
+        own, other = (cell.rows("score", seeds) for cell in cells)
+        found = verdict.lower_auc(what, own, other, members)
     else:
-        found = verdict.lower(what, *(cell.rows(metric, seeds, _evaluator(cell, metric)) for cell in cells))
+        own, other = (cell.rows(metric, seeds, _evaluator(cell, metric)) for cell in cells)
+        found = verdict.lower(what, own, other)
     return replace(found, runs=_runs(cells[0], seeds) + _runs(cells[1], seeds))
 
 
@@ -245,7 +263,7 @@ def _members(claim: Members, strongest: Strongest, measured: Measured) -> Eviden
             )
             one = verdict.higher_in_one_group(what, values[:, member], values[:, ~member])
             found.append(replace(one, runs=_runs(cell, seeds) + _runs(control, seeds)))
-    return Evidence([found], arms=pair, needs_strong_attack=False)
+    return Evidence([found], models=pair, needs_strong_attack=False)
 
 
 def _runs(source: Cell | Trainings | None, seeds: list[int] | None = None) -> tuple[str, ...]:

@@ -56,13 +56,11 @@ class Cell:
 class Trainings:
     """An arm's models: what their runs say, by seed."""
 
+    name: str  # the arm's, with the value of its sweep if not its own
     factors: Factors
     settings: Arm
     runs: dict[int, Run] = field(default_factory=dict)
     mechanisms: dict[int, Run] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return " ".join(map(str, self.factors.values()))
 
     def results(self, name: str) -> list[Any]:
         return [run.results[name] for run in self.runs.values()]
@@ -127,7 +125,7 @@ class Measured:
             # A model counts once its features have been looked at, which is the last thing done to it.
             if run.kind == "train" and run.name in found and look:
                 settings = self.study.arm_of(self.profile, run.model)
-                arm = self.arms.setdefault(key(run.arm), Trainings(run.arm, settings))
+                arm = self.arms.setdefault(key(run.arm), Trainings(run.model.kind, run.arm, settings))
                 arm.runs[run.model.seed], arm.mechanisms[run.model.seed] = found[run.name], look
             if run.kind == "attack" and run.name in found and (look or run.model.arm == NONE):
                 by_cell.setdefault(key({**run.arm, **run.attack}), {})[run.model.seed] = run
@@ -135,7 +133,7 @@ class Measured:
             names = {seed: runs[seed].name for seed in sorted(runs)}
             frames = [tables["images"].get(name, tables["membership"].get(name)) for name in names.values()]
             first = next(iter(runs.values()))
-            self.cells[cell] = Cell(first.arm, first.attack, names, _stacked(frames))
+            self.cells[cell] = Cell(first.arm, first.attack, names, _stacked(frames, list(self.study.evaluators)))
 
     def arm(self, name: str) -> Trainings | None:
         """An arm of study.yaml, at its own settings."""
@@ -143,8 +141,7 @@ class Measured:
 
     def cell(self, attack: Reference, arm: Factors | str) -> Cell | None:
         """The cell of an attack on an arm, both by their factors; of either the name will do for its own ones."""
-        named = {"attack": attack} if isinstance(attack, str) else attack
-        variant = self.study.variant(self.profile, **named)
+        variant = self.study.variant(self.profile, attack)
         of_arm = self.study.factors(self.profile, Model(arm, 0)) if isinstance(arm, str) else arm
         return self.cells.get(key({**of_arm, **variant.columns()}))
 
@@ -181,16 +178,15 @@ def _plain(settings: Any) -> Any:
     return json.loads(json.dumps(settings))
 
 
-def _stacked(frames: list[pd.DataFrame]) -> dict[tuple[str, str], np.ndarray]:
-    """The columns that are judged of several seeds' rows, each [S, N]."""
+def _stacked(frames: list[pd.DataFrame], evaluators: list[str]) -> dict[tuple[str, str], np.ndarray]:
+    """The columns that are judged of several seeds' rows, each [S, N]; by evaluators in their order."""
     if "score" in frames[0]:
         return {(name, ""): np.stack([frame[name] for frame in frames]) for name in ("score", "member")}
-    found: dict[tuple[str, str], list[np.ndarray]] = {}
-    for frame in frames:
-        for evaluator, rows in frame.groupby("evaluator", observed=True, sort=False):
-            judged = evaluator != ""
-            names = [name for name, metric in METRICS.items() if metric.of == "image" and metric.judged == judged]
-            for name in names + ([] if judged else ["fell", "in_training"]):
-                if name in rows and not rows[name].isna().any():
-                    found.setdefault((name, str(evaluator)), []).append(rows[name].to_numpy())
-    return {name: np.stack(arrays) for name, arrays in found.items()}
+    found = {}
+    for evaluator in ("", *evaluators):
+        rows = [frame[frame.evaluator == evaluator] for frame in frames]
+        names = [name for name, metric in METRICS.items() if metric.of == "image" and metric.judged == bool(evaluator)]
+        for name in names + ([] if evaluator else ["fell", "in_training"]):
+            if len(rows[0]) and name in rows[0] and not rows[0][name].isna().any():
+                found[name, evaluator] = np.stack([each[name] for each in rows])
+    return found

@@ -170,7 +170,8 @@ def _cut(arm: Arm, seed: int, network: nn.Cell, whole: Trained, wanted: float, c
     """The network of an earlier training as it was after the epoch whose accuracy is nearest to the wanted one."""
     found = whole.history
     epoch = nearest_epoch(found.test_accuracy[: arm.epochs], wanted)
-    until_then = [path for path in checkpoints_in(whole.checkpoints) if epoch_of(path) <= epoch]
+    kept = checkpoints_in(whole.checkpoints) if whole.checkpoints else []
+    until_then = [path for path in kept if epoch_of(path) <= epoch]
     if not until_then or epoch_of(until_then[-1]) != epoch:
         raise ValueError(f"{whole.checkpoints} has no checkpoint of epoch {epoch}: train {arm.cut} again.")
     load_checkpoint(network, until_then[-1])

@@ -11,7 +11,7 @@ import yaml
 from papermill.exceptions import PapermillExecutionError
 
 from suppress_privacy.checks import check
-from suppress_privacy.runtime import MODES, choose_device
+from suppress_privacy.runtime import Mode, choose_device
 from suppress_study.plan import NONE, Model, Study, Variant
 from suppress_study.settings import ROOT, Profile
 
@@ -66,11 +66,9 @@ def _check(parameters: dict[str, Any], study: Study) -> None:
     profile = study.profile(parameters["profile"])
     if "seed" in parameters and parameters["seed"] < 0:
         raise ParameterError(f"seed is {parameters['seed']}; it must be 0 or more: choose another.")
-    if parameters.get("mode", MODES[0]) not in MODES:
-        raise ParameterError(
-            f"mode is {parameters['mode']!r}; allowed are {', '.join(MODES)}: 'graph' is the fast one."
-        )
-    choose_device(parameters.get("device", "auto"))
+    if "mode" in parameters:
+        check("mode", parameters["mode"], Mode)
+        choose_device(parameters["device"])
     if "arm" in parameters and parameters["arm"] != NONE:
         model = study.model(parameters["arm"], parameters["seed"], parameters["swept"])
         study.arm(parameters["profile"], model.arm, parameters.get("overrides"), model.value)

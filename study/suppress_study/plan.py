@@ -38,8 +38,13 @@ class Model:
     seed: int
     value: float | None = None
 
+    @property
+    def kind(self) -> str:
+        """What it is whatever its seed."""
+        return self.arm if self.value is None else f"{self.arm}@{self.value:g}"
+
     def __str__(self) -> str:
-        return f"{self.arm}{'' if self.value is None else f'@{self.value:g}'}-seed{self.seed}"
+        return f"{self.kind}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -161,8 +166,8 @@ class Study(Checked):
                 yield from ((f"{place}.further.{group}.attacks", used, self.attacks) for used in entry.attacks)
                 # Only models that the profile trains can be attacked.
                 yield from ((f"{place}.further.{group}.arms", used, profile.arms) for used in entry.arms)
-                for arm in entry.arms:
-                    seeds = profile.arms.get(arm, ())
+                for used in entry.arms:
+                    seeds = profile.arms.get(used, [])
                     yield from ((f"{place}.further.{group}.seeds", seed, seeds) for seed in entry.seeds)
 
     def _require_earlier(self, profile: str, name: str) -> None:
@@ -206,7 +211,8 @@ class Study(Checked):
 
     def model(self, arm: str, seed: int, swept: Mapping[str, Any]) -> Model:
         """A model by its arm, seed, and the value of the arm's sweep if not its own, as {setting: value}."""
-        sweep = named(self.arms, arm, "arm").sweep if swept else None
+        own = named(self.arms, arm, "arm") if swept else None
+        sweep = own.sweep if own else None
         if swept and (sweep is None or list(swept) != [sweep.setting]):
             known = f"a value of {sweep.setting}" if sweep else "nothing, for this arm has no sweep"
             raise SettingsError(f"swept is {dict(swept)}; with arm {arm} it must be {known}: correct it.")
@@ -220,10 +226,9 @@ class Study(Checked):
     def swept(self, name: str) -> list[str]:
         """The settings that an attack is run at several values of, in any profile."""
         attack = self.attacks[name]
-        groups = [
-            group for profile in self.profiles.values() for group in profile.further.values() if name in group.attacks
-        ]
-        return [setting for setting in attack.settings if any(setting in each.sweep for each in (attack, *groups))]
+        groups = [group for profile in self.profiles.values() for group in profile.further.values()]
+        sweeps = [attack.sweep, *(group.sweep for group in groups if name in group.attacks)]
+        return [setting for setting in attack.settings if any(setting in sweep for sweep in sweeps)]
 
     def variants(
         self,
@@ -262,17 +267,20 @@ class Study(Checked):
             }
             found = []
             for where, values in product(places, product(*swept.values())):
-                given = attack.settings | (overrides or {}) | dict(zip(swept, values, strict=True))
-                settings = kind.settings(given)
-                own = where | {setting: settings[setting] for setting in factors}
+                settings = kind.settings(
+                    {**attack.settings, **(overrides or {}), **dict(zip(swept, values, strict=True))}
+                )
+                own = {**where, **{setting: settings[setting] for setting in factors}}
                 more = (attack.sees.images_per_class, attack.sees.candidates)
                 found.append(Variant(name, kind.name, attack.title, what, own, settings, *more))
             return found
         except (TypeError, ValueError) as error:
             raise SettingsError(f"attack {name} in profile {profile}: {str(error).removesuffix('.')}.") from error
 
-    def variant(self, profile: str, attack: str, **factors: Value) -> Variant:
-        """The one variant of an attack with these factors; those not given are the attack's own."""
+    def variant(self, profile: str, reference: str | Mapping[str, Value]) -> Variant:
+        """The one variant of an attack with these factors, or by its name; factors not given are its own."""
+        factors = {"attack": reference} if isinstance(reference, str) else reference
+        attack = str(factors["attack"])
         own = named(self.attacks, attack, "attack")
         at = [str(factors[name]) for name in ("depth", "moment") if name in factors]
         sweep = {name: [factors.get(name, own.settings[name])] for name in self.swept(attack)}
@@ -295,12 +303,12 @@ class Study(Checked):
 
     def factors(self, profile: str, model: Model) -> dict[str, Value]:
         """What tells a model's arm from others: its name, and the value of its sweep if it has one."""
-        return {"arm": model.arm} | ({} if model.arm == NONE else self.arm_of(profile, model).factors())
+        return {"arm": model.arm, **({} if model.arm == NONE else self.arm_of(profile, model).factors())}
 
     def training(self, profile: str, model: Model) -> Job:
         """The job that makes a model, which may be of any arm and seed."""
         arm = self.arm_of(profile, model)
-        run = Wanted(f"train-{model}", "train", model, {"arm": model.arm} | arm.factors(), {}, arm.recipe())
+        run = Wanted(f"train-{model}", "train", model, {"arm": model.arm, **arm.factors()}, {}, arm.recipe())
         return Job("train", model, runs=(run,))
 
     def attacking(self, profile: str, model: Model, group: str = "") -> Job:

@@ -61,7 +61,7 @@ def run_of(wanted: Wanted, study: Study, profile: str, surroundings: dict[str, A
         environment=surroundings,
         times=clock.times(),
         peak_memory_bytes=peak_memory_bytes(),
-        **{"settings": wanted.settings, "results": {}} | more,
+        **{"settings": wanted.settings} | more,
     )
 
 

@@ -52,7 +52,7 @@ class Run:
     environment: Any  # device, versions, machine, data; in runs.jsonl the name of the line that has them
     times: dict[str, Any]
     peak_memory_bytes: int
-    results: dict[str, Any]  # by name: numbers, and a training's history and report
+    results: dict[str, Any] = field(default_factory=dict)  # by name: numbers, and a training's history and report
     asked: dict[str, Any] = field(default_factory=dict)  # by a rerunner: mode, overrides, victim
     checkpoint: dict[str, str] = field(default_factory=dict)  # a training's last: name and SHA-256
     networks: dict[str, str] = field(default_factory=dict)  # what it was made of: "victim", evaluator or arm -> SHA-256
@@ -102,7 +102,7 @@ class Results:
             if unit := _unit(arrays):
                 tables[UNITS[unit]].append(rows_of(run, arrays))
             show(pictures, run.name, arrays)
-        return cls(runs, *(_joined(tables[name]) for name in TABLES), pictures)
+        return cls(runs, _joined(tables["images"]), _joined(tables["membership"]), pictures)
 
     def rows(self, table: str) -> dict[str, pd.DataFrame]:
         """A table's rows by run."""
@@ -115,7 +115,7 @@ class Results:
 
     def publish(self, folder: Path) -> None:
         """Write the tables; runs.jsonl comes last, and names the others by their bytes."""
-        files = {}
+        files: dict[str, str] = {}
         for name in TABLES:
             files |= _write_table(folder / f"{name}.parquet", getattr(self, name))
         _write_pictures(folder / "pictures.npz", self.pictures)
@@ -133,9 +133,18 @@ class Results:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON whole; NaN is refused."""
+    """Write JSON whole, a row of a table a line; NaN is refused."""
+    text = json.dumps(content, indent=1, allow_nan=False)
+    if isinstance(content, dict):
+        parts = []
+        for key, value in content.items():
+            rows = isinstance(value, list) and value and isinstance(value[0], dict)
+            lines = ",\n".join(f"  {json.dumps(row, allow_nan=False)}" for row in value) if rows else ""
+            shown = f"[\n{lines}\n ]" if rows else json.dumps(value, indent=1, allow_nan=False).replace("\n", "\n ")
+            parts.append(f" {json.dumps(key)}: {shown}")
+        text = "{\n" + ",\n".join(parts) + "\n}"
     with atomically(path) as part:
-        part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+        part.write_text(text + "\n")
 
 
 def write_job(path: Path, runs: Iterable[tuple[Run, Mapping[str, np.ndarray]]]) -> None:
@@ -208,10 +217,13 @@ def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Tables below each other: text that is missing is empty."""
     if not tables:
         return pd.DataFrame({"run": pd.Series(dtype="str")})
-    table = pd.concat(tables, ignore_index=True)
+    table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0].reset_index(drop=True)
     for name, column in table.items():
         if not pd.api.types.is_numeric_dtype(column):
-            table[name] = column.astype("object").fillna("").astype("category")
+            text = column.astype("category")
+            if text.isna().any():
+                text = (text if "" in text.cat.categories else text.cat.add_categories("")).fillna("")
+            table[name] = text
     return table
 
 
@@ -312,12 +324,10 @@ def _published(folder: Path) -> Results:
     for name, sha256 in files.items():
         if not (folder / name).is_file() or sha256_of(folder / name) != sha256:
             raise ResultError(f"{folder / name} is missing or is not the one that runs.jsonl names: restore it.")
-    tables = [
-        _joined(
-            [pq.read_table(folder / f"{name}.parquet").to_pandas()]
-            if (folder / f"{name}.parquet").exists() and files
-            else []
-        )
-        for name in TABLES
-    ]
-    return Results(runs, *tables, _read_pictures(folder / "pictures.npz") if files else Pictures())
+    images, membership = (_read_table(folder / f"{name}.parquet", bool(files)) for name in TABLES)
+    return Results(runs, images, membership, _read_pictures(folder / "pictures.npz") if files else Pictures())
+
+
+def _read_table(path: Path, published: bool) -> pd.DataFrame:
+    there = published and path.exists()
+    return _joined([pq.read_table(path).to_pandas(strings_to_categorical=True)] if there else [])

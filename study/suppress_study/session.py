@@ -12,7 +12,7 @@ from suppress_study.notebook import chosen_variants
 from suppress_study.plan import NONE, Job, Model, Study, Variant
 from suppress_study.provenance import Clock
 from suppress_study.results import Pictures, Run, show, write_job
-from suppress_study.settings import ROOT
+from suppress_study.settings import ROOT, Value
 from suppress_study.targets import choose_targets
 
 
@@ -59,7 +59,7 @@ class Training(Session):
         wanted = self.study.training(self.profile, self.model).runs[0]
         more = models.outcome(trained, earlier) | {"settings": self.settings.recipe(), "asked": self.asked}
         run = provenance.run_of(wanted, self.study, self.profile, self.surroundings, clock, **more)
-        run.factors = {"arm": self.model.arm} | self.settings.factors()
+        run.factors = {"arm": self.model.arm, **self.settings.factors()}
         write_job(self.folder / "runs" / f"{wanted.name}.npz", [(run, {})])
         return trained
 
@@ -81,11 +81,12 @@ class Attacking(Session):
         self.variants = chosen_variants(self.study, parameters)
         targets = choose_targets(self.data, profile.targets)
         victim, arm, seed = parameters["victim"], self.model.arm, self.model.seed
+        self.factors: dict[str, Value]
         attacked = None
         if victim:
             attacked = models.own_network(victim, self.study.arm(self.profile, arm), seed)
             self.model = Model(models.own_name(victim), seed)
-            self.factors: dict[str, Any] = {"arm": self.model.arm}
+            self.factors = {"arm": self.model.arm}
         else:
             attacked = None if arm == NONE else models.load(self.folder, self.study, self.profile, self.model)
             self.factors = {"arm": arm}

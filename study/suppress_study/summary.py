@@ -5,12 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from suppress_privacy.evaluation import gates
 from suppress_privacy.evaluation.gates import Gate
-from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean
+from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, bootstrap_means
 from suppress_privacy.evaluation.membership import auc_estimate, tpr_estimate
 from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, METRICS
 from suppress_privacy.evaluation.verdict import Verdict
@@ -88,11 +89,20 @@ class Summary(Part):
         return cls.model_validate_json(path.read_text())
 
     def save(self, path: Path) -> None:
-        write_json(path, self.model_dump(mode="json"))
+        """Write it, figures to ten digits: the last ones differ between processors, and mean nothing."""
+        write_json(path, _rounded(self.model_dump(mode="json")))
 
     def frame(self, table: str) -> pd.DataFrame:
         """`estimates`, `differences` or `strongest` with factors as columns, empty where one does not apply."""
         return pd.DataFrame(getattr(self, table))
+
+
+def _rounded(content: Any) -> Any:
+    if isinstance(content, float):
+        return float(f"{content:.10g}")
+    if isinstance(content, dict):
+        return {key: _rounded(value) for key, value in content.items()}
+    return [_rounded(value) for value in content] if isinstance(content, list) else content
 
 
 def summarise(results: Results, study: Study, profile: str, claims: Claims, *, allow_missing: bool = False) -> Summary:
@@ -145,7 +155,7 @@ def _arm(trainings: Trainings) -> Arm:
 
 
 def _mean(looks: list[dict[str, Any]], name: str) -> Estimate:
-    return bootstrap_mean([look[name] for look in looks])
+    return bootstrap_mean(np.array([look[name] for look in looks]))
 
 
 def _row(factors: Factors, metric: str, evaluator: str, estimate: Estimate, seeds: list[int]) -> Row:
@@ -160,9 +170,10 @@ def _estimates(cell: Cell) -> Iterator[Row]:
         rates = tpr_estimate(scores, members, FALSE_POSITIVE_RATE)
         yield _row(cell.factors, "tpr_at_1pct_fpr", "", rates, cell.seeds())
         return
-    for (name, evaluator), values in cell.values.items():
-        if name in METRICS:
-            yield _row(cell.factors, name, evaluator, METRICS[name].estimate(values), cell.seeds())
+    judged = {which: values for which, values in cell.values.items() if which[0] in METRICS}
+    resampled = bootstrap_means(np.stack(list(judged.values())))  # in one call, for its matrices are narrow
+    for ((name, evaluator), values), means in zip(judged.items(), resampled, strict=True):
+        yield _row(cell.factors, name, evaluator, METRICS[name].estimate(values, means), cell.seeds())
 
 
 def _differences(cell: Cell, measured: Measured) -> Iterator[Row]:
@@ -171,10 +182,15 @@ def _differences(cell: Cell, measured: Measured) -> Iterator[Row]:
     shared = [seed for seed in cell.seeds() if other and other is not cell and seed in other.seeds()]
     if other is None or not shared:
         return
-    for name, evaluator in cell.values:
-        if name in METRICS:
-            difference = cell.rows(name, shared, evaluator) - other.rows(name, shared, evaluator)
-            yield _row(cell.factors, name, evaluator, bootstrap_mean(difference), shared)
+    differences = {
+        (name, evaluator): cell.rows(name, shared, evaluator) - other.rows(name, shared, evaluator)
+        for name, evaluator in cell.values
+        if name in METRICS and METRICS[name].of == "image"
+    }
+    if differences:
+        resampled = bootstrap_means(np.stack(list(differences.values())))
+        for ((name, evaluator), values), means in zip(differences.items(), resampled, strict=True):
+            yield _row(cell.factors, name, evaluator, bootstrap_mean(values, resampled=means), shared)
 
 
 def _strongest(measured: Measured, claims: Claims) -> Iterator[Row]:
@@ -188,18 +204,23 @@ def _strongest(measured: Measured, claims: Claims) -> Iterator[Row]:
 def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
     """The gates that the profile's attacks can decide."""
     ordinary, checks = measured.study.roles.ordinary, claims.checks
-    cells = {name: measured.cell(attack, ordinary) for name, attack in checks.items()}
-    for which, metric, gate in (
-        ("tuned", "skill", gates.beats_the_mean_image),
-        ("positive", "psnr", gates.near_perfect_at_conv1),
-        ("shuffled", "skill", gates.shuffled_learns_nothing),
+
+    def values(attack: Factors, metric: str) -> np.ndarray | None:
+        cell = measured.cell(attack, ordinary)
+        return cell.values[metric, ""] if cell else None
+
+    for attack, metric, gate in (
+        (checks.tuned, "skill", gates.beats_the_mean_image),
+        (checks.positive, "psnr", gates.near_perfect_at_conv1),
+        (checks.shuffled, "skill", gates.shuffled_learns_nothing),
     ):
-        if cell := cells[which]:
-            yield gate(METRICS[metric].estimate(cell.values[metric, ""]))
+        found = values(attack, metric)
+        if found is not None:
+            yield gate(METRICS[metric].estimate(found))
     for arm in measured.arms.values():
-        if cell := measured.cell(checks["tuned"], arm.factors):
-            yield gates.objective_falls(str(arm), cell.values["fell", ""])
-    own, start = (cell and cell.values["skill", ""] for cell in (cells["tuned"], cells["start"]))
+        if cell := measured.cell(checks.tuned, arm.factors):
+            yield gates.objective_falls(arm.name, cell.values["fell", ""])
+    own, start = values(checks.tuned, "skill"), values(checks.start, "skill")
     if own is not None and start is not None and own.shape == start.shape:
         yield gates.beats_its_start(bootstrap_mean(own - start))
     for arm in measured.arms.values():
@@ -211,8 +232,8 @@ def _gates_of(arm: Trainings, matched: bool) -> Iterator[Gate]:
     accuracies, band = arm.results("test_accuracy"), arm.settings.band
     wanted = [facts["wanted_accuracy"] for facts in arm.results("facts") if "wanted_accuracy" in facts]
     if wanted and matched:
-        yield gates.matches(str(arm), accuracies, wanted)
+        yield gates.matches(arm.name, accuracies, wanted)
     if band is not None:
-        yield gates.inside_band("accuracy", str(arm), "test accuracy", accuracies, band.test_accuracy)
+        yield gates.accuracy_inside(arm.name, accuracies, (band.test_accuracy[0], band.test_accuracy[1]))
         shares = [share for layers in arm.results("sparsity") for share in layers.values()]
-        yield gates.inside_band("sparsity", str(arm), "zeros in each weight matrix", shares, band.sparsity)
+        yield gates.sparsity_inside(arm.name, shares, (band.sparsity[0], band.sparsity[1]))

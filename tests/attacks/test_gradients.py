@@ -47,10 +47,15 @@ def views_of(network, digits, count):
 
 def test_the_twin_is_the_network(digits):
     network = LeNet5(seed=0)
-    twin = gradients.TwiceDifferentiable(network)
+    twin = gradients.twice_differentiable(network)
     images = digits.test_images[:20]
     assert predict(twin, images) == pytest.approx(predict(network, images), abs=1e-6)
     assert [weight.name for weight in twin.trainable_params()] == [weight.name for weight in network.trainable_params()]
+
+
+def test_a_network_that_lists_no_stages_is_taken_as_it_is():
+    network = SigmoidLeNet(0)
+    assert gradients.twice_differentiable(network) is network
 
 
 def test_its_gradients_are_those_of_training(digits):
@@ -60,7 +65,7 @@ def test_its_gradients_are_those_of_training(digits):
     wanted = ops.GradOperation(get_by_list=True)(loss, network.trainable_params())(
         ms.Tensor(image[None]), ms.Tensor(np.array([label], np.int32))
     )
-    found = gradients.Observer(gradients.TwiceDifferentiable(network), CLASSES)(image, label)
+    found = gradients.Observer(gradients.twice_differentiable(network), CLASSES)(image, label)
     for ours, theirs in zip(found, wanted, strict=True):
         assert ours == pytest.approx(theirs.asnumpy(), abs=1e-6)
 
@@ -68,7 +73,7 @@ def test_its_gradients_are_those_of_training(digits):
 def test_second_derivatives_agree_with_finite_differences(digits):
     network = SigmoidLeNet(0)
     (view,), _, _ = views_of(network, digits, 1)
-    step = ops.value_and_grad(gradients._SquaredDistance(network), (0, 1))
+    step = ops.value_and_grad(gradients.SquaredDistance(network), (0, 1))
     rng = np.random.default_rng(0)
     image = rng.random((1, 1, 32, 32), np.float32)
     logits = rng.standard_normal((1, CLASSES)).astype(np.float32)
@@ -89,7 +94,7 @@ def test_second_derivatives_agree_with_finite_differences(digits):
 
 
 def test_idlgs_rule_reads_the_label_from_the_gradients(digits):
-    views, _, labels = views_of(gradients.TwiceDifferentiable(LeNet5(seed=3)), digits, 20)
+    views, _, labels = views_of(gradients.twice_differentiable(LeNet5(seed=3)), digits, 20)
     assert [gradients.label_of(view.gradients) for view in views] == labels.tolist()
 
 
@@ -111,7 +116,7 @@ def test_the_cosine_is_one_at_the_true_image_however_small_its_gradients(digits,
     norm = np.sqrt(sum((gradient.astype(np.float64) ** 2).sum() for gradient in view.gradients))
     assert norm < 1e-4 if certainty else norm > 1e-2
     unit = ms.mutable(tuple(ms.Tensor((gradient / norm).astype(np.float32)) for gradient in view.gradients))
-    step = ops.value_and_grad(gradients._CosineDistance(network, 0.0), 0)
+    step = ops.value_and_grad(gradients.CosineDistance(network, 0.0), 0)
     value, gradient = step(ms.Tensor(images), ms.Tensor(np.eye(CLASSES, dtype=np.float32)[[label]]), unit)
     assert abs(float(value.asnumpy())) < 1e-3 and np.isfinite(gradient.asnumpy()).all()
 

@@ -4,7 +4,7 @@ import pytest
 from mindspore import nn
 
 from suppress_privacy import Features, ImageInversionAttack, LeNet5
-from suppress_privacy.attacks import ON_FEATURES, floors
+from suppress_privacy.attacks import inversion
 from suppress_privacy.attacks.inversion import InversionObjective
 from suppress_privacy.attacks.views import FeatureView
 from suppress_privacy.lenet import Rest, predict
@@ -15,12 +15,6 @@ WEIGHTS = (1, 0.1, 5)
 @pytest.fixture(scope="module")
 def network():
     return Features(LeNet5(seed=0), "fc1")
-
-
-def view_of(network, features, digits):
-    owned = slice(0, 1000, 20)
-    rest = Rest(network.network, network.depth)
-    return FeatureView(features, network, rest, digits.test_images[owned], digits.test_labels[owned])
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +121,9 @@ def test_more_steps_lower_the_objective_and_pixels_stay_in_range(network, images
     features = predict(network, images)
     objectives = []
     for iters in (1, 20, 100):
-        found, objective = attack.descend(features, iters)
-        objectives.append(objective.mean())
-        assert found.min() >= 0 and found.max() <= 1
+        found = attack.descend(features, iters)
+        objectives.append(found.objective.mean())
+        assert found.images.min() >= 0 and found.images.max() <= 1
     assert objectives[0] > objectives[1] > objectives[2]
 
 
@@ -147,24 +141,13 @@ def test_the_seed_decides_the_start(network, images):
     assert np.array_equal(attack(0), attack(0)) and not np.array_equal(attack(0), attack(1))
 
 
-def test_floors_look_at_no_features(network, digits):
-    view = view_of(network, np.full((3, 120), np.nan, np.float32), digits)
-    assert np.array_equal(floors.black(view, seed=0).images, np.zeros((3, 1, 32, 32)))
-    means = floors.mean(view, seed=0).images
-    np.testing.assert_allclose(means[1], digits.test_images[0:1000:20].mean(0), atol=1e-6)
-    assert means.shape == (3, 1, 32, 32)
-
-
-def test_every_attack_on_features_takes_a_view_and_a_seed(network, images, digits):
-    view = view_of(network, predict(network, images), digits)
-    search = {"search_iters": 2, "smoothness_weights": [0.1], "anchor_weights": [0.1]}
-    settings = {
-        "inversion": {"loss_weights": WEIGHTS, "iters": 2, "smoothness": "cpu"},
-        "tuned-inversion": search | {"iters": 2, "lr": 0.05, "restarts": 2, "batch_size": 3},
-        "decoder-ridge": {"shuffled": False},
-        "decoder-network": {"epochs": 1, "batch_size": 10, "lr": 0.001},
-    }
-    for name, attack in ON_FEATURES.items():
-        found = attack(view, seed=0, **settings.get(name, {}))
-        assert found.images.shape == images.shape and found.images.dtype == np.float32, name
-        assert found.images.min() >= 0 and found.images.max() <= 1, name
+def test_on_a_view_the_attack_has_the_weights_it_is_given(network, images, digits):
+    features, owned = predict(network, images[:2]), slice(0, 1000, 20)
+    view = FeatureView(
+        features, network, Rest(network.network, "fc1"), digits.test_images[owned], digits.test_labels[owned]
+    )
+    weights = {"smoothness_weight": 0.1, "norm_weight": 5, "iters": 5, "smoothness": "cpu"}
+    attack = ImageInversionAttack(network, (1, 32, 32), (0, 1), WEIGHTS, smoothness="cpu", seed=3)
+    expected = attack.generate(features, 5)
+    assert np.array_equal(inversion.invert(view, seed=3, **weights).images, expected)
+    assert not np.array_equal(inversion.invert(view, seed=3, feature_weight=0.001, **weights).images, expected)

@@ -27,16 +27,55 @@ def test_gates_on_estimates(gate, passes, fails):
 def test_an_objective_that_rises_or_stays_or_is_no_number_fails():
     curve = np.linspace(1, 0.1, 5)[:, None] * np.ones((5, 3))
     fell = gates.objective_fell(curve)
-    assert fell.shape == (3,) and gates.objective_falls("x", np.stack([fell, fell])).passed
+    assert fell.shape == (3,) and gates.objective_falls("m", np.stack([fell, fell])).passed
     rising = curve.copy()
     rising[3, 2] += 0.5
     assert gates.objective_fell(rising).tolist() == [True, True, False]
     for broken in (rising, np.ones_like(curve), np.full_like(curve, np.inf), np.full_like(curve, np.nan)):
-        gate = gates.objective_falls("x", np.stack([fell, gates.objective_fell(broken)]))
+        gate = gates.objective_falls("m", np.stack([fell, gates.objective_fell(broken)]))
         assert not gate.passed and np.isfinite(gate.found)
 
 
-def test_one_seed_outside_its_band_fails():
-    assert gates.inside_band("x", "accuracy", [0.97, 0.98], (0.97, 0.98)).passed
-    low, high = (gates.inside_band("x", "accuracy", [0.975, value], (0.97, 0.98)) for value in (0.96, 0.99))
+@pytest.mark.parametrize("inside", [gates.accuracy_inside, gates.sparsity_inside])
+def test_one_seed_outside_its_band_fails(inside):
+    assert inside("m", [0.97, 0.98], (0.97, 0.98)).passed
+    low, high = (inside("m", [0.975, value], (0.97, 0.98)) for value in (0.96, 0.99))
     assert (low.passed, low.found, high.passed, high.found) == (False, 0.96, False, 0.99)
+
+
+def test_a_control_matches_seed_by_seed():
+    assert gates.matches("m", [0.97, 0.98], [0.972, 0.978]).passed
+    # On average they are equal; seed by seed they are not.
+    swapped = gates.matches("m", [0.97, 0.98], [0.98, 0.97])
+    assert not swapped.passed and swapped.found == pytest.approx(0.01)
+
+
+def test_a_gate_says_what_it_is_about():
+    """What is asked of a model leaves that model alone out; a descent that goes nowhere weakens the attacks."""
+    asked = [
+        gates.accuracy_inside("m", [0.9], (0, 1)),
+        gates.sparsity_inside("m", [0.9], (0, 1)),
+        gates.matches("m", [0.9], [0.9]),
+        gates.objective_falls("m", np.ones((1, 3), bool)),
+        gates.beats_the_mean_image(around(1)),
+    ]
+    assert [(gate.name, gate.about, gate.of_model) for gate in asked] == [
+        ("accuracy", "m", True),
+        ("sparsity", "m", True),
+        ("matched", "m", True),
+        ("objective", "m", False),
+        ("tuned-beats-mean", "", False),
+    ]
+
+
+def test_what_is_required_are_gates_on_the_attacks():
+    made = {
+        gate(around(0)).name
+        for gate in (
+            gates.beats_the_mean_image,
+            gates.beats_its_start,
+            gates.near_perfect_at_conv1,
+            gates.shuffled_learns_nothing,
+        )
+    }
+    assert set(gates.REQUIRED) == made

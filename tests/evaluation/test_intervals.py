@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from suppress_privacy.evaluation.intervals import bootstrap_mean, proportion
+from suppress_privacy.evaluation.intervals import bootstrap_mean, proportion, seed_mean
 
 
 def test_one_seed_equals_scipys_bootstrap():
@@ -40,6 +40,12 @@ def test_a_constant_has_no_width_and_draws_repeat():
     assert (found.low, found.mean, found.high, found.n) == pytest.approx((0.25, 0.25, 0.25, 30))
     values = np.random.default_rng(0).random((2, 30))
     assert bootstrap_mean(values) == bootstrap_mean(values)
+
+
+def test_a_mean_over_seeds_has_students_interval():
+    found = seed_mean([0.98, 0.99, 1.0])
+    expected = stats.t.interval(0.95, 2, loc=0.99, scale=0.01 / np.sqrt(3))
+    assert (found.mean, found.low, found.high, found.n) == pytest.approx((0.99, *expected, 3))
 
 
 def test_a_proportion_has_wilsons_interval():

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 from skimage.metrics import peak_signal_noise_ratio
 
 from suppress_privacy.evaluation import metrics
+from suppress_privacy.evaluation.intervals import bootstrap_mean, proportion
 
 
 @pytest.fixture
@@ -94,16 +97,44 @@ def test_identification_is_a_search_among_its_class():
     assert metrics.identified(originals, originals, labels, twins).sum() == 0  # a tie is not identification
 
 
-def test_all_metrics_come_with_one_value_an_image(pairs):
+def test_the_table_names_every_metric_there_is(pairs):
     gallery = {0: np.zeros((3, 1, 32, 32))}
-    logits = {"lenet": np.zeros((5, 10)), "convnet": np.eye(10)[:5]}
-    found = metrics.reconstruction_metrics(*pairs, np.zeros(5, int), logits, np.zeros((1, 32, 32)), gallery)
-    assert set(found) == {
-        *("skill", "rank1", "psnr", "relative_l2", "ssim", "ssim_range2", "confidence", "label_accuracy"),
-        *("confidence_convnet", "label_accuracy_convnet"),
-    }
+    found = metrics.reconstruction_metrics(*pairs, np.zeros(5, int), np.zeros((1, 32, 32)), gallery)
+    found |= metrics.judged(np.eye(10)[:5], np.zeros(5, int))
     assert all(values.shape == (5,) for values in found.values())
-    assert found["label_accuracy_convnet"].tolist() == [1, 0, 0, 0, 0]
+    assert found["label_accuracy"].tolist() == [1, 0, 0, 0, 0]
+    of_images = [name for name, metric in metrics.METRICS.items() if metric.of == "image" and name != "label_found"]
+    assert list(found) == of_images
+    assert [name for name in found if metrics.METRICS[name].judged] == ["confidence", "label_accuracy"]
+    assert [name for name, metric in metrics.METRICS.items() if metric.primary] == ["skill", "rank1"]
+
+
+def test_values_lie_in_the_range_of_the_table(pairs):
+    """At the ends: a perfect image and its negative."""
+    originals, _ = pairs
+    gallery, prior = {0: np.zeros((3, 1, 32, 32))}, originals.mean(0)
+    for images in (originals, 1 - originals, 0 * originals):
+        found = metrics.reconstruction_metrics(originals, images, np.zeros(5, int), prior, gallery)
+        for name, values in found.items():
+            assert values.min() >= metrics.METRICS[name].low - 1e-12, name
+            assert values.max() <= metrics.METRICS[name].high + 1e-12, name
+
+
+def test_an_interval_ends_where_the_metrics_range_does():
+    values = np.array([[0.9, 0.95, 1.0], [-0.9, -0.8, 0.2]])  # two seeds apart: Student's interval is wide
+    plain = bootstrap_mean(values)
+    assert plain.low < -1 and plain.high > 1
+    assert metrics.METRICS["psnr"].estimate(values) == plain
+    assert metrics.METRICS["skill"].estimate(values) == replace(plain, high=1)
+    assert metrics.METRICS["ssim"].estimate(values) == replace(plain, low=-1, high=1)
+    assert metrics.METRICS["relative_l2"].estimate(values) == replace(plain, low=0)
+
+
+def test_metrics_of_zero_and_one_are_proportions():
+    values = np.array([[0, 1, 1, 1, 1, 1]])
+    for name in ("rank1", "label_accuracy", "label_found"):
+        assert metrics.METRICS[name].estimate(values) == proportion(values)
+    assert metrics.METRICS["confidence"].estimate(values) == bootstrap_mean(values)
 
 
 def test_bad_images_are_refused(pairs):

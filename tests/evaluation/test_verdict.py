@@ -102,9 +102,6 @@ def test_a_documented_figure_is_met_only_within_its_band():
     assert inside.supports and inside.effect == pytest.approx(0.001) and inside.p is None
     assert not verdict.inside("x", Estimate(0.991, 0.980, 1.0, 5), 0.99, 0.005).supports  # too uncertain to say
     assert not verdict.inside("x", Estimate(0.97, 0.969, 0.971, 5), 0.99, 0.005).supports
-    mean, low, high = verdict.seed_mean([0.98, 0.99, 1.0])
-    expected = stats.t.interval(0.95, 2, loc=0.99, scale=0.01 / np.sqrt(3))
-    assert (mean, low, high) == pytest.approx((0.99, *expected))
 
 
 def test_holms_correction_is_the_written_out_one():

@@ -56,12 +56,7 @@ DEFENCES: dict[str, type[DefenceSettings]] = {}
 
 
 def defence(kind: str) -> Callable[[type[S]], type[S]]:
-    """Register a kind of defence by its settings.
-
-    @defence("suppress")
-    @dataclass(frozen=True, kw_only=True)
-    class Suppression(DefenceSettings): ...
-    """
+    """Register a kind of defence by its settings: `@defence("suppress")` above their `@dataclass`."""
 
     def register(settings: type[S]) -> type[S]:
         settings.kind = kind

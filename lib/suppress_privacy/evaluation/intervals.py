@@ -12,6 +12,7 @@ from suppress_privacy.runtime import generator
 LEVEL = 0.95
 RESAMPLES = 10_000
 BLOCK = 1_000  # resamples held at a time at full precision
+FEW = 1_000  # images whose counts are kept at full precision, ready to be multiplied
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Estimate:
     n: int
 
 
-def bootstrap_mean(values: np.ndarray, *, seed: int = 0) -> Estimate:
+def bootstrap_mean(values: np.ndarray, *, seed: int = 0, resampled: np.ndarray | None = None) -> Estimate:
     """Percentile bootstrap of a mean, over seeds and then images (Efron & Tibshirani 1993, ch. 13).
 
     Seeds and images are crossed, every image being attacked in every seed's model. So both are
@@ -34,9 +35,11 @@ def bootstrap_mean(values: np.ndarray, *, seed: int = 0) -> Estimate:
     Args:
         values: [S, N], one row a seed.
         seed: seeds the resampling.
+        resampled: what `bootstrap_means` gives for these values, where many were resampled in one call.
     """
     values = np.asarray(values, np.float64)
-    low, high = np.quantile(bootstrap_means(values, seed=seed), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    resampled = bootstrap_means(values, seed=seed) if resampled is None else resampled
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     reach = seed_reach(values.mean(1))
     mean = float(values.mean())
     return Estimate(mean, float(min(low, mean - reach)), float(max(high, mean + reach)), values.size)
@@ -57,38 +60,42 @@ def seed_mean(values: np.ndarray | Sequence[float]) -> Estimate:
 
 
 def bootstrap_means(values: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """The means of all resamples behind `bootstrap_mean`: float64 [10000]."""
+    """The means of all resamples behind `bootstrap_mean`: float64 [10000], or [M, 10000] for values [M, S, N]."""
     values = np.asarray(values, np.float64)
-    seed_counts, image_counts = _resamples(*values.shape, seed)
-    sums = [
-        np.einsum("rn,rn->r", seed_counts[first : first + BLOCK] @ values, image_counts[first : first + BLOCK])
-        for first in range(0, RESAMPLES, BLOCK)
-    ]
-    return np.concatenate(sums) / values.size
+    *many, seeds, images = values.shape
+    seed_counts, image_counts = _resamples(seeds, images, seed)
+    flat = np.ascontiguousarray(values.reshape(-1, images).T)  # [N, M * S]
+    sums = []
+    for first in range(0, RESAMPLES, BLOCK):
+        over_images = image_counts[first : first + BLOCK] @ flat  # [B, N] @ [N, M * S]
+        over_images = over_images.reshape(len(over_images), -1, seeds)
+        sums.append(np.einsum("rms,rs->mr", over_images, seed_counts[first : first + BLOCK]))
+    means = np.concatenate(sums, axis=1) / (seeds * images)
+    return means if many else means[0]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _resamples(seeds: int, images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """How often each seed and each image is drawn: [R, S] and [R, N]; kept, for many metrics share them."""
     rng = generator(seed, "bootstrap")
 
     def counts(drawn: int) -> np.ndarray:
         blocks = [rng.multinomial(drawn, np.full(drawn, 1 / drawn), BLOCK) for _ in range(RESAMPLES // BLOCK)]
-        return np.concatenate(blocks).astype(np.uint16)
+        return np.concatenate(blocks).astype(np.float64 if drawn <= FEW else np.uint16)
 
     return counts(seeds), counts(images)
 
 
-def proportion(successes: np.ndarray, *, seed: int = 0) -> Estimate:
+def proportion(successes: np.ndarray, *, seed: int = 0, resampled: np.ndarray | None = None) -> Estimate:
     """A proportion: Wilson's interval at the number of images, widened to the bootstrap's where seeds differ more.
 
     Repeating an image with another seed adds no independent image, so Wilson's n counts images once.
 
     Args:
         successes: [S, N] of 0 and 1, one row a seed.
-        seed: seeds the bootstrap.
+        seed, resampled: as `bootstrap_mean` takes them.
     """
-    bootstrap = bootstrap_mean(successes, seed=seed)
+    bootstrap = bootstrap_mean(successes, seed=seed, resampled=resampled)
     images = np.shape(successes)[1]
     wilson = binomtest(round(bootstrap.mean * images), images).proportion_ci(LEVEL, method="wilson")
     low, high = max(0.0, min(wilson.low, bootstrap.low)), min(1.0, max(wilson.high, bootstrap.high))

@@ -30,15 +30,16 @@ class Metric:
     judged: bool = False  # by an evaluator, a classifier that looks at the reconstructions
     of: Literal["image", "scores"] = "image"  # a value an image, or one of all candidates' scores
 
-    def estimate(self, values: np.ndarray) -> Estimate:
+    def estimate(self, values: np.ndarray, resampled: np.ndarray | None = None) -> Estimate:
         """The mean of a metric of images with its interval, which ends where the range does.
 
         Args:
             values: [S, N], one row a seed.
+            resampled: as `bootstrap_mean` takes it.
         """
         if self.proportion:
-            return proportion(values)
-        found = bootstrap_mean(values)
+            return proportion(values, resampled=resampled)
+        found = bootstrap_mean(values, resampled=resampled)
         return replace(found, low=max(self.low, found.low), high=min(self.high, found.high))
 
 

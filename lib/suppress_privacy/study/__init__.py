@@ -1,1 +1,0 @@
-"""The study itself: its settings, runs, records, tables and figures."""
