@@ -58,6 +58,10 @@ class Wanted:
     attack: dict[str, Value]  # factors that tell the attack from others
     settings: dict[str, Any]
 
+    def place(self) -> tuple[str, int, frozenset[tuple[str, Value]]]:
+        """What tells it from other runs: its kind, seed and factors."""
+        return self.kind, self.model.seed, frozenset({**self.arm, **self.attack}.items())
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -139,10 +143,10 @@ class Study(Checked):
                 )
             for arm in self.arms:
                 self._require_earlier(name, arm)
-            names = [run.name for job in self.jobs(name) for run in job.runs]
-            twice = next((run for run in names if names.count(run) > 1), None)
-            if twice:
-                raise ValueError(f"profiles.{name} asks for {twice} twice: remove one")
+            asked: dict[Any, Wanted] = {}  # by what tells runs apart, whatever they are called
+            for run in (run for job in self.jobs(name) for run in job.runs):
+                if asked.setdefault(run.place(), run) is not run:
+                    raise ValueError(f"profiles.{name} asks for {run.name} twice: remove one")
         return self
 
     def _uses(self) -> Iterator[tuple[str, Any, Any]]:
