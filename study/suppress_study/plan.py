@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from suppress_privacy.attacks import ATTACKS
+from suppress_privacy.checks import check
 from suppress_study.settings import (
     FOLDER,
     Arm,
@@ -214,13 +215,21 @@ class Study(Checked):
         return self.arm(profile, model.arm, value=model.value)
 
     def model(self, arm: str, seed: int, swept: Mapping[str, Any]) -> Model:
-        """A model by its arm, seed, and the value of the arm's sweep if not its own, as {setting: value}."""
+        """A model by its arm, seed, and the value of the arm's sweep if not its own, as {setting: value}.
+
+        Raises:
+            SettingsError, TypeError: there is no such arm, or it is not swept over that; the value is no number.
+        """
         own = named(self.arms, arm, "arm") if swept else None
         sweep = own.sweep if own else None
         if swept and (sweep is None or list(swept) != [sweep.setting]):
             known = f"a value of {sweep.setting}" if sweep else "nothing, for this arm has no sweep"
             raise SettingsError(f"swept is {dict(swept)}; with arm {arm} it must be {known}: correct it.")
-        return Model(arm, seed, next(iter(swept.values()), None))
+        for setting, value in swept.items():
+            check(f"swept.{setting}", value, float)
+            if own and (own.defence or {})[setting] != value:
+                return Model(arm, seed, value)
+        return Model(arm, seed)
 
     def swept_by(self, model: Model) -> dict[str, Value]:
         """What `model` takes back."""
