@@ -268,10 +268,12 @@ class Study(Checked):
             place = {"features": "depth", "gradients": "moment"}.get(what)
             if at and place:
                 sees = attack.sees.model_dump() | {what: at}
-                attack = attack.model_copy(update={"sees": validated(Sees, sees, f"attack {name}: sees")})
+                attack = attack.model_copy(update={"sees": validated(Sees, sees, "sees")})
             kind = ATTACKS[attack.kind or name]
-            if kind.sees != what or (at and not place):
+            if kind.sees != what:
                 raise ValueError(f"sees is {what}, but {kind.name} sees {kind.sees}: correct it")
+            if at and not place:
+                raise ValueError(f"at is {at}, but what {name} sees, {what}, has no depth or moment: leave it out")
             places = [{place: value} for value in getattr(attack.sees, what)] if place else [{}]
             factors = self.swept(name)
             swept = {
