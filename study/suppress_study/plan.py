@@ -297,6 +297,8 @@ class Study(Checked):
         factors = {"attack": reference} if isinstance(reference, str) else reference
         attack = str(factors["attack"])
         own = named(self.attacks, attack, "attack")
+        for name in factors.keys() - {"attack", "depth", "moment", *self.swept(attack)}:
+            raise SettingsError(f"attack {attack} is not told apart by {name}: correct the name or leave it out.")
         at = [str(factors[name]) for name in ("depth", "moment") if name in factors]
         sweep = {name: [factors.get(name, own.settings[name])] for name in self.swept(attack)}
         return self.variants(profile, attack, at=at, sweep=sweep)[0]
