@@ -1,0 +1,298 @@
+"""What a profile asks for: every arm, sweep and attack of study.yaml becomes runs, told apart by their factors."""
+
+import copy
+
+import pytest
+
+from suppress_privacy.attacks import ATTACKS
+from suppress_privacy.checks import keywords
+from suppress_privacy.defences import DEFENCES
+from suppress_privacy.defences.layers import PUBLISHED_LAYERS, mask_layers
+from suppress_privacy.evaluation.metrics import METRICS
+from suppress_study.plan import NONE, Model, Study
+from suppress_study.settings import FOLDER, SettingsError, read_yaml
+
+STUDY = Study.load()
+SWEPT = "suppressed-example"
+
+
+def with_changes(change):
+    """The study after `change` to the content of its file."""
+    content = copy.deepcopy(read_yaml(FOLDER / "study.yaml"))
+    change(content)
+    return Study.model_validate(content)
+
+
+def runs_of(study, profile):
+    return {run.name: run for job in study.jobs(profile) for run in job.runs}
+
+
+# Arms, as a profile, a value of their sweep and a rerunner make them
+
+
+def test_overrides_are_laid_over_the_arm_key_by_key():
+    plain = STUDY.arm("quick", SWEPT)
+    assert (plain.epochs, plain.defence["mask_times"], plain.defence["sparse_end"]) == (10, 1000, 0.95)
+    smoke = STUDY.arm("smoke", SWEPT)
+    assert (smoke.epochs, smoke.defence["end_epoch"], smoke.defence["sparse_end"]) == (2, 2, 0.95)
+    mine = STUDY.arm("smoke", SWEPT, {"defence": {"sparse_end": 0.5}})
+    assert (mine.epochs, mine.defence["end_epoch"], mine.defence["sparse_end"]) == (2, 2, 0.5)
+    assert (mine.title, STUDY.arm("smoke", SWEPT)) == (plain.title, smoke)
+    with pytest.raises(SettingsError, match="arm .* in profile smoke: defence.sparse_ends is not a setting"):
+        STUDY.arm("smoke", SWEPT, {"defence": {"sparse_ends": 0.5}})
+
+
+def test_a_cut_arm_is_trained_as_the_one_it_is_cut_from():
+    for profile in STUDY.profiles:
+        matched, whole = (STUDY.arm(profile, name) for name in ("accuracy-matched", "dense-sgd"))
+        assert matched.recipe() == whole.recipe() | {"cut": "dense-sgd", "accuracy_of": SWEPT}
+        assert matched.title != whole.title
+
+
+def test_a_swept_model_has_that_value_its_own_title_and_band_and_stands_for_nothing_documented():
+    own, swept = STUDY.arm("full", SWEPT), STUDY.arm("full", SWEPT, value=0.98)
+    assert swept.defence == own.defence | {"sparse_end": 0.98}
+    assert (own.title, swept.title) == ("suppressed (example)", "suppressed to 98 %")
+    assert swept.band.test_accuracy == [0.95, 0.995] and swept.band.sparsity == [0.93, 0.981]
+    half = STUDY.arm("full", SWEPT, value=0.5)
+    assert half.band.sparsity == [0.49, 0.51] and half.band.test_accuracy == own.band.test_accuracy
+    assert (own.documented, swept.documented, half.documented) == ("suppressed", None, None)
+    assert own.recipe() | {"defence": swept.defence} == swept.recipe()
+    assert STUDY.arm("smoke", SWEPT, value=0.5).epochs == STUDY.arm("smoke", SWEPT).epochs  # in the profile's schedule
+    with pytest.raises(SettingsError, match=r"arm baseline has no sweep, so no value 0\.5 of one: leave it out"):
+        STUDY.arm("full", "baseline", value=0.5)
+
+
+def test_a_model_is_named_by_arm_value_and_seed_and_found_again_by_them():
+    for swept, kind, factors in (
+        ({}, SWEPT, {"arm": SWEPT, "sparse_end": 0.95}),
+        ({"sparse_end": 0.5}, f"{SWEPT}@0.5", {"arm": SWEPT, "sparse_end": 0.5}),
+        ({"sparse_end": 0.95}, SWEPT, {"arm": SWEPT, "sparse_end": 0.95}),  # its own value is no other model
+    ):
+        model = STUDY.model(SWEPT, 3, swept)
+        assert (str(model), model.kind) == (f"{kind}-seed3", kind)
+        assert STUDY.factors("full", model) == factors
+        assert STUDY.model(SWEPT, 3, STUDY.swept_by(model)) == model
+    assert STUDY.factors("full", STUDY.model("baseline", 0, {})) == {"arm": "baseline"}
+    assert STUDY.factors("full", Model(NONE, 0)) == {"arm": NONE}
+
+
+@pytest.mark.parametrize(
+    ("arm", "swept", "error", "message"),
+    [
+        (SWEPT, {"sparse": 1}, SettingsError, r"swept is {'sparse': 1}; .* it must be a value of sparse_end: correct"),
+        (SWEPT, {"sparse_end": 0.5, "lr": 1}, SettingsError, "it must be a value of sparse_end"),
+        (SWEPT, {"sparse_end": "half"}, TypeError, r"swept\.sparse_end is 'half'; it must be a number"),
+        (SWEPT, {"sparse_end": True}, TypeError, r"swept\.sparse_end is True; it must be a number"),
+        ("baseline", {"sparse_end": 0.5}, SettingsError, "it must be nothing, for this arm has no sweep"),
+        ("nobody", {"sparse_end": 0.5}, SettingsError, "arm is 'nobody'; allowed are baseline"),
+    ],
+)
+def test_a_value_of_no_sweep_is_refused(arm, swept, error, message):
+    with pytest.raises(error, match=message):
+        STUDY.model(arm, 0, swept)
+
+
+# Attacks, where they look and with what they are swept over
+
+
+def test_a_variant_is_the_attacks_own_but_for_the_factors_that_are_given():
+    own = STUDY.variant("full", "tuned")
+    assert own.columns() == {"attack": "tuned", "depth": "fc1"} and own.settings["iters"] == 500
+    there = STUDY.variant("full", {"attack": "tuned", "depth": "conv1"})
+    assert there.columns() == {"attack": "tuned", "depth": "conv1"} and there.settings == own.settings
+    assert STUDY.variant("full", "black").columns() == {"attack": "black"}
+    assert STUDY.variant("full", {"attack": "dlg", "moment": "start"}).columns() == {"attack": "dlg", "moment": "start"}
+    reference = {"attack": "reference", "depth": "fc1", "smoothness_weight": 0.1, "smoothness": "cpu"}
+    assert STUDY.variant("full", "reference").columns() == reference
+    for changes in ({"smoothness": "ascend"}, {"smoothness_weight": 0.3}):
+        found = STUDY.variant("full", {"attack": "reference", **changes})
+        assert found.columns() == reference | changes
+        assert found.settings == STUDY.variant("full", "reference").settings | changes
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        ({"attack": "nope"}, "attack is 'nope'; allowed are black, mean"),
+        ({"attack": "tuned", "dpeth": "conv1"}, "attack tuned is not told apart by dpeth: correct the name"),
+        ({"attack": "tuned", "smoothness": "cpu"}, "attack tuned is not told apart by smoothness"),
+        ({"attack": "tuned", "depth": "conv9"}, r"features\.0 is 'conv9'; input should be 'conv1'"),
+        ({"attack": "tuned", "moment": "end"}, r"features\.0 is 'end'; input should be 'conv1'"),
+        ({"attack": "loss", "depth": "fc1"}, "at is .'fc1'., but what loss sees, outputs, has no depth or moment"),
+        ({"attack": "reference", "smoothness": "gpu"}, "smoothness is 'gpu'; it must be 'cpu' or 'ascend'"),
+    ],
+)
+def test_factors_that_an_attack_has_not_are_refused(factors, message):
+    with pytest.raises(SettingsError, match=message):
+        STUDY.variant("full", factors)
+
+
+def test_a_profile_and_a_rerunner_change_the_settings_of_attacks():
+    iters = {
+        (profile, changes.get("iters")): STUDY.variants(profile, "tuned", overrides=changes)[0].settings["iters"]
+        for profile, changes in (("quick", {}), ("smoke", {}), ("smoke", {"iters": 7}))
+    }
+    assert iters == {("quick", None): 500, ("smoke", None): 60, ("smoke", 7): 7}
+    one, two = STUDY.variants("quick", "reference", overrides={"iters": 3})
+    assert one.settings | {"smoothness": "ascend"} == two.settings and two.settings["iters"] == 3
+    (only,) = STUDY.variants("quick", "reference", overrides={"smoothness": "ascend"})  # no longer swept over
+    assert only.columns()["smoothness"] == "ascend"
+    with pytest.raises(SettingsError, match="attack tuned in profile quick: itres is not a setting; there are iters"):
+        STUDY.variants("quick", "tuned", overrides={"itres": 3})
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    with pytest.raises(SettingsError, match="profile is 'nope'; allowed are smoke, quick, full"):
+        STUDY.profile("nope")
+    with pytest.raises(SettingsError, match="attack is 'nope'; allowed are black, mean"):
+        STUDY.variants("quick", "nope")
+    with pytest.raises(SettingsError, match="arm is 'nope'; allowed are baseline, suppressed-example"):
+        STUDY.arm("quick", "nope")
+    with pytest.raises(SettingsError, match="group is 'nope'; allowed are conv1"):
+        STUDY.attacking("quick", Model("baseline", 0), "nope")
+
+
+# Jobs
+
+
+def test_a_profile_asks_on_some_models_for_what_is_too_dear_for_all():
+    quick = {str(job): [run.name for run in job.runs] for job in STUDY.jobs("quick")}
+    assert list(quick)[:5] == [f"train-{name}" for name in (*STUDY.judges().values(), "baseline-seed0", f"{SWEPT}-seed0")]
+    assert quick["attack-baseline-seed0-conv1"] == ["attack-tuned-conv1-baseline-seed0"]
+    assert f"attack-{SWEPT}-seed0-conv1" not in quick
+    for model in ("baseline-seed0", f"{SWEPT}-seed0"):
+        assert f"attack-ridge-fc1-{model}" in quick[f"attack-{model}"]
+        assert quick[f"attack-{model}"][-1] == f"mechanism-{model}"  # the last thing done to it
+    full = runs_of(STUDY, "full")
+    assert [seed for seed in range(9) if f"train-baseline-seed{seed}" in full] == [0, 1, 2, 3, 4]
+    assert [seed for seed in range(9) if f"attack-ridge-fc1-dpsgd-eps3-seed{seed}" in full] == [0, 1, 2]
+    assert full["attack-reference-fc1-0.3-cpu-baseline-seed0"].settings["settings"]["smoothness_weight"] == 0.3
+
+
+def test_what_sees_nothing_of_a_network_runs_once_and_all_else_on_every_model():
+    for profile in STUDY.profiles:
+        runs = [run for run in runs_of(STUDY, profile).values() if run.kind == "attack"]
+        for name, attack in STUDY.attacks.items():
+            of_attack = [run for run in runs if run.attack["attack"] == name]
+            if attack.sees.what() == "nothing":
+                assert [run.model for run in of_attack] == [Model(NONE, 0)]
+            elif name in STUDY.profile(profile).attacks:
+                assert {run.model for run in of_attack} == {*STUDY.models(profile)}
+
+
+@pytest.mark.parametrize("profile", STUDY.profiles)
+def test_no_two_runs_share_a_name_or_a_place(profile):
+    runs = [run for job in STUDY.jobs(profile) for run in job.runs]
+    assert len({run.name for run in runs}) == len(runs) == len({run.place() for run in runs})
+    jobs = [str(job) for job in STUDY.jobs(profile)]
+    assert len(set(jobs)) == len(jobs)
+
+
+def test_any_arm_and_seed_is_a_job_though_no_profile_has_it():
+    model = STUDY.model("dpsgd-eps7", 41, {})
+    assert str(STUDY.training("smoke", model)) == "train-dpsgd-eps7-seed41"
+    names = [run.name for run in STUDY.attacking("smoke", model).runs]
+    assert "attack-tuned-fc1-dpsgd-eps7-seed41" in names and names[-1] == "mechanism-dpsgd-eps7-seed41"
+
+
+def test_a_new_value_of_a_sweep_is_one_entry():
+    study = with_changes(lambda content: content["arms"][SWEPT]["sweep"]["bands"].update({0.7: {}}))
+    new = runs_of(study, "full").keys() - runs_of(STUDY, "full").keys()
+    of_value = {name.replace("@0.8", "@0.7") for name in runs_of(STUDY, "full") if "@0.8" in name}
+    assert new == of_value and f"train-{SWEPT}@0.7-seed2" in new
+    assert runs_of(study, "full")[f"mechanism-{SWEPT}@0.7-seed0"].arm == {"arm": SWEPT, "sparse_end": 0.7}
+    assert study.arm("full", SWEPT, value=0.7).title == "suppressed to 70 %"
+
+
+def test_a_new_attack_is_one_entry_that_profiles_name():
+    def change(content):
+        content["attacks"]["late"] = {"title": "late", "kind": "ridge", "sees": {"features": ["fc2", "logits"]}}
+        content["attacks"]["late"] |= {"settings": {"shuffled": False}, "sweep": {"shuffled": [False, True]}}
+        content["profiles"]["quick"]["attacks"].append("late")
+
+    new = runs_of(with_changes(change), "quick").keys() - runs_of(STUDY, "quick").keys()
+    assert len(new) == 2 * 4 and "attack-late-logits-True-baseline-seed0" in new
+
+
+@pytest.mark.parametrize("name", ["tuned-conv1", "seed3", "mean@2", "a-seed1-b"])
+def test_names_of_arms_and_attacks_may_be_anything_for_nobody_takes_them_apart(name):
+    def change(content):
+        content["arms"][name] = content["arms"]["dense-sgd"] | {"title": "x"}
+        content["attacks"][name] = content["attacks"]["ridge"] | {"kind": "ridge"}
+        content["profiles"]["quick"]["arms"][name] = [0]
+        content["profiles"]["quick"]["attacks"].append(name)
+
+    run = runs_of(with_changes(change), "quick")[f"attack-{name}-fc1-{name}-seed0"]
+    assert (run.arm, run.attack) == ({"arm": name}, {"attack": name, "depth": "fc1"})
+    assert run.model == Model(name, 0) and run.settings["kind"] == "ridge"
+
+
+def test_a_recipe_holds_all_that_decides_the_outcome_and_nothing_else():
+    arm = STUDY.arm("full", "magnitude-finetuned")
+    assert arm.recipe().keys() == type(arm).model_fields.keys() - {"title", "documented", "band", "sweep"}
+    gradients = STUDY.variant("full", "dlg").recipe()
+    assert gradients == {
+        "kind": "dlg",
+        "sees": "gradients",
+        "moment": "end",
+        "settings": {"restarts": 2, "iters": 300},
+        "images_per_class": 1,
+    }
+    assert STUDY.variant("full", "loss").recipe()["candidates"] == 5000
+    assert STUDY.variant("full", "ridge").recipe().keys() == {"kind", "sees", "depth", "settings"}
+
+
+# The published configurations
+
+
+@pytest.mark.parametrize("profile", STUDY.profiles)
+def test_every_setting_that_runs_is_one_that_lib_takes(profile):
+    for model in {*STUDY.models(profile), *STUDY.judges().values()}:
+        defence = dict(STUDY.arm_of(profile, model).defence or {})
+        if defence:
+            kind = DEFENCES[defence.pop("kind")]
+            assert keywords(kind, defence) == defence and kind(**defence)
+    for job in STUDY.jobs(profile):
+        for variant in job.variants:
+            assert ATTACKS[variant.kind].settings(variant.settings) == variant.settings
+            assert ATTACKS[variant.kind].sees == variant.sees
+
+
+def test_the_published_configurations_are_mindarmours_own():
+    example, tutorial = (STUDY.arm("full", name) for name in (SWEPT, "suppressed-tutorial"))
+    for arm, layers in ((example, "mindarmour-example"), (tutorial, "mindarmour-tutorial")):
+        assert mask_layers(arm.defence["layers"]) == mask_layers(PUBLISHED_LAYERS[layers])
+    differing = {name for name in example.defence if example.defence[name] != tutorial.defence[name]}
+    assert differing == {"layers"}
+    assert STUDY.variant("full", "reference").settings["iters"] == 100
+
+
+def test_controls_differ_from_the_suppressed_arm_in_what_they_are_for_and_nothing_else():
+    suppressed = STUDY.arm("full", SWEPT)
+    dense, pruned, masked = (STUDY.arm("full", name) for name in ("dense-sgd", "magnitude-finetuned", "random-mask"))
+    assert suppressed.recipe() | {"defence": None} == dense.recipe()
+    assert masked.recipe() == suppressed.recipe() | {"defence": suppressed.defence | {"kind": "random-mask"}}
+    of_pruned = (pruned.defence["sparsity"], pruned.defence["layers"])
+    assert of_pruned == (suppressed.defence["sparse_end"], suppressed.defence["layers"])
+    assert pruned.start == "dense-sgd" and pruned.optimizer == suppressed.optimizer
+    private = [STUDY.arm("full", f"dpsgd-eps{epsilon}") for epsilon in (1, 3, 7)]
+    assert [arm.defence["epsilon"] for arm in private] == [1, 3, 7]
+    assert len({repr(arm.recipe() | {"defence": arm.defence | {"epsilon": None}}) for arm in private}) == 1
+
+
+def test_documented_figures_are_of_metrics_that_are_measured_and_could_be_counted():
+    for model in STUDY.documented.models.values():
+        assert model.keys() <= {*METRICS, "test_accuracy", "kept"}
+        labels = model["label_accuracy"] * STUDY.documented.images
+        assert labels == pytest.approx(round(labels), abs=0.01)
+    assert STUDY.arm("full", STUDY.roles.ordinary).documented == "ordinary"
+    assert STUDY.arm("full", STUDY.roles.suppressed).documented == "suppressed"
+
+
+def test_every_arm_and_attack_is_run_by_some_profile():
+    """What is in no profile would be checked by nothing."""
+    planned = {run.arm["arm"] for profile in STUDY.profiles for run in runs_of(STUDY, profile).values()}
+    assert planned == {*STUDY.arms, NONE}
+    run = {run.attack.get("attack") for profile in STUDY.profiles for run in runs_of(STUDY, profile).values()}
+    assert run - {None} == {*STUDY.attacks}
