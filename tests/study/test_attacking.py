@@ -1,0 +1,221 @@
+"""One network under attack: what each attack is given, how it is judged, and what is kept of it."""
+
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from suppress_privacy.defences.noise import FeatureNoise
+from suppress_privacy.evaluation.metrics import METRICS, judged
+from suppress_privacy.lenet import LeNet5, predict
+from suppress_privacy.mnist import Mnist
+from suppress_study import attacking
+from suppress_study.attacking import Scene, attack, few_bytes, few_digits
+from suppress_study.models import Trained, make
+from suppress_study.plan import Study
+from suppress_study.settings import Targets as Counts
+from suppress_study.targets import choose_targets
+
+STUDY = Study.load()
+SHORT = {"epochs": 2, "batch_size": 8}
+EVALUATORS = {"one": LeNet5(seed=11), "two": LeNet5(seed=12)}
+
+
+@pytest.fixture(scope="module")
+def few(digits):
+    some = np.arange(0, 4000, 3)
+    return Mnist(
+        digits.train_images[some], digits.train_labels[some], digits.test_images, digits.test_labels, "few", {"a": "b"}
+    )
+
+
+@pytest.fixture(scope="module")
+def dense(few):
+    return make(STUDY.arm("full", "dense-sgd", SHORT), 0, few)
+
+
+@pytest.fixture(scope="module")
+def scene(few, dense):
+    return Scene(dense, choose_targets(few, Counts(train_per_class=2, test_per_class=2)), EVALUATORS, few, 0)
+
+
+def variant(reference, **overrides):
+    found = STUDY.variant("full", reference)
+    return replace(found, settings=found.settings | overrides)
+
+
+@pytest.fixture(scope="module")
+def ridge(scene):
+    return attack(variant("ridge"), scene)
+
+
+def test_of_every_target_there_is_what_it_is_and_every_metric(scene, ridge):
+    arrays, count = ridge.arrays, len(scene.targets.labels)
+    assert arrays["image"].tolist() == list(range(count))
+    for name in ("index", "in_training"):
+        assert arrays[name].tolist() == getattr(scene.targets, name).tolist()
+    assert arrays["label"].tolist() == scene.targets.labels.tolist()
+    of_images = {name for name, metric in METRICS.items() if metric.of == "image" and not metric.judged}
+    assert of_images - {"label_found"} <= arrays.keys()
+    assert all(arrays[name].shape == (count,) for name in of_images - {"label_found"})
+
+
+def test_each_evaluator_judges_the_reconstructions_by_itself(scene, ridge):
+    assert ridge.arrays["judged/one/confidence"].tolist() != ridge.arrays["judged/two/confidence"].tolist()
+    shown = ridge.arrays["pictured"]
+    images = ridge.arrays["reconstruction"].astype(np.float32) / 255
+    for name, evaluator in EVALUATORS.items():
+        verdicts = judged(predict(evaluator, images), scene.targets.labels[shown])
+        found = ridge.arrays[f"judged/{name}/confidence"][shown]
+        assert found == pytest.approx(verdicts["confidence"], abs=2e-3)  # bytes and few digits lie between
+    assert ridge.means()["confidence by one"] == pytest.approx(ridge.arrays["judged/one/confidence"].mean())
+    assert ridge.means()["skill"] == pytest.approx(ridge.arrays["skill"].mean())
+    assert not {"index", "label", "in_training", "image", "pictured"} & ridge.means().keys()
+
+
+def test_pictures_are_kept_with_their_originals(scene, ridge):
+    shown = ridge.arrays["pictured"]
+    firsts = scene.targets.first_of_each_class(1)
+    assert set(firsts) < set(shown.tolist()) and int(np.argmax(ridge.arrays["skill"])) in shown
+    originals = ridge.arrays["original"]
+    assert originals.dtype == np.uint8 == ridge.arrays["reconstruction"].dtype
+    assert np.array_equal(originals, np.rint(255 * scene.targets.images[shown]))
+    plain = attack(variant("ridge"), replace(scene, keep_extremes=False)).arrays
+    assert plain["pictured"].tolist() == firsts.tolist()
+    assert np.array_equal(plain["skill"], ridge.arrays["skill"])
+
+
+def test_what_sees_nothing_needs_no_network_and_all_else_does(scene):
+    alone = replace(scene, victim=None)
+    black = attack(variant("black"), alone).arrays
+    assert not black["reconstruction"].any() and black["relative_l2"].tolist() == [1] * len(black["image"])
+    mean = attack(variant("mean"), alone).arrays
+    assert mean["skill"].mean() == pytest.approx(0, abs=1e-3)
+    for name in ("ridge", "dlg", "loss"):
+        with pytest.raises(ValueError, match=rf"{name} sees \w+ of a network, and there is none: name an arm"):
+            attack(variant(name), alone)
+
+
+def test_an_attack_on_gradients_sees_some_targets_alone_at_its_moment(scene):
+    dlg = replace(variant("dlg", restarts=1, iters=3), images_per_class=1)
+    found = attack(dlg, scene).arrays
+    assert found["image"].tolist() == scene.targets.first_of_each_class(1).tolist()
+    assert found["fell"].all() and found["curve"].shape[0] == len(attacking.CURVE_QUANTILES)
+    assert len(found["label_found"]) == 10
+    start = replace(dlg, factors={"moment": "start"})
+    with pytest.raises(ValueError, match="of a network that was not trained here only 'end' is known"):
+        attack(start, scene)
+
+
+def test_an_attack_sees_noisy_features_and_only_those(scene, dense, few):
+    def behind(sigma):
+        return replace(scene, victim=replace(dense, defence=FeatureNoise("fc1", sigma)))
+
+    skill = {sigma: attack(variant("ridge"), behind(sigma)).arrays["skill"] for sigma in (0.0, 1.0, 20.0)}
+    assert np.array_equal(skill[0.0], attack(variant("ridge"), scene).arrays["skill"])
+    assert skill[0.0].mean() > skill[1.0].mean() > skill[20.0].mean() - 0.02
+    other = attack(variant("ridge"), replace(behind(1.0), seed=1)).arrays["skill"]
+    assert not np.array_equal(other, skill[1.0])  # the noise is the attack's seed's
+    with pytest.raises(ValueError, match="depth is conv1; this model releases fc1 alone: attack that"):
+        attack(variant({"attack": "ridge", "depth": "conv1"}), behind(1.0))
+    for name in ("loss", "dlg"):
+        with pytest.raises(ValueError, match=f"{name} does not look at features, which alone this model protects"):
+            attack(variant(name), behind(1.0))
+
+
+def test_networks_are_compiled_once_for_all_attacks_on_a_model(scene):
+    evaluator = LeNet5(seed=1)
+    for _ in range(3):
+        attack(variant("mean"), replace(scene, evaluators={"lenet": evaluator}))
+        attack(variant("ridge"), replace(scene, evaluators={}))
+    assert len(evaluator.compile_cache) == 1
+    features, rest = scene.victim.halves("fc1")
+    assert (features, rest) == scene.victim.halves("fc1") and len(features.compile_cache) == 1
+    assert scene.victim.halves("conv1")[0] is not features
+
+
+# Membership
+
+
+@pytest.fixture
+def shadows(monkeypatch):
+    """Seeds of the shadow networks that were trained; they are but drawn, for time."""
+    trained = []
+
+    def untrained(self, seed, data):
+        trained.append(seed)
+        return LeNet5(seed=seed)
+
+    monkeypatch.setattr(Trained, "shadow", untrained)
+    return trained
+
+
+def of_candidates(scene, name, count=100, **overrides):
+    return attack(replace(variant(name, **overrides), candidates=count), scene)
+
+
+def test_candidates_are_half_members_and_the_same_for_everybody(scene, few):
+    found = of_candidates(scene, "loss").arrays
+    again = of_candidates(replace(scene, seed=9), "loss").arrays
+    assert found["member"].tolist() == [True] * 100 + [False] * 100
+    assert all(np.array_equal(found[name], again[name]) for name in found)
+    assert len(set(found["index"][:100])) == 100 == len(set(found["index"][100:]))
+    assert found["label"][:100].tolist() == few.train_labels[found["index"][:100]].tolist()
+    assert found["label"][100:].tolist() == few.test_labels[found["index"][100:]].tolist()
+    assert of_candidates(scene, "loss").means().keys() == {"auc", "tpr_at_1pct_fpr"}
+    assert len(of_candidates(scene, "loss", 5000).arrays["score"]) == 2 * 1000  # as many as there are of the rarer
+
+
+def test_shadows_are_trained_once_for_all_victims_of_a_recipe(scene, dense, tmp_path, shadows, monkeypatch):
+    def scores(seed, folder, batch_size=8, data=scene.data):
+        victim = replace(dense, arm=STUDY.arm("full", "dense-sgd", SHORT | {"batch_size": batch_size}), seed=seed)
+        where = replace(scene, victim=victim, seed=seed, shadows=folder, data=data)
+        return of_candidates(where, "lira", shadows=4).arrays["score"]
+
+    first = scores(0, tmp_path)
+    assert len(shadows) == 4 == len(list(tmp_path.iterdir()))
+    assert np.array_equal(scores(1, tmp_path), first) and len(shadows) == 4
+    assert np.array_equal(scores(1, None), first) and len(shadows) == 8  # as if none had been kept
+    scores(0, tmp_path, batch_size=20)
+    assert len(shadows) == 12  # another recipe
+    scores(0, tmp_path, data=replace(scene.data, sha256={"a": "c"}))
+    assert len(shadows) == 16  # other data
+
+
+def test_a_cut_victims_shadows_are_kept_by_how_long_it_was_trained(scene, dense, tmp_path, shadows):
+    matched = replace(dense, arm=STUDY.arm("full", "accuracy-matched", SHORT))
+    for epochs, trained in ((2, 4), (2, 4), (1, 8)):
+        history = replace(matched.history, loss=matched.history.loss[:epochs])
+        where = replace(scene, victim=replace(matched, history=history), shadows=tmp_path)
+        of_candidates(where, "lira", shadows=4)
+        assert len(shadows) == trained
+
+
+# What is kept
+
+
+def test_the_mechanism_is_measured_image_by_image(scene):
+    found = attacking.measure_mechanism(scene.victim, scene.targets)
+    assert 0 <= found["dead_units"] < 1
+    for name in ("effective_rank", "feature_norm"):
+        assert len(found[name]) == attacking.JACOBIAN_IMAGES
+        assert isinstance(found[name][0], float) and min(found[name]) > 0
+    assert max(found["effective_rank"]) <= 120  # units of the layer
+
+
+def test_integers_take_no_more_bytes_than_they_need():
+    for values, kind in (([0, 9, 255], np.uint8), ([0, 59_999], np.uint16), ([70_000], np.uint32)):
+        small = few_bytes(np.array(values))
+        assert small.dtype == kind and small.tolist() == values
+
+
+def test_few_digits_are_kept_and_take_less_room():
+    values = np.random.default_rng(0).standard_normal(5000).astype(np.float32)
+    rounded = few_digits(values)
+    assert np.abs(rounded / values - 1).max() <= 2**-13
+    assert abs((rounded - values).mean()) < 1e-5  # towards neither side
+    assert len(zlib.compress(rounded.tobytes())) < 0.8 * len(zlib.compress(values.tobytes()))
+    exact = np.array([0, 1, -1, 0.5, 1000], np.float32)
+    assert np.array_equal(few_digits(exact), exact)
+    assert np.array_equal(few_digits(rounded), rounded)
