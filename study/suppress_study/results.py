@@ -166,12 +166,12 @@ def read_job(path: Path) -> list[tuple[Run, dict[str, np.ndarray]]]:
         with np.load(path, allow_pickle=False) as file:
             content = dict(file)
         runs = [Run(**line) for line in json.loads(str(content.pop("runs")))]
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        found: list[dict[str, np.ndarray]] = [{} for _ in runs]
+        for key, array in content.items():
+            number, _, name = key.partition("/")
+            found[int(number)][name] = array
+    except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise ResultError(f"{path} is damaged or holds no runs: delete it, and run again.") from error
-    found: list[dict[str, np.ndarray]] = [{} for _ in runs]
-    for key, array in content.items():
-        number, _, name = key.partition("/")
-        found[int(number)][name] = array
     return list(zip(runs, found, strict=True))
 
 
