@@ -163,7 +163,8 @@ def read_job(path: Path) -> list[tuple[Run, dict[str, np.ndarray]]]:
         ResultError: the file is damaged, or is something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: of a broken archive NumPy leaves its own handle open.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             content = dict(file)
         runs = [Run(**line) for line in json.loads(str(content.pop("runs")))]
         found: list[dict[str, np.ndarray]] = [{} for _ in runs]
