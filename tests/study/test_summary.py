@@ -1,0 +1,249 @@
+"""The summary of a study: every figure that pages show, computed from runs whose content is known."""
+
+import json
+
+import numpy as np
+import pytest
+
+import planted_study as planted
+from suppress_privacy.evaluation import gates
+from suppress_privacy.evaluation.intervals import bootstrap_mean, proportion
+from suppress_study.claims import Claims
+from suppress_study.measured import Measured
+from suppress_study.plan import Study
+from suppress_study.results import Results
+from suppress_study.settings import ROOT
+from suppress_study.summary import Summary, summarise
+
+STUDY = planted.study()
+CLAIMS = Claims.load()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return planted.results(tmp_path_factory.mktemp("tiny"), STUDY)
+
+
+@pytest.fixture(scope="module")
+def measured(results):
+    return Measured.collect(results, STUDY, "tiny")
+
+
+@pytest.fixture(scope="module")
+def summary(results):
+    return summarise(results, STUDY, "tiny", CLAIMS)
+
+
+def rows(table, **factors):
+    return [row for row in table if factors.items() <= row.items()]
+
+
+def row(table, **factors):
+    (found,) = rows(table, **factors)
+    return found
+
+
+OF_TUNED = {"attack": "tuned", "depth": "fc1"}
+
+
+def test_an_estimate_is_the_mean_over_seeds_and_images_with_its_interval(summary, measured):
+    cell = measured.cell("tuned", "baseline")
+    found = row(summary.estimates, arm="baseline", metric="skill", **OF_TUNED)
+    expected = bootstrap_mean(cell.values["skill", ""])
+    assert found["mean"] == pytest.approx(cell.values["skill", ""].mean()) and found["low"] <= found["mean"]
+    for name in ("mean", "low", "high", "n"):
+        assert found[name] == pytest.approx(getattr(expected, name))
+    assert (found["n"], found["seeds"]) == (3 * planted.IMAGES, [0, 1, 2])
+    rank = row(summary.estimates, arm="baseline", metric="rank1", **OF_TUNED)
+    assert rank["low"] == pytest.approx(proportion(cell.values["rank1", ""]).low) and rank["high"] <= 1
+
+
+def test_each_evaluators_verdict_has_a_row_of_its_own(summary, measured):
+    found = rows(summary.estimates, arm="baseline", metric="confidence", **OF_TUNED)
+    assert [each["evaluator"] for each in found] == list(STUDY.evaluators)
+    cell = measured.cell("tuned", "baseline")
+    for each in found:
+        assert each["mean"] == pytest.approx(cell.values["confidence", each["evaluator"]].mean())
+    assert len({each["mean"] for each in found}) == 3
+    assert "evaluator" not in row(summary.estimates, arm="baseline", metric="skill", **OF_TUNED)
+
+
+def test_estimates_hold_every_cell_and_every_metric_once(summary, measured):
+    by_cell = {}
+    for each in summary.estimates:
+        place = {name: each[name] for name in each if name in ("arm", "attack", "depth", "moment", "sparse_end")}
+        place |= {name: each[name] for name in each if name.startswith("smoothness")}
+        by_cell.setdefault(frozenset(place.items()), []).append((each["metric"], each.get("evaluator", "")))
+    assert by_cell.keys() == measured.cells.keys()
+    for place, found in by_cell.items():
+        values = measured.cells[place].values
+        known = {"auc", "tpr_at_1pct_fpr"} if ("score", "") in values else {metric for metric, _ in values}
+        assert len(set(found)) == len(found) and {metric for metric, _ in found} == known - {"fell", "in_training"}
+    assert rows(summary.estimates, attack="dlg", metric="label_found", moment="end")
+
+
+def test_membership_has_its_own_two_metrics(summary, measured):
+    auc, rate = rows(summary.estimates, arm="baseline", attack="loss")
+    assert (auc["metric"], rate["metric"]) == ("auc", "tpr_at_1pct_fpr")
+    assert auc["mean"] == pytest.approx(measured.cell("loss", "baseline").mean("auc", [0, 1, 2]))
+    assert 0.5 < auc["low"] <= auc["mean"] <= auc["high"] <= 1
+
+
+def test_differences_are_paired_with_the_ordinary_arm_on_the_seeds_of_both(summary, measured):
+    found = row(summary.differences, arm="suppressed-example", sparse_end=0.95, metric="skill", **OF_TUNED)
+    own, other = (measured.cell("tuned", arm).values["skill", ""] for arm in ("suppressed-example", "baseline"))
+    assert found["mean"] == pytest.approx((own - other).mean()) and found["high"] < 0
+    assert found["low"] == pytest.approx(bootstrap_mean(own - other).low)
+    swept = row(summary.differences, arm="suppressed-example", sparse_end=0.5, metric="skill", **OF_TUNED)
+    assert (swept["seeds"], swept["n"]) == ([0], planted.IMAGES)
+    assert swept["mean"] == pytest.approx(
+        (measured.cell("tuned", {"arm": "suppressed-example", "sparse_end": 0.5}).values["skill", ""] - other[:1]).mean()
+    )
+    assert not rows(summary.differences, arm="baseline") and not rows(summary.differences, arm="none")
+    assert not rows(summary.differences, attack="loss")
+
+
+def test_the_strongest_is_told_for_each_model_and_primary_metric(summary):
+    assert {each["metric"] for each in summary.strongest} == {"skill", "rank1"}
+    assert len(summary.strongest) == 2 * len(summary.arms)
+    assert row(summary.strongest, arm="baseline", metric="skill") == {"arm": "baseline", "metric": "skill", **OF_TUNED}
+    assert row(summary.strongest, arm="suppressed-example", sparse_end=0.98, metric="skill")["attack"] == "tuned"
+
+
+def test_gates_are_decided_by_the_attacks_that_claims_name(summary, measured):
+    found = {(gate.name, gate.about): gate for gate in summary.gates}
+    skill = bootstrap_mean(measured.cell("tuned", "baseline").values["skill", ""])
+    assert found["tuned-beats-mean", ""] == gates.beats_the_mean_image(skill)
+    conv1 = measured.cell({"attack": "tuned", "depth": "conv1"}, "baseline").values["psnr", ""]
+    assert found["conv1-near-perfect", ""] == gates.near_perfect_at_conv1(bootstrap_mean(conv1))
+    assert found["shuffled-no-better", ""].passed and found["shuffled-no-better", ""].found < 0
+    assert found["tuned-beats-its-start", ""].passed
+    assert {about for name, about in found if name == "objective"} == {arm.name for arm in measured.arms.values()}
+    assert found["matched", "accuracy-matched"].passed and found["matched", "accuracy-matched"].of_model
+    assert {about for name, about in found if name == "matched"} == {"accuracy-matched"}
+    half = found["sparsity", "suppressed-example@0.5"]
+    assert half.passed and half.found == 0.5 and "from 0.49 to 0.51" in half.asked
+    assert all(gate.passed for gate in summary.gates)
+
+
+def test_gates_fail_where_there_is_cause(tmp_path):
+    jobs = planted.jobs(STUDY)
+    for name, pairs in jobs.items():
+        for run, arrays in pairs:
+            if run.factors.get("attack") == "ridge-shuffled":
+                arrays["skill"] = arrays["skill"] + np.float32(0.3)
+            if run.name == "attack-tuned-fc1-dense-sgd-seed1":
+                arrays["fell"] = np.arange(planted.IMAGES) < planted.IMAGES // 2
+            if name == "train-accuracy-matched-seed1":
+                run.results["test_accuracy"] = 0.96
+            if name == "train-suppressed-example@0.5-seed0":
+                run.results["sparsity"] = {"fc1.weight": 0.5, "fc2.weight": 0.0}
+    planted.write(tmp_path, jobs)
+    found = summarise(Results.load(tmp_path), STUDY, "tiny", CLAIMS)
+    failed = {(gate.name, gate.about) for gate in found.gates if not gate.passed}
+    assert failed == {
+        ("shuffled-no-better", ""),
+        ("objective", "dense-sgd"),
+        ("matched", "accuracy-matched"),
+        ("accuracy", "accuracy-matched"),
+        ("sparsity", "suppressed-example@0.5"),
+    }
+    assert found.verdicts["H2"].verdict == "not tested" and "attack too weak" in found.verdicts["H2"].reason
+
+
+def test_equal_accuracy_is_not_asked_where_all_is_cut_short(results):
+    study = planted.study(matched=False)
+    found = summarise(results, study, "tiny", CLAIMS)
+    assert not [gate for gate in found.gates if gate.name == "matched"]
+    assert [gate for gate in found.gates if gate.name == "accuracy"]
+
+
+def test_models_stand_with_what_their_trainings_and_features_say(summary, measured):
+    by_title = {arm.title: arm for arm in summary.arms}
+    ordinary, half = by_title["ordinary"], by_title["suppressed to 50 %"]
+    assert (ordinary.seeds, ordinary.test_accuracy) == ([0, 1, 2], [0.99, 0.9901, 0.9902])
+    assert (ordinary.documented, half.documented) == ("ordinary", None)
+    assert half.factors == {"arm": "suppressed-example", "sparse_end": 0.5}
+    assert half.sparsity == {"fc1.weight": [0.5], "fc2.weight": [0.5]}
+    looks = [run.results["effective_rank"] for run in measured.arm("baseline").mechanisms.values()]
+    assert ordinary.mechanism.effective_rank.mean == pytest.approx(np.mean(looks))
+    assert ordinary.mechanism.dead_units == [0.1] * 3
+
+
+def test_the_whole_is_described(summary, results):
+    assert (summary.campaign, summary.profile, summary.notice) == ("mnist-lenet5", "tiny", "Made up.")
+    assert (summary.data.name, summary.data.train) == ("planted", 100)
+    assert (summary.seeds, summary.images, summary.missing) == ([0, 1, 2], planted.IMAGES, 0)
+    assert (summary.commits, summary.uncommitted) == (["0123456789ab"], 0)
+    judges = [results.runs[f"train-{model}"] for model in STUDY.judges().values()]
+    assert list(summary.evaluators.values()) == [run.results["test_accuracy"] for run in judges]
+    assert list(summary.evaluators) == list(STUDY.evaluators)
+    assert summary.verdicts.keys() == CLAIMS.claims.keys()
+    assert summary.verdicts["H2"].verdict == "holds" and summary.verdicts["H6"].verdict == "not tested"
+
+
+def test_runs_with_uncommitted_changes_and_missing_ones_are_counted(tmp_path):
+    jobs = planted.jobs(STUDY)
+    jobs["attack-baseline-seed0"][0][0].commit = "0123456789ab-dirty"
+    jobs["attack-baseline-seed1"][0][0].commit = "ba9876543210"
+    lost = jobs.pop("attack-baseline-seed0-gradients")
+    planted.write(tmp_path, jobs)
+    found = summarise(Results.load(tmp_path), STUDY, "tiny", CLAIMS, allow_missing=True)
+    assert (found.commits, found.uncommitted) == (["0123456789ab", "ba9876543210"], 1)
+    assert found.missing == len(lost) == 1 and not rows(found.estimates, attack="dlg")
+
+
+# The file
+
+
+def test_a_summary_comes_back_as_it_was_saved_to_ten_digits(summary, tmp_path):
+    path = tmp_path / "summary.json"
+    summary.save(path)
+    found = Summary.load(path)
+    assert [arm.factors for arm in found.arms] == [arm.factors for arm in summary.arms]
+    assert found.gates == [gate for gate in found.gates] and found.verdicts.keys() == summary.verdicts.keys()
+    for saved, own in zip(found.estimates, summary.estimates, strict=True):
+        assert saved["mean"] == float(f"{own['mean']:.10g}") and saved["seeds"] == own["seeds"]
+    again = tmp_path / "again.json"
+    found.save(again)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_rows_stand_one_a_line(summary, tmp_path):
+    path = tmp_path / "summary.json"
+    summary.save(path)
+    lines = path.read_text().splitlines()
+    for table in ("estimates", "differences", "strongest", "gates", "arms"):
+        start = lines.index(f' "{table}": [')
+        count = len(getattr(summary, table))
+        read = [json.loads(line.rstrip(",")) for line in lines[start + 1 : start + 1 + count]]
+        assert len(read) == count and lines[start + 1 + count] in (" ],", " ]")
+
+
+def test_a_table_of_it_opens_as_a_frame(summary):
+    frame = summary.frame("estimates")
+    assert len(frame) == len(summary.estimates)
+    mean = frame[(frame.arm == "baseline") & (frame.attack == "tuned") & (frame.depth == "fc1")]
+    found = row(summary.estimates, arm="baseline", metric="skill", **OF_TUNED)["mean"]
+    assert mean[mean.metric == "skill"]["mean"].item() == found
+
+
+def test_the_published_summary_is_what_its_runs_say(tmp_path):
+    """Made again from the tables: the same file, but for the last digits that another processor gives."""
+    folder = ROOT / "results" / "full"
+    again = summarise(Results.load(folder), Study.load(), "full", CLAIMS)
+    again.save(tmp_path / "summary.json")
+    mine, published = (json.loads((place / "summary.json").read_text()) for place in (tmp_path, folder))
+    assert alike(mine, published) == []
+
+
+def alike(one, other, place=""):
+    """Where two contents differ, figures beyond a part in a hundred million."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return [found for name in one for found in alike(one[name], other[name], f"{place}.{name}")]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return [found for number, pair in pairs for found in alike(*pair, f"{place}[{number}]")]
+    if isinstance(one, float) and isinstance(other, float):
+        return [] if one == pytest.approx(other, rel=1e-8, abs=1e-12) else [place]
+    return [] if one == other else [place]
