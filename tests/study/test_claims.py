@@ -31,11 +31,15 @@ def trainings(arm, accuracies):
     """Models of an arm of these test accuracies; of a suppressed one, 6 % of the weights are left."""
     report = {"fc1.weight": {"weights": 1000, "alive": 60}} if arm.startswith("suppressed") else {}
     factors = STUDY.factors("full", Model(arm, 0))
+    same = {"kind": "train", "campaign": "", "profile": "full", "factors": factors, "settings": {}, "commit": ""}
+    same |= {"environment": {}, "times": {}, "peak_memory_bytes": 0}
     made = {
         seed: Run(
-            f"train-{arm}-seed{seed}", "train", "c", "full", factors, seed, {}, "", {}, {}, 0,
+            name=f"train-{arm}-seed{seed}",
+            seed=seed,
             results={"test_accuracy": float(accuracy), "defence": report},
-        )  # fmt: skip
+            **same,
+        )
         for seed, accuracy in enumerate(accuracies)
     }
     return Trainings(arm, factors, STUDY.arm("full", arm), made)
@@ -165,9 +169,7 @@ def with_lira(measured, seeds):
     """LiRA, half as far from the truth as the loss threshold, made on these seeds alone."""
     rng = np.random.default_rng(0)
     for arm, loss in cells(measured, "loss").items():
-        rows = {
-            name: values[: len(seeds)] * (0.5 if name[0] == "score" else 1) for name, values in loss.values.items()
-        }
+        rows = {name: values[: len(seeds)] * (0.5 if name[0] == "score" else 1) for name, values in loss.values.items()}
         runs = {seed: f"attack-lira-{arm}-seed{seed}" for seed in seeds}
         lira = Cell(loss.arm, {"attack": "lira"}, runs, rows)
         measured.cells[key(lira.factors)] = lira
@@ -223,7 +225,9 @@ def test_of_arms_nearest_in_accuracy_the_nearest_is_the_control():
     near = measured.arm("dpsgd-eps7")
     for run in near.runs.values():
         run.results["test_accuracy"] += 0.03
-    controls = {one.what.split("below ")[1].split(",")[0] for one in verdicts(CLAIMS, measured, GATES)["H6"].comparisons}
+    controls = {
+        one.what.split("below ")[1].split(",")[0] for one in verdicts(CLAIMS, measured, GATES)["H6"].comparisons
+    }
     assert controls == {"dpsgd-eps7"}
 
 

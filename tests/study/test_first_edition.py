@@ -62,7 +62,9 @@ def test_the_published_summary_is_the_first_editions(old, capsys, monkeypatch):
 def test_the_kinds_of_difference_are_of_what_they_say(old, capsys):
     compare.main(NEW, old)
     said = capsys.readouterr().out
-    once, superseded = (said.split(f"because {kind}:")[1].split("\n\n")[0] for kind in (compare.ONCE, compare.SUPERSEDED))
+    once, superseded = (
+        said.split(f"because {kind}:")[1].split("\n\n")[0] for kind in (compare.ONCE, compare.SUPERSEDED)
+    )
     for line in once.strip().splitlines():
         assert "floor-black" in line or "floor-mean" in line or "commit" in line
     for line in superseded.strip().splitlines():

@@ -50,7 +50,9 @@ def test_a_cell_is_one_attack_on_one_arm_over_all_seeds(results, measured):
             own = table[table.evaluator == evaluator].sort_values("image")[metric]
             assert np.array_equal(cell.rows(metric, [seed], evaluator)[0], own.to_numpy(rows.dtype))
     judged = {(metric, name) for metric in ("confidence", "label_accuracy") for name in STUDY.evaluators}
-    assert judged < cell.values.keys() and ("confidence", "") not in cell.values and ("skill", "lenet") not in cell.values
+    assert (
+        judged < cell.values.keys() and ("confidence", "") not in cell.values and ("skill", "lenet") not in cell.values
+    )
     assert cell.rows("skill", [2, 0]).tolist() == cell.values["skill", ""][[2, 0]].tolist()
 
 
@@ -65,7 +67,9 @@ def test_every_attack_and_model_that_was_made_is_in_a_cell_of_its_own(measured):
 
 
 def test_a_cell_is_found_by_name_or_by_factors(measured):
-    assert measured.cell({"attack": "tuned", "depth": "conv1"}, "baseline").runs[0] == "attack-tuned-conv1-baseline-seed0"
+    assert (
+        measured.cell({"attack": "tuned", "depth": "conv1"}, "baseline").runs[0] == "attack-tuned-conv1-baseline-seed0"
+    )
     assert measured.cell({"attack": "tuned", "depth": "conv1"}, "dense-sgd") is None
     swept = {"arm": "suppressed-example", "sparse_end": 0.5}
     assert measured.cell("tuned", swept).runs == {0: "attack-tuned-fc1-suppressed-example@0.5-seed0"}

@@ -159,7 +159,9 @@ def test_a_network_is_known_at_each_moment_of_its_own_training(dense, kept):
     middle = LeNet5(seed=1)
     models.load_checkpoint(middle, checkpoints_in(kept)[0])  # of two
     assert same(dense.at("middle"), middle) and not same(middle, dense.network)
-    with pytest.raises(ValueError, match="moment is 'start'; this model started from a trained one: attack that at its end"):
+    with pytest.raises(
+        ValueError, match="moment is 'start'; this model started from a trained one: attack that at its end"
+    ):
         replace(dense, base=dense.arm).at("start")
     with pytest.raises(ValueError, match="moment is 'middle'; of a network that was not trained here only 'end'"):
         replace(dense, checkpoints=None).at("middle")
@@ -203,9 +205,7 @@ def test_noisy_features_come_back_with_their_noise(folder, few):
     noisy = make(arm("feature-noise"), 2, few, models.checkpoint_folder(folder, model), earlier=earlier(dense, wanted))
     job = STUDY.training("full", model)
     more = models.outcome(noisy, {"dense-sgd": dense}) | {"settings": noisy.arm.recipe()}
-    write_job(
-        folder / "runs" / f"{job}.npz", [(run_of(job.runs[0], STUDY, "full", {"data": {}}, Clock(), **more), {})]
-    )
+    write_job(folder / "runs" / f"{job}.npz", [(run_of(job.runs[0], STUDY, "full", {"data": {}}, Clock(), **more), {})])
     found = models.load(folder, STUDY, "full", model)
     assert found.defence.releases == "fc1" and found.defence.facts() == noisy.defence.facts()
 

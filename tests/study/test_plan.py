@@ -38,7 +38,7 @@ def test_overrides_are_laid_over_the_arm_key_by_key():
     mine = STUDY.arm("smoke", SWEPT, {"defence": {"sparse_end": 0.5}})
     assert (mine.epochs, mine.defence["end_epoch"], mine.defence["sparse_end"]) == (2, 2, 0.5)
     assert (mine.title, STUDY.arm("smoke", SWEPT)) == (plain.title, smoke)
-    with pytest.raises(SettingsError, match="arm .* in profile smoke: defence.sparse_ends is not a setting"):
+    with pytest.raises(SettingsError, match=r"in profile smoke: defence\.sparse_ends is not a setting"):
         STUDY.arm("smoke", SWEPT, {"defence": {"sparse_ends": 0.5}})
 
 
@@ -158,7 +158,9 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
 
 def test_a_profile_asks_on_some_models_for_what_is_too_dear_for_all():
     quick = {str(job): [run.name for run in job.runs] for job in STUDY.jobs("quick")}
-    assert list(quick)[:5] == [f"train-{name}" for name in (*STUDY.judges().values(), "baseline-seed0", f"{SWEPT}-seed0")]
+    assert list(quick)[:5] == [
+        f"train-{name}" for name in (*STUDY.judges().values(), "baseline-seed0", f"{SWEPT}-seed0")
+    ]
     assert quick["attack-baseline-seed0-conv1"] == ["attack-tuned-conv1-baseline-seed0"]
     assert f"attack-{SWEPT}-seed0-conv1" not in quick
     for model in ("baseline-seed0", f"{SWEPT}-seed0"):

@@ -32,7 +32,9 @@ def changed(path, value):
 
 
 def load(folder, content):
-    (folder / "study.yaml").write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
+    (folder / "study.yaml").write_text(
+        content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
+    )
     return Study.load(folder / "study.yaml")
 
 
@@ -72,7 +74,7 @@ def test_nothing_is_wrong_without_a_change(tmp_path):
         (
             ("profiles", "own", "further"),
             {"more": {"attacks": ["loss"], "at": ["conv1"], "arms": ["baseline"], "seeds": [0]}},
-            "attack loss in profile own: at is ['conv1'], but what loss sees, outputs, has no depth or moment: leave it out",
+            "attack loss in profile own: at is ['conv1'], but what loss sees, outputs, has no depth or moment",
         ),
         (("profiles", "own", "arms", "baseline"), [1000], "profiles.own.arms has the seeds [1000]; seeds must differ"),
         (("profiles", "own", "arms", "baseline"), [0, 0], "profiles.own.arms has the seeds [0, 0]; seeds must differ"),
@@ -92,14 +94,26 @@ def test_nothing_is_wrong_without_a_change(tmp_path):
         (("arms", "baseline", "batch_size"), 0, "arms.baseline.batch_size is 0; input should be greater than or eq"),
         (("arms", "baseline", "network"), "resnet", "arms.baseline.network is 'resnet'; input should be 'lenet5' or"),
         (("arms", "baseline", "band", "sparsity"), [0, 2], "arms.baseline.band.sparsity.1 is 2; input should be less"),
-        (("arms", "baseline", "optimizer", "name"), "adamw", "arms.baseline.optimizer.name is 'adamw'; input should be"),
+        (
+            ("arms", "baseline", "optimizer", "name"),
+            "adamw",
+            "arms.baseline.optimizer.name is 'adamw'; input should be",
+        ),
         (("arms", "baseline", "optimizer", "lr"), 0, "arms.baseline.optimizer.lr is 0; input should be greater than 0"),
-        (("arms", "dense-sgd", "optimizer", "momentum"), 0.9, "optimizer: momentum is 0.9, but sgd has none: use the op"),
+        (
+            ("arms", "dense-sgd", "optimizer", "momentum"),
+            0.9,
+            "optimizer: momentum is 0.9, but sgd has none: use the op",
+        ),
         # how an arm is made
         (("arms", "baseline", "epochs"), 0, "arms.baseline: epochs is 0, the optimizer given; training needs both"),
         (("arms", "untrained", "epochs"), 3, "arms.untrained: epochs is 3, the optimizer missing; training needs both"),
         (("arms", "magnitude-oneshot", "start"), None, "arms.magnitude-oneshot: start is missing; magnitude acts on"),
-        (("arms", "magnitude-oneshot", "start"), "dense", "arms.magnitude-oneshot builds on 'dense'; it must be an arm"),
+        (
+            ("arms", "magnitude-oneshot", "start"),
+            "dense",
+            "arms.magnitude-oneshot builds on 'dense'; it must be an arm",
+        ),
         (("arms", "magnitude-oneshot", "start"), "feature-noise", "builds on 'feature-noise'; it must be an arm that"),
         (("arms", "accuracy-matched", "cut"), "sgd", "arms.accuracy-matched.cut is 'sgd'; allowed are baseline"),
         (("arms", "accuracy-matched", "accuracy_of"), None, "arms.accuracy-matched: cut needs accuracy_of, and a tra"),
@@ -127,11 +141,23 @@ def test_nothing_is_wrong_without_a_change(tmp_path):
         (("attacks", "tuned", "kind"), "guess", "attacks.tuned.kind names 'guess'; allowed are "),
         (("attacks", "tuned", "sees", "features"), ["fc7"], "attacks.tuned.sees.features.0 is 'fc7'; input should be"),
         (("attacks", "dlg", "sees", "gradients"), ["late"], "attacks.dlg.sees.gradients.0 is 'late'; input should be"),
-        (("attacks", "tuned", "sees", "candidates"), 5, "attack tuned in profile own: sees has features and outputs; an"),
+        (
+            ("attacks", "tuned", "sees", "candidates"),
+            5,
+            "attack tuned in profile own: sees has features and outputs; an",
+        ),
         (("attacks", "tuned", "sees"), {"candidates": 5}, "attack tuned in profile own: sees is outputs, but tuned se"),
         (("attacks", "tuned", "sees"), {}, "attack tuned in profile own: sees is nothing, but tuned sees features"),
-        (("attacks", "tuned", "settings", "itres"), 5, "attack tuned in profile own: itres is not a setting; there are"),
-        (("attacks", "tuned", "settings", "iters"), 0, "attack tuned in profile own: iters is 0; it must be an integer"),
+        (
+            ("attacks", "tuned", "settings", "itres"),
+            5,
+            "attack tuned in profile own: itres is not a setting; there are",
+        ),
+        (
+            ("attacks", "tuned", "settings", "iters"),
+            0,
+            "attack tuned in profile own: iters is 0; it must be an integer",
+        ),
         (("attacks", "tuned", "settings", "lr"), "x", "attack tuned in profile own: lr is 'x'; it must be a number"),
         (("attacks", "tuned", "settings"), {}, "attack tuned in profile own: iters is missing; it must be an integer"),
         (("attacks", "tuned", "sweep"), {"lr": []}, "attacks.tuned.sweep.lr is []; list should have at least 1 item"),

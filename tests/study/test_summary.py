@@ -97,7 +97,9 @@ def test_differences_are_paired_with_the_ordinary_arm_on_the_seeds_of_both(summa
     swept = row(summary.differences, arm="suppressed-example", sparse_end=0.5, metric="skill", **OF_TUNED)
     assert (swept["seeds"], swept["n"]) == ([0], planted.IMAGES)
     assert swept["mean"] == pytest.approx(
-        (measured.cell("tuned", {"arm": "suppressed-example", "sparse_end": 0.5}).values["skill", ""] - other[:1]).mean()
+        (
+            measured.cell("tuned", {"arm": "suppressed-example", "sparse_end": 0.5}).values["skill", ""] - other[:1]
+        ).mean()
     )
     assert not rows(summary.differences, arm="baseline") and not rows(summary.differences, arm="none")
     assert not rows(summary.differences, attack="loss")
