@@ -141,6 +141,10 @@ class Attacking(Session):
         write_job(path, runs)
         return path
 
+    def first_of_each_class(self) -> list[int]:
+        """Positions of one target of each class."""
+        return self.scene.targets.first_of_each_class(1).tolist()
+
     def pictures(self) -> Pictures:
         """Reconstructions, their originals and curves, by attack."""
         pictures = Pictures()
