@@ -185,7 +185,7 @@ def test_objectives_fall_over_the_steps_there_were(report):
 
 def test_what_is_at_hand_is_drawn_without_a_report():
     pictures = Pictures({"a": {3: np.full((1, 4, 4), 7, np.uint8)}}, {3: np.full((1, 4, 4), 9, np.uint8)})
-    figure = drawing.reconstruction_grid(pictures, [("an attack", "a")], [3])
+    figure = drawing.reconstruction_grid(pictures, [("an attack", "a"), ("on membership", "b")], [3])
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["original", "an attack"]
     assert set(np.unique(figure.axes[0].images[0].get_array().compressed())) == {7, 9}
     assert drawing.reconstruction_grid(pictures, [], [3]) is None
