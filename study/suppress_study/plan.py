@@ -139,7 +139,7 @@ class Study(Checked):
                 if len(set(seeds)) < len(seeds) or judges & {*seeds}:
                     raise ValueError(
                         f"profiles.{name}.arms has the seeds {seeds}; seeds must differ from each other and from "
-                        f"the evaluators' ({', '.join(map(str, sorted(judges)))}), which judge themselves then: change them"
+                        f"the evaluators' ({', '.join(map(str, sorted(judges)))}): they would judge themselves"
                     )
             for arm in self.arms:
                 self._require_earlier(name, arm)
