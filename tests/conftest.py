@@ -17,7 +17,7 @@ from suppress_privacy.files import sha256_of
 from suppress_privacy.runtime import choose_device
 
 ROOT = Path(__file__).parent.parent
-LONGEST = ("test_full_size.py", "test_study.py")
+LONGEST = ("test_full_size.py", "test_workflow.py")
 
 
 def pytest_addoption(parser):

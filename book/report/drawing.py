@@ -90,14 +90,16 @@ def layer_report(report: Mapping[str, Mapping[str, float]]) -> Figure | None:
 
 
 def reconstruction_grid(pictures: Pictures, rows: Iterable[tuple[str, str]], targets: Sequence[int]) -> Figure | None:
-    """The same targets in every run: rows under their originals; None without rows.
+    """The same targets in every run: rows under their originals; None where no run has pictures.
 
     Args:
-        pictures: which hold these targets of each run.
-        rows: title and name of each run.
+        pictures: which hold these targets.
+        rows: title and name of each run; those without pictures are passed over.
         targets: positions, in the order of the columns.
     """
-    found = [(title, [pictures.images[run][target] for target in targets]) for title, run in rows]
+    found = [
+        (title, [pictures.images[run][target] for target in targets]) for title, run in rows if run in pictures.images
+    ]
     return image_rows([("original", [pictures.originals[target] for target in targets]), *found]) if found else None
 
 

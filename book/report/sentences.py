@@ -46,13 +46,13 @@ def _fall(report: Report, attack: Variant) -> str:
     change, documented = report.difference("confidence", report.pair[1].factors, attack), _documented_fall(report)
     if change is None:
         return "not both were made"
-    if change.low > documented:
-        verdict = "a smaller fall than"
-    elif change.high < documented:
-        verdict = "a larger fall than"
-    else:
-        verdict = "not distinguishable from"
-    return f"a change of {interval(change)}, {verdict} the tutorial's {documented:.3f}"
+    fell = _beside(change, documented, documented, below="a larger fall than", above="a smaller fall than")
+    return f"a change of {interval(change)}, {fell} the tutorial's {documented:.3f}"
+
+
+def _beside(found: Estimate, low: float, high: float, *, below: str, above: str) -> str:
+    """Where an interval lies beside another."""
+    return below if found.high < low else above if found.low > high else "not distinguishable from"
 
 
 def attack_reading(report: Report) -> str:
@@ -69,19 +69,14 @@ def attack_reading(report: Report) -> str:
             interval(report.difference(metric, suppressed.factors, attack))
             for metric in ("confidence", "label_accuracy", "relative_l2")
         )
+        said = _beside(distance, floor.low, floor.high, below="better than", above="worse than")
         lines.append(
             f"- **{attack.title}.** Suppressed minus ordinary, image by image: confidence {confidence}, labels "
             f"recovered {labels}, relative L2 distance {apart}. In that distance the reconstructions are, even on the "
-            f"ordinary model, {_against(distance, floor)} the mean image, which needs no attack "
+            f"ordinary model, {said} the mean image, which needs no attack "
             f"({interval(distance)}; {interval(floor)})."
         )
     return "\n".join(lines)
-
-
-def _against(distance: Estimate, floor: Estimate) -> str:
-    if distance.high < floor.low:
-        return "better than"
-    return "worse than" if distance.low > floor.high else "not distinguishable from"
 
 
 def gap_left(report: Report) -> str:

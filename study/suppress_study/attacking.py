@@ -16,7 +16,7 @@ from suppress_privacy.attacks.views import FeatureView, GradientView, Membership
 from suppress_privacy.evaluation import mechanism
 from suppress_privacy.evaluation.gates import objective_fell
 from suppress_privacy.evaluation.membership import auc, roc, tpr_at
-from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, judged, reconstruction_metrics
+from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, METRICS, judged, reconstruction_metrics
 from suppress_privacy.files import atomically
 from suppress_privacy.lenet import predict
 from suppress_privacy.mnist import Mnist
@@ -57,12 +57,12 @@ class Found:
         if "score" in self.arrays:
             curve = roc(self.arrays["score"], self.arrays["member"])
             return {"auc": auc(curve), "tpr_at_1pct_fpr": tpr_at(curve, FALSE_POSITIVE_RATE)}
-        apart = {"image", "index", "label", "in_training", "objective", "fell"}
-        return {
-            " by ".join(name.split("/")[:0:-1]) or name: float(values.mean())
-            for name, values in self.arrays.items()
-            if name not in apart and values.ndim == 1 and len(values) == len(self.arrays["image"])
-        }
+        found = {}
+        for name, values in self.arrays.items():
+            *evaluator, metric = name.removeprefix(f"{JUDGED}/").split("/")
+            if metric in METRICS:
+                found[" by ".join([metric, *evaluator])] = float(values.mean())
+        return found
 
 
 def attack(variant: Variant, scene: Scene) -> Found:

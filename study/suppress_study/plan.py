@@ -1,6 +1,6 @@
 """The study: study.yaml as a whole, and the runs that a profile asks for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -108,6 +108,10 @@ class Job:
     def __str__(self) -> str:
         return f"{self.kind}-{self.model}{self.group and f'-{self.group}'}"
 
+    def recipes(self) -> list[dict[str, Any]]:
+        """What decides the outcome of its runs."""
+        return [run.settings for run in self.runs]
+
 
 class Study(Checked):
     campaign: str
@@ -129,19 +133,19 @@ class Study(Checked):
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Study":
-        for place, name, known in self._uses():
-            if name not in known:
-                raise ValueError(
-                    f"{place} names {name!r}; allowed are {', '.join(map(str, known))}: correct the name or define it"
-                )
-        judges = sorted({judge.seed for judge in self.evaluators.values()})
+        for place, names, known in self._uses():
+            for name in names:
+                if name not in known:
+                    allowed = ", ".join(map(str, known))
+                    raise ValueError(f"{place} names {name!r}; allowed are {allowed}: correct the name or define it")
+        judges = {judge.seed for judge in self.evaluators.values()}
         for name, profile in self.profiles.items():
-            seeds = [seeds for seeds in profile.arms.values() if len(set(seeds)) < len(seeds) or set(judges) & {*seeds}]
-            if seeds:
-                raise ValueError(
-                    f"profiles.{name}.arms has the seeds {seeds[0]}; seeds must differ from each other and from the "
-                    f"evaluators' ({', '.join(map(str, judges))}), which would judge themselves: choose others"
-                )
+            for seeds in profile.arms.values():
+                if len(set(seeds)) < len(seeds) or judges & {*seeds}:
+                    raise ValueError(
+                        f"profiles.{name}.arms has the seeds {seeds}; seeds must differ from each other and from "
+                        f"the evaluators' ({', '.join(map(str, sorted(judges)))}): they would judge themselves"
+                    )
             for arm in self.arms:
                 self._require_earlier(name, arm)
             asked: dict[Any, Wanted] = {}  # by what tells runs apart, whatever they are called
@@ -150,30 +154,23 @@ class Study(Checked):
                     raise ValueError(f"profiles.{name} asks for {run.name} twice: remove one")
         return self
 
-    def _uses(self) -> Iterator[tuple[str, Any, Any]]:
-        for role in ("ordinary", "suppressed", "control"):
-            yield f"roles.{role}", getattr(self.roles, role), self.arms
-        for name, judge in self.evaluators.items():
-            yield f"evaluators.{name}.arm", judge.arm, self.arms
-        for name, arm in self.arms.items():
-            if arm.documented is not None:
-                yield f"arms.{name}.documented", arm.documented, self.documented.models
-        for name, attack in self.attacks.items():
-            yield f"attacks.{name}.kind", attack.kind or name, ATTACKS
+    def _uses(self) -> Iterator[tuple[str, Iterable[Any], Collection[Any]]]:
+        """Where names stand, which, and the names that there are."""
+        yield "roles", (self.roles.ordinary, self.roles.suppressed, self.roles.control), self.arms
+        yield "evaluators", (judge.arm for judge in self.evaluators.values()), self.arms
+        yield "documented", (arm.documented for arm in self.arms.values() if arm.documented), self.documented.models
+        yield "attacks", (attack.kind or name for name, attack in self.attacks.items()), ATTACKS
         for name, profile in self.profiles.items():
             place = f"profiles.{name}"
             for part, known in (("arms", self.arms), ("overrides", self.arms), ("attacks", self.attacks)):
-                yield from ((f"{place}.{part}", used, known) for used in getattr(profile, part))
-            yield from ((f"{place}.attack_overrides", used, self.attacks) for used in profile.attack_overrides)
-            swept = [arm for arm in profile.arms if arm in self.arms and self.arms[arm].sweep]
-            yield from ((f"{place}.sweeps", used, swept) for used in profile.sweeps)
+                yield f"{place}.{part}", getattr(profile, part), known
+            yield f"{place}.attack_overrides", profile.attack_overrides, self.attacks
+            yield f"{place}.sweeps", profile.sweeps, [arm for arm in profile.arms if self.arms[arm].sweep]
             for group, entry in profile.further.items():
-                yield from ((f"{place}.further.{group}.attacks", used, self.attacks) for used in entry.attacks)
-                # Only models that the profile trains can be attacked.
-                yield from ((f"{place}.further.{group}.arms", used, profile.arms) for used in entry.arms)
-                for used in entry.arms:
-                    seeds = profile.arms.get(used, [])
-                    yield from ((f"{place}.further.{group}.seeds", seed, seeds) for seed in entry.seeds)
+                yield f"{place}.further.{group}.attacks", entry.attacks, self.attacks
+                yield f"{place}.further.{group}.arms", entry.arms, profile.arms  # only what is trained can be attacked
+                for arm in entry.arms:
+                    yield f"{place}.further.{group}.seeds", entry.seeds, profile.arms[arm]
 
     def _require_earlier(self, profile: str, name: str) -> None:
         arm = self.arm(profile, name)

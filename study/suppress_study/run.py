@@ -26,13 +26,14 @@ import yaml
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from suppress_privacy.files import atomically
 from suppress_privacy.mnist import DataError, load_mnist
 from suppress_privacy.runtime import choose_device
 from suppress_study.claims import Claims
 from suppress_study.notebook import execute
 from suppress_study.plan import Study
 from suppress_study.provenance import describe
-from suppress_study.results import ResultError, Results, published_runs, write_json
+from suppress_study.results import Results, published_runs
 from suppress_study.settings import ROOT
 from suppress_study.summary import summarise
 from suppress_study.targets import choose_targets
@@ -104,27 +105,20 @@ def prepare(options: argparse.Namespace, study: Study) -> str:
         return device
     data = load_mnist(profile.data)
     choose_targets(data, profile.targets)  # refuses more targets than there are images
-    described, description = options.results / "data.json", describe(data)
-    known = [_read_json(described)] if described.exists() else []
-    known += [run.environment["data"] for run in published.values()][:1]
-    if options.keep and any(other != description for other in known):
+    described, text = options.results / "data.json", json.dumps(describe(data), indent=1)
+    known = {json.dumps(run.environment["data"], indent=1) for run in published.values()}
+    known |= {described.read_text()} if described.is_file() else set()
+    if options.keep and known - {text}:
         raise SetupError(
             f"{options.results} has runs on other data than {data.name} as found here: have that data (MNIST_DIR "
             "names a copy), or run the study anew."
         )
-    if description not in known[:1] or not described.exists():
-        write_json(described, description)
+    if not described.is_file() or described.read_text() != text:
+        with atomically(described) as part:
+            part.write_text(text)
     if data.notice:
         print(f"Notice: {data.notice}", file=sys.stderr)
     return device
-
-
-def _read_json(path: Path) -> Any:
-    """The JSON in a file, or None where there is none that can be read."""
-    try:
-        return json.loads(path.read_text())
-    except ValueError:
-        return None
 
 
 def snakemake(options: argparse.Namespace, device: str) -> list[str]:
@@ -243,12 +237,15 @@ def main(arguments: list[str] | None = None) -> int:
     except PapermillExecutionError as error:
         said = f"cell {error.exec_count} failed: {error.ename}: {' '.join(error.evalue.split())}"
         return _ended(options, said, 1)
-    except DeadKernelError:
-        return _ended(options, "its kernel died, perhaps for want of memory: free some and run again.", 1)
+    except (DeadKernelError, RuntimeError) as error:
+        if isinstance(error, SetupError | DataError):
+            return _ended(options, str(error), 2)
+        said = " ".join(str(error).split()) or "its kernel died, perhaps for want of memory"
+        return _ended(options, f"{said}: free memory, or see that this machine can reach itself, and run again.", 1)
     except OSError as error:
         place = error.filename or getattr(options, "output", options.name)
         return _ended(options, f"{place} cannot be written ({error.strerror}): choose another place.", 2)
-    except (TypeError, ValueError, DataError, SetupError, ResultError, yaml.YAMLError) as error:
+    except (TypeError, ValueError, yaml.YAMLError) as error:
         return _ended(options, " ".join(str(error).split()), 2)
 
 

@@ -51,10 +51,10 @@ def test_nothing_is_wrong_without_a_change(tmp_path):
         (("profiles", "own", "overrides"), {"base": {}}, "profiles.own.overrides names 'base'; allowed are baseline"),
         (("profiles", "own", "attack_overrides"), {"tune": {}}, "profiles.own.attack_overrides names 'tune'"),
         (("profiles", "own", "sweeps"), {"baseline": [0]}, "profiles.own.sweeps names 'baseline'; allowed are supp"),
-        (("roles", "control"), "dense", "roles.control names 'dense'; allowed are baseline"),
+        (("roles", "control"), "dense", "roles names 'dense'; allowed are baseline"),
         (("roles", "depth"), "fc9", "roles.depth is 'fc9'; input should be 'conv1'"),
-        (("evaluators", "lenet", "arm"), "judge", "evaluators.lenet.arm names 'judge'"),
-        (("arms", "baseline", "documented"), "normal", "arms.baseline.documented names 'normal'; allowed are ordinary"),
+        (("evaluators", "lenet", "arm"), "judge", "evaluators names 'judge'; allowed are baseline"),
+        (("arms", "baseline", "documented"), "normal", "documented names 'normal'; allowed are ordinary"),
         # what belongs together
         (
             ("profiles", "own", "further"),
@@ -138,7 +138,7 @@ def test_nothing_is_wrong_without_a_change(tmp_path):
         ((*SWEEP, "bands"), {}, "arms.suppressed-example.sweep.bands is {}; dictionary should have at least 1"),
         ((*SWEEP, "bands", 0.5), {"skill": [0, 1], "sparsity": [2, 3]}, "sweep.bands.0.5.sparsity.0 is 2; input shou"),
         # attacks, by their own definitions
-        (("attacks", "tuned", "kind"), "guess", "attacks.tuned.kind names 'guess'; allowed are "),
+        (("attacks", "tuned", "kind"), "guess", "attacks names 'guess'; allowed are "),
         (("attacks", "tuned", "sees", "features"), ["fc7"], "attacks.tuned.sees.features.0 is 'fc7'; input should be"),
         (("attacks", "dlg", "sees", "gradients"), ["late"], "attacks.dlg.sees.gradients.0 is 'late'; input should be"),
         (

@@ -1,0 +1,146 @@
+"""A report whose every figure is planted: of a profile's plan, with values that a test chooses."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+
+from report.context import Report
+from suppress_privacy.evaluation.gates import REQUIRED, Gate
+from suppress_privacy.evaluation.intervals import Estimate
+from suppress_privacy.evaluation.metrics import METRICS
+from suppress_privacy.evaluation.verdict import Verdict
+from suppress_study.claims import Claims
+from suppress_study.plan import Study
+from suppress_study.results import Pictures, Results, Run
+from suppress_study.summary import Arm, Data, Mechanism, Summary
+from suppress_study.targets import pictured
+
+CLASSES, EACH = 10, 3  # targets are class by class
+WIDTH = 0.01  # how far every interval reaches
+ENVIRONMENT = {"machine": {"processor": "a processor", "cores": 2}}
+Value = Callable[[dict, str, str, str], float]  # of factors, attack's name, metric, evaluator
+
+
+def estimate(mean: float, n: int = 10) -> Estimate:
+    return Estimate(mean, mean - WIDTH, mean + WIDTH, n)
+
+
+def by_default(factors: dict, attack: str, metric: str, evaluator: str) -> float:
+    return 0.5
+
+
+def planted(profile: str = "smoke", study: Study | None = None, value: Value = by_default) -> Report:
+    """A report of a profile that has all its runs."""
+    study, claims = study or Study.load(), Claims.load()
+    jobs = study.jobs(profile)
+    cells: dict[str, tuple] = {}
+    for job in jobs:
+        for run, variant in zip(job.runs, job.variants, strict=False):
+            cells.setdefault(str({**run.arm, **run.attack}), (run.arm, variant, []))[2].append(run.model.seed)
+    arms = _arms(study, profile)
+    rows = [
+        {**arm, **variant.columns(), "metric": metric, **({"evaluator": judge} if judge else {})}
+        | asdict(estimate(value({**arm, **variant.factors}, variant.attack, metric, judge), 10 * len(seeds)))
+        | {"seeds": seeds}
+        for arm, variant, seeds in cells.values()
+        for metric, judge in _measured(study, variant)
+    ]
+    summary = Summary(
+        campaign=study.campaign,
+        profile=profile,
+        data=Data(name="MNIST", train=60000, test=10000),
+        notice="",
+        seeds=study.profile(profile).arms[study.roles.ordinary],
+        missing=0,
+        images=CLASSES * EACH,
+        commits=["one"],
+        uncommitted=0,
+        evaluators=dict.fromkeys(study.evaluators, 0.98),
+        arms=arms,
+        estimates=rows,
+        differences=list(_differences(rows, study)),
+        strongest=[
+            {**arm.factors, **study.variant(profile, claims.strongest.reconstruction[-1]).columns(), "metric": name}
+            for arm in arms
+            for name, metric in METRICS.items()
+            if metric.primary
+        ],
+        gates=[Gate(name, "above 0", 0.5, True) for name in REQUIRED],
+        verdicts={name: Verdict("not tested", None, None, None, None, "no seeds") for name in claims.claims},
+        documented=study.documented,
+    )
+    return Report(study, claims, summary, _results(study, profile), profile)
+
+
+def _measured(study: Study, variant) -> list[tuple[str, str]]:
+    """Metrics that an attack has, with each evaluator that judges by them."""
+    if variant.sees == "outputs":
+        return [(name, "") for name, metric in METRICS.items() if metric.of == "scores"]
+    found = [name for name, metric in METRICS.items() if metric.of == "image"]
+    found = [name for name in found if name != "label_found" or variant.sees == "gradients"]
+    return [(name, judge) for name in found for judge in (study.evaluators if METRICS[name].judged else [""])]
+
+
+def _arms(study: Study, profile: str) -> list[Arm]:
+    models = {}
+    for model in study.models(profile):
+        models.setdefault(str(study.factors(profile, model)), []).append(model)
+    return [
+        Arm(
+            factors=study.factors(profile, seeds[0]),
+            title=study.arm_of(profile, seeds[0]).title,
+            documented=study.arm_of(profile, seeds[0]).documented,
+            seeds=[model.seed for model in seeds],
+            test_accuracy=[0.9 + number / 200 + model.seed / 1000 for model in seeds],
+            sparsity={"fc1.weight": [0.95 for _ in seeds]},
+            mechanism=Mechanism(effective_rank=estimate(30 + number), feature_norm=estimate(5), dead_units=[0.1]),
+        )
+        for number, seeds in enumerate(models.values())
+    ]
+
+
+def _differences(rows: list[dict], study: Study):
+    apart = {"mean", "low", "high", "n", "seeds"}
+    known = {str({key: row[key] for key in row if key not in apart}): row for row in rows}
+    for row in rows:
+        of_arm = {"arm", *(arm.sweep.setting for arm in study.arms.values() if arm.sweep)}
+        other = {key: row[key] for key in row if key not in apart | of_arm}
+        ordinary = known.get(str({"arm": study.roles.ordinary} | other))
+        if ordinary and row["arm"] != study.roles.ordinary:
+            yield row | asdict(estimate(row["mean"] - ordinary["mean"]))
+
+
+def _results(study: Study, profile: str) -> Results:
+    rng = np.random.default_rng(0)
+    runs, images, scores, pictures = {}, [], [], Pictures()
+    labels = np.arange(CLASSES).repeat(EACH)
+    for job in study.jobs(profile):
+        for number, run in enumerate(job.runs):
+            factors, seed = {**run.arm, **run.attack}, run.model.seed
+            runs[run.name] = Run(
+                run.name, run.kind, study.campaign, profile, factors, seed, run.settings, "one", ENVIRONMENT,
+                {"seconds": {"attack": 1.4, "data": 1.2}}, 0,
+            )  # fmt: skip
+            keys = {"run": run.name, "campaign": study.campaign, "seed": seed}
+            if run.kind != "attack":
+                continue
+            if job.variants[number].sees == "outputs":
+                member = np.arange(40) < 20
+                scores.append(pd.DataFrame({**keys, "score": rng.random(40) + 0.3 * member, "member": member}))
+                continue
+            skill = rng.permutation(np.linspace(-1, 1, len(labels)))
+            image = np.arange(len(labels))
+            images.append(pd.DataFrame({**keys, "evaluator": "", "image": image, "label": labels, "skill": skill}))
+            shown = pictured(skill, labels).tolist()
+            pictures.images[run.name] = {target: _picture(5 * target + 1) for target in shown}
+            pictures.originals |= {target: _picture(5 * target) for target in shown}
+            if job.variants[number].kind == "tuned":
+                pictures.curves[run.name] = np.array([[3, 2, 1], [4, 3, 2], [5, 4, 3]], float)
+    tables = [pd.concat(found, ignore_index=True) if found else pd.DataFrame({"run": []}) for found in (images, scores)]
+    return Results(runs, *tables, pictures)
+
+
+def _picture(grey: int) -> np.ndarray:
+    return np.full((1, 32, 32), grey, np.uint8)

@@ -1,0 +1,34 @@
+"""What is put under book/ before it is built."""
+
+import subprocess
+import sys
+
+from build import as_shown
+from conftest import ROOT
+from report.figures import FIGURES
+
+
+def test_an_executed_notebooks_images_have_the_registrys_words():
+    alt = FIGURES["ladder"].alt
+    figure = {"output_type": "execute_result", "metadata": {"image/png": {"alt": alt}}, "data": {"image/png": ""}}
+    own = {"mystnb": {"image": {"alt": "words of the notebook"}}, "papermill": {"duration": 1}}
+    notebook = {
+        "metadata": {"papermill": {"input_path": "/secret"}, "kernelspec": {}},
+        "cells": [
+            {"cell_type": "code", "metadata": {"tags": ["hide-input"], "papermill": {}}, "outputs": [figure]},
+            {"cell_type": "code", "metadata": own, "outputs": [{"output_type": "stream", "text": ""}]},
+            {"cell_type": "markdown", "metadata": {}},
+        ],
+    }
+    shown = as_shown(notebook)
+    assert shown["metadata"] == {"kernelspec": {}}
+    assert [cell["metadata"] for cell in shown["cells"]] == [
+        {"tags": ["hide-input"], "mystnb": {"image": {"alt": alt}}},
+        {"mystnb": {"image": {"alt": "words of the notebook"}}},
+        {},
+    ]
+
+
+def test_a_book_without_a_run_says_what_to_do(tmp_path):
+    run = subprocess.run([sys.executable, ROOT / "book" / "build.py", tmp_path], capture_output=True, text=True)
+    assert run.returncode == 2 and run.stderr.endswith("holds no summary.json: run the study of that profile first.\n")

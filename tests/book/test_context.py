@@ -1,0 +1,160 @@
+"""Attacks and arms are found by what they are, and new ones appear everywhere without a change to the report."""
+
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import pytest
+import yaml
+from planted import planted
+
+from report import figures, tables
+from suppress_privacy import attacks
+from suppress_privacy.attacks.registry import ATTACKS, Attack
+from suppress_privacy.attacks.views import FeatureView, Reconstruction
+from suppress_privacy.checks import Share
+from suppress_privacy.defences import DEFENCES
+from suppress_privacy.defences.settings import DefenceSettings
+from suppress_privacy.training import Defence
+from suppress_study.plan import NONE, Study
+from suppress_study.settings import FOLDER
+
+
+def titles(variants):
+    return [each.title for each in variants]
+
+
+@pytest.fixture(scope="module")
+def full():
+    return planted("full", value=lambda factors, attack, metric, judge: len(factors["arm"]) / 100)
+
+
+def test_attacks_are_grouped_by_what_they_see(full):
+    ladder = ["black image", "mean image", "class mean", "nearest neighbour"]
+    reference = ["reference attack (cpu)", "reference attack (ascend)"]
+    learned = ["tuned inversion", "ridge decoder", "decoder network"]
+    assert titles(full.ladder) == [*ladder, *reference, *learned, "ridge decoder (shuffled)"]
+    assert titles(full.reference) == reference
+    assert titles(full.reported) == [*ladder[:2], *reference]
+    assert titles(full.learned) == learned
+    assert titles(full.climbed) == [*ladder[2:], *reference, *learned]
+    assert titles(full.depths) == [
+        f"{title} at {at}" for at in ("conv1", "conv2", "fc2", "logits") for title in learned
+    ]
+    assert titles(full.gradients)[:3] == [f"DLG, {moment} of training" for moment in ("end", "middle", "start")]
+    assert titles(full.membership) == ["loss threshold", "LiRA"]
+    assert list(full.families) == learned and all(len(each) == 5 for each in full.families.values())
+    assert list(full.smoothness) == [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1]
+
+
+def test_what_looks_at_no_model_is_the_same_for_all(full):
+    black = full.ladder[0]
+    ordinary, suppressed = full.pair
+    assert full.made_on(black, full.arms) == [("any", {"arm": NONE})]
+    assert full.estimate("skill", ordinary.factors, black) == full.estimate("skill", suppressed.factors, black)
+    assert full.estimate("skill", ordinary.factors, black).mean == 0.04  # of "none"
+    assert full.difference("skill", suppressed.factors, black) is None
+
+
+def test_arms_are_found_by_name_and_swept_ones_by_value(full):
+    assert [arm.title for arm in full.pair] == ["ordinary", "suppressed (example)"]
+    assert full.arm("dense-sgd").title == "ordinary, the suppressed one's optimiser"
+    assert full.arm("evaluator-lenet") is None
+    assert {value: arm.title for value, arm in full.sweep.items()} == {
+        0.5: "suppressed to 50 %",
+        0.8: "suppressed to 80 %",
+        0.9: "suppressed to 90 %",
+        0.95: "suppressed (example)",
+        0.98: "suppressed to 98 %",
+    }
+    assert full.documented(full.pair[1], "confidence") == pytest.approx(0.5576, abs=1e-4)
+    assert full.documented(full.sweep[0.9], "confidence") is None
+
+
+def test_the_first_evaluators_verdict_is_the_main_one():
+    report = planted(value=lambda factors, attack, metric, judge: {"lenet": 0.1, "convnet": 0.3}.get(judge, 0.7))
+    attack, arm = report.reference[0], report.pair[0].factors
+    assert report.estimate("confidence", arm, attack).mean == 0.1
+    assert report.estimate("confidence", arm, attack, "convnet").mean == 0.3
+    assert report.estimate("skill", arm, attack).mean == 0.7
+
+
+def test_pictures_are_of_the_first_seed_and_attacks_that_see_nothing_have_one_row(full):
+    rows = full.shown(full.ladder[:3], full.pair)
+    assert [title for title, _ in rows] == [
+        "black image",
+        "mean image",
+        "class mean:\nordinary",
+        "class mean:\nsuppressed (example)",
+    ]
+    assert [full.results.runs[run].seed for _, run in rows] == [0, 0, 0, 0]
+    assert full.results.runs[rows[3][1]].factors["arm"] == "suppressed-example"
+    assert list(full.runs(full.pair[0].factors, full.ladder[2])) == [0, 1, 2, 3, 4]
+    assert full.first_of_each_class == list(range(0, 30, 3))
+
+
+def test_results_of_another_profile_are_refused(tmp_path):
+    report = planted()
+    report.summary.save(tmp_path / "summary.json")
+    with pytest.raises(ValueError, match=r"has results of profile smoke, not full: name that one\.$"):
+        type(report).load(tmp_path, "full")
+
+
+def dummy(view: FeatureView, *, seed: int, strength: Share) -> Reconstruction: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dummy(DefenceSettings):
+    strength: Share
+
+    def make(self, network, plan):
+        return Defence()
+
+
+@pytest.fixture
+def extended(monkeypatch):
+    """The smoke profile with one attack, one defence and one sparsity more, each entered in one place of study.yaml."""
+    assert attacks.ATTACKS is ATTACKS
+    monkeypatch.setitem(ATTACKS, "dummy", Attack("dummy", "features", dummy))
+    monkeypatch.setitem(DEFENCES, "dummy", Dummy)
+    content = yaml.safe_load((FOLDER / "study.yaml").read_text())
+    content["attacks"]["dummy"] = {
+        "title": "dummy attack",
+        "sees": {"features": ["fc1", "conv1"]},
+        "settings": {"strength": 0.5},
+        "sweep": {"strength": [0.25, 0.5]},
+    }
+    content["arms"]["dummy"] = {
+        **{"title": "dummy defence", "epochs": 1, "defence": {"kind": "dummy", "strength": 0.5}},
+        "optimizer": {"name": "sgd", "lr": 0.1},
+    }
+    content["arms"]["suppressed-example"]["sweep"]["bands"][0.7] = {}
+    smoke = content["profiles"]["smoke"]
+    smoke["arms"]["dummy"], smoke["sweeps"] = [0], {"suppressed-example": [0]}
+    smoke["attacks"] = [*smoke["attacks"], "dummy"]
+    return planted(study=Study.model_validate(content))
+
+
+def words(figure):
+    """All text of a figure."""
+    figure.canvas.draw()
+    return {text.get_text() for text in figure.findobj(plt.Text)}
+
+
+def test_a_new_attack_appears_in_tables_and_figures(extended):
+    assert extended.title(extended.attacks[-1]) in titles(extended.attacks)
+    for title in ("dummy attack (strength 0.25)", "dummy attack (strength 0.5)"):
+        for table in (tables.ladder_table, tables.judges_table):
+            assert title in table(extended)
+        assert title in words(figures.ladder(extended)) & words(figures.ladder_by_model(extended))
+        assert f"{title}:\nordinary" in words(figures.grid(extended))
+        assert title in words(figures.depth(extended))
+        assert f"{title} at conv1" in tables.depth_table(extended)
+
+
+def test_a_new_defence_and_a_new_sparsity_appear_in_tables_and_figures(extended):
+    for title in ("dummy defence", "suppressed to 70 %"):
+        assert title in tables.arms_table(extended)
+        for draw in (figures.ladder_by_model, figures.trade_off, figures.rank):
+            assert title in words(draw(extended))
+        assert f"decoder network:\n{title}" in words(figures.grid_all(extended))
+    assert list(figures.sweep(extended).axes[1].containers[0][0].get_xdata()) == [50, 70, 80, 90, 95, 98]

@@ -1,0 +1,82 @@
+"""Pages write names that exist, and every figure has its page."""
+
+import re
+
+import jinja2
+import pytest
+from planted import planted
+
+from conftest import ROOT
+from report import numbers
+from report.context import Report
+from report.figures import FIGURES
+from report.speed import substitutions as of_speed
+
+PAGES = {page.stem: page.read_text() for page in sorted((ROOT / "book").glob("*.md"))}
+BENCH = {"machine": "", "interval": ""}
+
+
+@pytest.fixture(scope="module")
+def published():
+    return Report.load(ROOT / "results" / "full")
+
+
+@pytest.fixture(scope="module")
+def substitutions(published, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("figures")
+    (folder / "ladder.png").touch()
+    return numbers.substitutions(published, folder)
+
+
+def written(page):
+    """What a page writes between double braces."""
+    return re.findall(r"\{\{ (.*?) \}\}", PAGES[page])
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "speed"])
+def test_a_page_writes_names_that_there_are(substitutions, page):
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)  # as MyST has it
+    for expression in written(page):
+        said = environment.from_string(f"{{{{ {expression} }}}}").render(substitutions)
+        assert said and said != "None", expression
+
+
+def test_every_figure_is_on_a_page_and_in_the_notebook():
+    on_pages = [name.removeprefix("figure_") for page in PAGES for name in written(page) if name.startswith("figure_")]
+    assert sorted(on_pages) == sorted(FIGURES)
+    notebook = (ROOT / "notebooks" / "compare.ipynb").read_text()
+    assert sorted(re.findall(r"figures\.show\(report, \\\"(\w+)\\\"", notebook)) == sorted(FIGURES)
+
+
+def test_every_table_and_sentence_is_on_a_page():
+    used = {name for page in PAGES for name in written(page)}
+    assert {part.__name__ for part in numbers.PARTS} <= used
+
+
+def test_a_figure_has_its_words_and_one_that_is_missing_says_so(substitutions):
+    entry = FIGURES["ladder"]
+    assert substitutions["figure_ladder"] == (
+        f"```{{figure}} generated/figures/ladder.png\n:alt: {entry.alt}\n\n{entry.caption}\n```"
+    )
+    assert substitutions["figure_rank"] == "*Not part of the profile that this book shows.*"
+
+
+def test_settings_are_quoted_as_prose_has_them(substitutions):
+    assert substitutions["defence"]["mask_times"] == "1,000" and substitutions["defence"]["sparse_end"] == "0.95"
+    assert substitutions["attacks"]["tuned"]["anchor_weights"] == "0, 0.3, 1, 3"
+    assert (substitutions["masks"]["LARGE_LAYER"], substitutions["upper_bound"]) == ("10,000", "1.2")
+    assert (substitutions["fpr"], substitutions["seeds"]) == ("1 %", "5 seeds")
+    assert substitutions["strongest"] == "tuned inversion, ridge decoder, decoder network"
+
+
+def test_a_profile_quotes_its_own_settings(tmp_path):
+    found = numbers.substitutions(planted("smoke"), tmp_path)
+    assert found["attacks"]["tuned"]["iters"] == "60" and found["defence"]["end_epoch"] == "2"
+    assert found["seeds"] == "one seed" and found["run"]["profile"] == "smoke"
+
+
+def test_the_speed_pages_names_are_the_benchmarks():
+    import json
+
+    bench = json.loads((ROOT / "results" / "bench.json").read_text())
+    assert set(written("speed")) == set(of_speed(bench))

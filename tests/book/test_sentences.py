@@ -1,0 +1,113 @@
+"""Words follow from figures."""
+
+from dataclasses import replace
+
+import pytest
+from planted import planted
+
+from report import sentences
+from suppress_privacy.evaluation.gates import REQUIRED, Gate
+
+
+def with_summary(report, **changes):
+    return replace(report, summary=report.summary.model_copy(update=changes))
+
+
+def of_reference(ordinary, suppressed, control=0.9, mean=0.76, last=0.0):
+    """A report of the tutorial's attack: what it gets from each model, and what the mean image has."""
+
+    def value(factors, attack, metric, judge):
+        by_arm = {"suppressed-example": suppressed, "dense-sgd": control}
+        got = mean if attack == "mean" else by_arm.get(factors["arm"], ordinary)
+        return got + last * (judge == "convnet")
+
+    return planted(value=value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (-0.2, "a smaller fall than"),
+        (-0.402, "not distinguishable from"),
+        (-0.42, "a larger fall than"),
+    ],
+)
+def test_the_answer_states_both_models_and_how_the_fall_compares(change, words):
+    text = sentences.answer(of_reference(0.9, 0.9 + change))
+    for part in ("95.0 % of each weight", "is 0.9050, against 0.9000", "0.9745 against 0.9900", "0.955 and 0.558"):
+        assert part in text
+    assert f"- 0.900 [0.890, 0.910] for the ordinary and {0.9 + change:.3f} [" in text
+    assert f"a change of {change:.3f} [{change - 0.01:.3f}, {change + 0.01:.3f}], {words} the tutorial's -0.397" in text
+    assert text.count("\n- ") == 2  # at either scale of smoothness
+
+
+@pytest.mark.parametrize(
+    ("distance", "words"), [(0.70, "better than"), (0.765, "not distinguishable from"), (0.81, "worse than")]
+)
+def test_the_reading_follows_the_figures(distance, words):
+    reading = sentences.attack_reading(of_reference(distance, distance + 0.02))
+    assert f"{words} the mean image, which needs no attack ({distance:.3f} [" in reading
+    assert "confidence 0.020 [0.010, 0.030]" in reading and "0.760 [0.750, 0.770])." in reading
+
+
+def test_what_is_left_of_the_gap_needs_the_control():
+    said = sentences.gap_left(of_reference(0.81, 0.83, last=-0.3))
+    assert "confidence 0.830 [0.820, 0.840] against 0.900 [0.890, 0.910]" in said and "-0.397 apart" in said
+    assert "of another architecture 0.530 [0.520, 0.540] against 0.600 [0.590, 0.610]" in said
+    assert sentences.gap_left(planted("quick")) == sentences.NO_CONTROL
+
+
+def test_without_both_models_there_is_no_answer():
+    report = planted()
+    assert sentences.answer(with_summary(report, arms=report.summary.arms[:1])) == sentences.NOT_RUN
+
+
+def test_a_failed_gate_turns_the_verdict():
+    report = planted()
+    passed = report.summary.gates
+    assert sentences.gate_verdict(report) == f"All {len(REQUIRED)} validity gates of this run passed."
+    undecided = with_summary(report, gates=passed[1:])
+    said = sentences.gate_verdict(undecided)
+    assert said == f"**Not tested.** This run does not decide the validity gates {REQUIRED[0]}."
+    weak = Gate("objective", "above 0", -0.25, False, "baseline")
+    of_model = Gate("accuracy", "above 0", -0.25, False, "baseline", True)
+    said = sentences.gate_verdict(with_summary(report, gates=[*passed, weak, of_model]))
+    assert said.startswith(f"**Attack too weak.** Of {len(passed) + 2} validity gates 2 failed: ")
+    assert "`objective` of baseline: -0.25, asked was above 0; `accuracy` of baseline: -0.25" in said
+    said = sentences.gate_verdict(with_summary(report, gates=[*passed, of_model]))
+    assert said.startswith("**A model is not what it should be.**")
+
+
+def test_claims_are_counted():
+    report = planted()
+    assert sentences.verdict_counts(report) == "Of 9 claims 0 hold, 0 fail, and 9 were not tested by this run."
+
+
+def test_one_seed_is_not_said_to_cover_training():
+    assert "they do not cover" in sentences.coverage(planted())
+    assert "over up to 5 trainings" in sentences.coverage(planted("full"))
+
+
+def test_the_page_says_what_the_runs_were_made_with():
+    report = planted()
+    assert sentences.provenance(report) == "Its runs were made at commit `one`; {doc}`runs` has each with its own."
+    said = sentences.provenance(with_summary(report, commits=["one", "two"], uncommitted=3))
+    assert "the commits `one`, `two`, 3 of them while the code had changes" in said
+
+
+def test_the_banner_says_what_is_wrong():
+    report = planted()
+    assert sentences.banner(report) == (
+        "Profile <b>smoke</b>: MNIST, 1 seed. Two short epochs, to see that every step works; the figures mean nothing."
+    )
+    said = sentences.banner(with_summary(planted("full"), missing=2, notice="Notice!"))
+    assert said == (
+        "Profile <b>full</b>: MNIST, up to 5 seeds. This run is not complete: 2 of its runs are still to be made. "
+        "Notice!"
+    )
+
+
+def test_a_look_at_features_is_one_sentence():
+    look = {"effective_rank": [20.0, 30.0], "feature_norm": [1.0, 2.0], "dead_units": 0.125}
+    said = sentences.mechanism_results(look)
+    assert "Jacobian 25.0, 12.5 % of the units dead, norm of the features 1.50." in said

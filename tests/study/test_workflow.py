@@ -1,0 +1,629 @@
+"""The whole study in a copy of the project: killed, resumed, repeated; then its runs and its book.
+
+A stranger has added an attack, a defence and a sparsity to the copy, each in one file or one entry.
+"""
+
+import functools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import psutil
+import pytest
+
+from conftest import ROOT
+from suppress_privacy.evaluation.metrics import METRICS
+from suppress_study.measured import Measured
+from suppress_study.models import own_name
+from suppress_study.plan import Study
+from suppress_study.results import ResultError, Results, read_job, write_job
+from suppress_study.summary import Summary
+
+LEFT_OUT = shutil.ignore_patterns(
+    *(".git", ".venv", ".snakemake", "_build", "results", "generated"),
+    *("__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", "rank_0"),
+)
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SUPPRESSED = "suppressed-example"
+PYTHON = ("lib", "study", "book")  # folders of the copy's own code
+
+# What a stranger adds: a file each where there is code to add, and lines elsewhere, three at most.
+NEW_ATTACK = '''
+from typing import Annotated
+
+import numpy as np
+
+from suppress_privacy.attacks.registry import attack
+from suppress_privacy.attacks.views import FeatureView, Reconstruction
+from suppress_privacy.checks import Bounds, Seed
+
+
+@attack("grey", sees="features")
+def grey(
+    view: FeatureView, *, seed: Seed, level: Annotated[float, Bounds(at_least=0, at_most=1)] = 0.5
+) -> Reconstruction:
+    """An image of one grey level for every target."""
+    shape = (len(view.features), *view.auxiliary.shape[1:])
+    return Reconstruction(np.full(shape, level, np.float32))
+'''
+NEW_DEFENCE = '''
+from dataclasses import dataclass
+
+from mindspore import nn
+
+from suppress_privacy.checks import Share
+from suppress_privacy.defences.settings import DefenceSettings, defence
+from suppress_privacy.training import Defence, Plan
+
+
+@defence("nothing")
+@dataclass(frozen=True, kw_only=True)
+class Nothing(DefenceSettings):
+    """A defence that does nothing, so much of it."""
+
+    share: Share
+
+    def make(self, network: nn.Cell, plan: Plan) -> Defence:
+        return Defence()
+'''
+NEW_SPARSITY = "        0.7: {sparsity: [0.69, 0.71]}\n"
+LINES = {
+    "lib/suppress_privacy/attacks/__init__.py": [("import decoder, ", "import decoder, grey, ")],
+    "lib/suppress_privacy/defences/__init__.py": [("import dpsgd, ", "import dpsgd, nothing, ")],
+    "study/study.yaml": [
+        ("  black: {title", "  grey: {title: grey image, sees: {features: [fc1]}}\n  black: {title"),
+        (
+            "[black, mean, class-mean, nearest, reference, tuned, ridge, decoder,",
+            "[grey, black, mean, class-mean, nearest, reference, tuned, ridge, decoder,",
+        ),
+        (
+            "  untrained:\n",
+            "  idle: {title: left as it is, epochs: 1, batch_size: 8, optimizer: *sgd, "
+            "defence: {kind: nothing, share: 0.5}}\n  untrained:\n",
+        ),
+        ("dense-sgd: [0], accuracy-matched: [0]}", "dense-sgd: [0], accuracy-matched: [0], idle: [0]}"),
+        ("    matched: false\n", "    matched: false\n    sweeps: {suppressed-example: [0]}\n"),
+    ],
+}
+
+
+def environment(folder, **more):
+    """The copy's own code, and one thread."""
+    path = os.pathsep.join(str(folder / part) for part in PYTHON)
+    return os.environ | {"PYTHONPATH": path, "TQDM_DISABLE": "1"} | more
+
+
+def launch(folder, command, *arguments, **environ):
+    call = [sys.executable, "-m", "suppress_study.run", command, *map(str, arguments)]
+    return subprocess.run(call, cwd=folder, env=environment(folder, **environ), capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("project") / "copy"
+    shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
+    shutil.rmtree(folder / "book" / "notebooks", ignore_errors=True)
+    (folder / "results").mkdir()
+    shutil.copy(ROOT / "results" / "bench.json", folder / "results")
+    (folder / "lib/suppress_privacy/attacks/grey.py").write_text(NEW_ATTACK)
+    (folder / "lib/suppress_privacy/defences/nothing.py").write_text(NEW_DEFENCE)
+    for name, changes in LINES.items():
+        text = (folder / name).read_text()
+        for old, new in changes:
+            assert old in text, old
+            text = text.replace(old, new, 1)
+        (folder / name).write_text(text)
+    # One new value in place of the sweep's own, whose models would take minutes.
+    settings = folder / "study/study.yaml"
+    swept, count = re.subn(r"      bands:\n(        0.*\n)+", f"      bands:\n{NEW_SPARSITY}", settings.read_text())
+    assert count == 1
+    settings.write_text(swept)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def killed(copy):
+    """The smoke study, its leader alone killed once a first run had finished; the runs it left.
+
+    What it had started must end by itself, or it would write beside the study that is started next.
+    """
+    log = copy / "killed.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "suppress_study.run", "study", "--profile", "smoke", "--cores", "1"],
+            cwd=copy,
+            env=environment(copy),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 300
+        while not re.search(r"\d+ of \d+ steps .* done", log.read_text()):
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        deadline = time.monotonic() + 15
+        while [entry for entry in psutil.process_iter(["cwd"]) if entry.info["cwd"] == str(copy)]:
+            assert time.monotonic() < deadline, "jobs outlive the study that started them"
+            time.sleep(0.2)
+    return {path.name: path.read_bytes() for path in runs_of(copy).glob("*.npz")}
+
+
+def runs_of(folder):
+    return folder / "results" / "smoke" / "runs"
+
+
+@pytest.fixture(scope="module")
+def finished(copy, killed):
+    """The same study, started again and left to end."""
+    run = launch(copy, "study", "--profile", "smoke", "--cores", "1")  # the other core has tests of its own
+    assert run.returncode == 0, run.stdout + run.stderr
+    return copy
+
+
+@pytest.fixture(scope="module")
+def plan(copy):
+    """The jobs of the copy's own plan, which has what the stranger added: job -> names of its runs."""
+    code = """import json
+from suppress_study.plan import Study
+print(json.dumps({str(job): [run.name for run in job.runs] for job in Study.load().jobs("smoke")}))"""
+    run = subprocess.run([sys.executable, "-c", code], cwd=copy, env=environment(copy), capture_output=True, text=True)
+    return json.loads(run.stdout)
+
+
+def summary_of(folder):
+    return Summary.load(folder / "results" / "smoke" / "summary.json")
+
+
+def rows(summary, table="estimates", **factors):
+    """Rows of a table of the summary that have these factors."""
+    frame = summary.frame(table)
+    for name, value in factors.items():
+        frame = frame[frame[name] == value]
+    return frame
+
+
+def test_a_killed_study_goes_on_where_it_was(killed, finished, plan):
+    kept = [name for name, content in killed.items() if (runs_of(finished) / name).read_bytes() == content]
+    assert killed and kept
+    assert {path.stem for path in runs_of(finished).glob("*.npz")} == set(plan)
+    for job, names in plan.items():
+        assert [run.name for run, _ in read_job(runs_of(finished) / f"{job}.npz")] == names
+    assert list((finished / "results").rglob(".part-*")) == []
+
+
+def test_a_finished_study_has_nothing_left_to_do(finished):
+    before = {path: path.stat().st_mtime_ns for path in (finished / "results").rglob("*.npz")}
+    started = time.monotonic()
+    run = launch(finished, "study", "--profile", "smoke", PYTHONDONTWRITEBYTECODE="")
+    assert run.returncode == 0 and "Nothing to be done" in run.stdout + run.stderr
+    assert time.monotonic() - started < 20
+    assert before == {path: path.stat().st_mtime_ns for path in (finished / "results").rglob("*.npz")}
+
+
+def planned(folder, *targets, device="CPU", more=(), options=()):
+    """The jobs that the workflow would run now, as Snakemake prints them."""
+    command = [sys.executable, "-m", "snakemake", "-s", "study/Snakefile", "--nolock", "--dry-run", "--cores", "1"]
+    command += [
+        *options,
+        "--config",
+        "profile=smoke",
+        "results=results/smoke",
+        f"device={device}",
+        *more,
+        "--",
+        *targets,
+    ]
+    run = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=True)
+    return run.stdout + run.stderr
+
+
+def jobs(shown):
+    """The jobs among what a dry run prints, as names of run files."""
+    return set(re.findall(r"output: .*?/runs/([^ ,]+)\.npz", shown))
+
+
+def test_a_deleted_run_would_be_made_again_though_the_book_is_there(finished):
+    for name in ("train-baseline-seed0", "attack-none-seed0"):
+        run = runs_of(finished) / f"{name}.npz"
+        run.rename(finished / "aside.npz")
+        assert name in jobs(planned(finished))
+        (finished / "aside.npz").rename(run)
+    assert "Nothing to be done" in planned(finished)
+
+
+def test_another_device_would_repeat_all_runs(finished, plan):
+    assert jobs(planned(finished, device="Ascend")) == set(plan)
+
+
+def test_a_changed_setting_would_repeat_the_runs_that_depend_on_it_and_no_others(finished):
+    settings = finished / "study" / "study.yaml"
+    before = settings.read_text()
+
+    def planned_with(old, new):
+        assert old in before
+        settings.write_text(before.replace(old, new))
+        try:
+            return planned(finished)
+        finally:
+            settings.write_text(before)
+
+    found = jobs(planned_with("&sgd {name: sgd, lr: 0.1}", "&sgd {name: sgd, lr: 0.2}"))
+    # The other controls build on it: they are trained by the same rate, or to the same accuracy.
+    of_rate = {
+        f"train-{arm}-seed0" for arm in (SUPPRESSED, f"{SUPPRESSED}@0.7", "dense-sgd", "accuracy-matched", "idle")
+    }
+    assert {job for job in found if job.startswith("train")} == of_rate
+    assert f"attack-{SUPPRESSED}-seed0" in found and "attack-baseline-seed0" not in found
+    found = jobs(planned_with("norm_weight: 5, iters: 100", "norm_weight: 5, iters: 90"))
+    assert {f"attack-{SUPPRESSED}-seed0", "attack-baseline-seed0"} <= found
+    assert not [job for job in found if job.startswith("train") or job.endswith("membership") or "none" in job]
+    shown = planned_with("title: ordinary\n", "title: plain\n")
+    assert jobs(shown) == set() and "rule summary" in shown
+
+
+def test_any_arm_and_seed_of_the_study_is_a_target_and_brings_what_it_needs(finished):
+    """Beyond every profile: a model's training, what it builds on, and the evaluators come first."""
+    target = "attack-magnitude-finetuned-seed7"
+    found = jobs(planned(finished, f"results/smoke/runs/{target}.npz"))
+    assert found == {target, "train-magnitude-finetuned-seed7", "train-dense-sgd-seed7"}
+    target = "attack-suppressed-example@0.7-seed7-gradients"
+    assert jobs(planned(finished, f"results/other/runs/{target}.npz", more=["results=results/other"])) == {
+        target,
+        "train-suppressed-example@0.7-seed7",
+        *("train-baseline-seed1000", "train-evaluator-lenet-seed1001", "train-evaluator-convnet-seed1000"),
+    }
+    run = launch(finished, "run", "attack-nobody-seed7", "--profile", "smoke")
+    assert run.returncode != 0 and "arm is 'nobody'; allowed are baseline" in run.stdout + run.stderr
+
+
+def test_snakemakes_own_pictures_of_the_workflow_work(finished, tmp_path):
+    graph = planned(finished, options=["--dag", "--forceall"])
+    assert "digraph" in graph and "train" in graph and "attack" in graph
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-s",
+        "study/Snakefile",
+        "--nolock",
+        "--report",
+        tmp_path / "report.html",
+    ]
+    command += ["--config", "profile=smoke", "results=results/smoke", "device=CPU"]
+    run = subprocess.run(command, cwd=finished, env=environment(finished), capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+def test_the_summary_has_every_attack_on_every_model(finished, plan):
+    summary = summary_of(finished)
+    assert summary.data.model_dump() == {"name": "MNIST-5000", "train": 4000, "test": 1000}
+    assert summary.profile == "smoke" and "5,000 digits" in summary.notice and summary.missing == 0
+    arms = [arm.factors for arm in summary.arms]
+    of_suppressed = [{"arm": SUPPRESSED, "sparse_end": share} for share in (0.95, 0.7)]
+    assert arms == [
+        {"arm": "baseline"},
+        of_suppressed[0],
+        *({"arm": arm} for arm in ("dense-sgd", "accuracy-matched", "idle")),
+        of_suppressed[1],
+    ]
+    image = {name for name, metric in METRICS.items() if metric.of == "image" and name != "label_found"}
+    for (attack, arm), found in summary.frame("estimates").groupby(["attack", "arm"]):
+        metrics = set(found.metric)
+        if attack in ("loss", "lira"):
+            assert metrics == {"auc", "tpr_at_1pct_fpr"} and set(found.n) == {400}
+        else:
+            on_gradients = attack in ("dlg", "idlg", "cosine")
+            assert metrics == image | ({"label_found"} if on_gradients else set()), (attack, arm)
+            assert set(found.n) == {10 if on_gradients else 30}
+            assert set(found[found.metric == "confidence"].evaluator) == {"lenet", "lenet2", "convnet"}
+        assert (found.low <= found["mean"] + 1e-12).all() and (found["mean"] <= found.high + 1e-12).all()
+    assert set(rows(summary, attack="black").arm) == set(rows(summary, attack="mean").arm) == {"none"}
+    black = rows(summary, attack="black", metric="relative_l2").iloc[0]
+    assert (black.low, black["mean"], black.high) == pytest.approx((1, 1, 1))
+    assert set(summary.verdicts) == {"R1", "R2", "R3", "H1", "H2", "H3", "H4", "H5", "H6"}
+    for verdict in summary.verdicts.values():  # one seed says nothing
+        assert verdict.verdict == "not tested" and "fewer than" in verdict.reason
+    assert summary.documented.models["suppressed"]["test_accuracy"] == 0.9745
+
+
+def test_what_was_added_by_a_stranger_is_in_the_summary(finished):
+    summary = summary_of(finished)
+    grey = rows(summary, attack="grey", metric="psnr")
+    assert len(grey) == 6 and grey["mean"].nunique() == 1  # it does not care for the model
+    assert len(rows(summary, arm="idle", metric="skill", attack="tuned")) == 1
+    swept = summary.arms[-1]
+    assert swept.title == "suppressed to 70 %" and 0.69 <= swept.sparsity["fc1.weight"][0] <= 0.71
+    assert len(rows(summary, arm=SUPPRESSED, sparse_end=0.7, metric="skill", attack="tuned")) == 1
+    assert {("sparsity", f"{SUPPRESSED}@0.7"), ("objective", "idle")} <= {(g.name, g.about) for g in summary.gates}
+
+
+def test_the_suppressed_model_is_suppressed_and_the_ordinary_one_is_not(finished):
+    arms = summary_of(finished).arms
+    assert all(shares == [0] for shares in arms[0].sparsity.values())
+    assert all(0.93 <= shares[0] <= 0.951 for shares in arms[1].sparsity.values())
+
+
+def test_every_run_says_what_it_is_and_where_it_ran(finished):
+    found = Results.load(finished / "results" / "smoke").runs
+    for name, run in found.items():
+        assert run.name == name and run.campaign == "mnist-lenet5" and run.profile == "smoke"
+        assert run.seed in (0, 1000, 1001)
+        there = run.environment
+        assert there["versions"]["mindspore"] and run.commit and there["machine"]["cores"]
+        assert there["device"]["device"] == "CPU" and there["device"]["threads"] == 1
+        assert there["data"]["sha256"] and "5,000 digits" in there["data"]["notice"]
+        assert run.times["seconds"] and 0 < run.peak_memory_bytes < 4e9 and run.settings
+        assert len(run.networks) == {"train": len(run.networks), "attack": 4, "mechanism": 4}[run.kind] - (
+            run.factors["arm"] == "none"
+        )
+
+
+def test_every_attack_is_on_the_same_images_and_drops_none(finished):
+    images = Results.load(finished / "results" / "smoke").images
+    on_all = images[(images.depth != "conv1") & (images.moment == "") & (images.evaluator == "")]
+    targets = None
+    for _, found in on_all.groupby("run", observed=True):
+        shown = list(zip(found.image, found.in_training, found["index"], strict=True))
+        targets = targets or shown
+        assert shown == targets and len(set(shown)) == 30
+        assert np.isfinite(found[["skill", "rank1", "psnr", "ssim", "relative_l2"]]).all(axis=None)
+    on_gradients = images[(images.moment != "") & (images.evaluator == "")]
+    assert set(zip(on_gradients.image, on_gradients.in_training, on_gradients["index"], strict=True)) <= set(targets)
+
+
+def test_an_attack_can_be_pointed_at_any_checkpoint(finished, tmp_path):
+    """One parameter, and the same figures as by the name of the arm it is of, whichever arm is named."""
+    folder = finished / "results" / "smoke" / "checkpoints" / "train-suppressed-example-seed0"
+    (checkpoint,) = folder.glob("*-2_500.ckpt")
+    mine = tmp_path / "mine.ckpt"
+    shutil.copy(checkpoint, mine)
+    parameters = ["profile=smoke", "results=results/smoke", f"victim={mine}", "attacks=[ridge]"]
+    run = launch(finished, "notebook", "attack", tmp_path / "out.ipynb", *parameters)
+    assert run.returncode == 0, run.stderr
+    (path,) = runs_of(finished).glob("*own-mine*")
+    ((own, arrays),) = read_job(path)
+    path.unlink()
+    assert own.name == f"attack-ridge-fc1-{own_name(str(mine))}-seed0" and own.asked["victim"] == str(mine)
+    named = read_job(runs_of(finished) / "attack-suppressed-example-seed0.npz")
+    (skill,) = [found["skill"] for run, found in named if run.factors.get("attack") == "ridge"]
+    assert np.array_equal(arrays["skill"], skill)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--profile", "nope"], "profile is 'nope'; allowed are smoke, quick, full"),
+        (["--profile", "smoke", "--device", "TPU"], "device is 'TPU'; it must be 'auto' or 'Ascend' or 'GPU' or 'CPU'"),
+        (["--profile", "smoke", "--results", "/proc/nowhere"], "results folder /proc/nowhere cannot be written"),
+        (["--profile", "smoke", "--results", "Makefile"], "Makefile cannot be written"),
+        (
+            ["--profile", "smoke", "--results", "nothing", "--redraw"],
+            "has no run train-baseline-seed1000: run the study",
+        ),
+    ],
+)
+def test_bad_input_is_one_sentence(copy, arguments, message):
+    run = launch(copy, "study", *arguments)
+    assert run.returncode == 2 and run.stdout == ""
+    assert message in run.stderr and len(run.stderr.strip().splitlines()) == 1
+
+
+def test_a_damaged_data_file_of_the_user_stops_the_study(copy, tmp_path):
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"cut")
+    run = launch(copy, "study", MNIST_DIR=str(tmp_path))
+    assert run.returncode == 2
+    assert re.search(r"train-images-idx3-ubyte is damaged .*: replace it", run.stderr)
+    assert len(run.stderr.strip().splitlines()) == 1
+
+
+def test_an_unknown_arm_in_the_study_is_named(copy, finished):
+    settings = copy / "study" / "study.yaml"
+    before = settings.read_text()
+    settings.write_text(before.replace("arms: {baseline: [0], suppressed", "arms: {basline: [0], suppressed", 1))
+    run = launch(copy, "study", "--profile", "smoke")
+    settings.write_text(before)
+    assert run.returncode == 2 and "'basline'; allowed are baseline, suppressed-example" in run.stderr
+    assert len(run.stderr.strip().splitlines()) == 1
+
+
+def test_two_studies_do_not_run_in_one_folder(copy, finished):
+    import fcntl
+
+    with (copy / ".snakemake" / "study.lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        run = launch(copy, "study", "--profile", "smoke")
+    assert run.returncode == 2 and "another study runs in this folder" in run.stderr
+
+
+def test_runs_of_other_weights_are_refused(finished, tmp_path):
+    """In the study's own profile; the stranger's additions are no part of it, and are passed over."""
+    folder = tmp_path / "results"
+    shutil.copytree(runs_of(finished), folder / "runs")
+    study = Study.load()
+    for job, run_name in (
+        ("attack-dense-sgd-seed0", "attack-ridge-fc1-dense-sgd-seed0"),
+        ("train-accuracy-matched-seed0",) * 2,
+    ):
+        path = folder / "runs" / f"{job}.npz"
+        before, pairs = path.read_bytes(), read_job(path)
+        (run,) = [run for run, _ in pairs if run.name == run_name]
+        role = "victim" if run.kind == "attack" else "dense-sgd"
+        run.networks = run.networks | {role: "0"}
+        write_job(path, pairs)
+        with pytest.raises(ResultError, match=f"run {run_name} is of other weights than train-dense-sgd-seed0 left"):
+            Measured.collect(Results.load(folder), study, "smoke")
+        path.write_bytes(before)
+    Measured.collect(Results.load(folder), study, "smoke")
+
+
+def test_a_control_follows_the_model_it_is_matched_to(finished):
+    found = Results.load(finished / "results" / "smoke").runs
+    matched, like, wanted = (
+        found[f"train-{arm}-seed0"].results for arm in ("accuracy-matched", "dense-sgd", "suppressed-example")
+    )
+    epochs = matched["facts"]["epochs"]
+    distance = [abs(value - wanted["test_accuracy"]) for value in like["history"]["test_accuracy"]]
+    assert epochs == 1 + int(np.argmin(distance))
+    assert matched["history"]["test_accuracy"] == like["history"]["test_accuracy"][:epochs]  # the same training, cut
+
+
+@pytest.fixture(scope="module")
+def published(finished, tmp_path_factory):
+    """A clone that has the tables of the finished study, one run of it not made yet, and nothing else."""
+    folder = tmp_path_factory.mktemp("published") / "clone"
+    shutil.copytree(finished, folder, ignore=LEFT_OUT)
+    shutil.rmtree(folder / "book" / "notebooks")
+    shutil.copytree(runs_of(finished), runs_of(folder))
+    shutil.copy(ROOT / "results" / "bench.json", folder / "results")
+    path = runs_of(folder) / "attack-dense-sgd-seed0.npz"
+    write_job(path, [pair for pair in read_job(path) if pair[0].factors.get("attack") != "decoder"])
+    run = launch(folder, "publish", "--profile", "smoke")
+    assert run.returncode == 0 and "runs published" in run.stdout, run.stderr
+    shutil.rmtree(runs_of(folder))
+    return folder
+
+
+def test_the_book_is_drawn_from_published_tables_alone_without_data(published, finished, tmp_path):
+    """As a clone has them: no MNIST, no checkpoints, no notebooks; nothing is trained."""
+    before = {path: path.read_bytes() for path in (published / "results" / "smoke").rglob("*") if path.is_file()}
+    nowhere = {"MNIST_DIR": str(tmp_path / "none"), "SUPPRESS_PRIVACY_CACHE": str(tmp_path / "none")}
+    run = launch(published, "study", "--profile", "smoke", "--redraw", **nowhere)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert before == {path: path.read_bytes() for path in before}
+    assert not (published / "results" / "smoke" / "checkpoints").exists()
+    shown = (published / "_build" / "html" / "notebooks" / "train-baseline.html").read_text()
+    assert "is not kept with" in shown
+    mine, theirs = summary_of(published), summary_of(finished)
+    assert (mine.missing, theirs.missing) == (1, 0)
+    assert "still to be made" in (published / "_build" / "html" / "index.html").read_text()
+    assert set(rows(mine, attack="decoder").arm) == {"baseline", SUPPRESSED, "accuracy-matched", "idle"}
+    own, other = (rows(each, attack="tuned") for each in (mine, theirs))
+    assert own.equals(other)
+
+
+def test_published_runs_count_as_made_when_asked_to(published):
+    """One attack is to be made, and its models trained again for it alone; without being asked to, everything is."""
+    (published / "results" / "smoke" / "data.json").write_text("{}")
+    found = jobs(planned(published, more=["keep=True"]))
+    evaluators = {"train-baseline-seed1000", "train-evaluator-lenet-seed1001", "train-evaluator-convnet-seed1000"}
+    assert found == {"attack-dense-sgd-seed0", "train-dense-sgd-seed0", *evaluators}
+    assert "train-accuracy-matched-seed0" in jobs(planned(published))
+
+
+def test_a_book_without_a_run_says_what_to_do(copy, tmp_path):
+    command = [sys.executable, "book/build.py", tmp_path]
+    run = subprocess.run(command, cwd=copy, env=environment(copy), capture_output=True, text=True)
+    assert run.returncode == 2 and "run the study of that profile first" in run.stderr
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def page(finished):
+    """A browser page that notes every failure and every request that leaves this machine."""
+    if not os.path.exists(CHROMIUM):
+        if os.environ.get("CI"):
+            pytest.fail(f"{CHROMIUM} is missing: .ci/run installs it.")
+        pytest.skip(f"{CHROMIUM} is missing: install Debian's package chromium to have the pages looked at.")
+    from playwright.sync_api import sync_playwright
+
+    handler = functools.partial(QuietHandler, directory=finished / "_build" / "html")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, sync_playwright() as playwright:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
+        page = browser.new_page()
+        page.complaints = []
+        page.on(
+            "console", lambda message: message.type in ("error", "warning") and page.complaints.append(message.text)
+        )
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on("response", lambda answer: answer.status >= 400 and page.complaints.append(answer.url))
+        home = f"http://127.0.0.1:{server.server_port}"
+        page.on(
+            "request", lambda request: request.url.startswith((home, "data:")) or page.complaints.append(request.url)
+        )
+        page.home = home
+        yield page
+        browser.close()
+        server.shutdown()
+
+
+PAGES = {
+    "index": ["table", "figure img", "nav"],
+    "defence": ["mjx-container", "table"],
+    "attack": ["mjx-container"],
+    "strong_attacks": ["mjx-container", "table", "figure img"],
+    "gradient_leakage": ["mjx-container", "table", "figure img"],
+    "membership": ["mjx-container", "table", "figure img"],
+    "controls": ["table", "figure img"],
+    "verdict": ["table"],
+    "notebooks/compare": ["table", ".cell_output img"],
+    "notebooks/train-baseline": [".cell_output img"],
+    "notebooks/train-suppressed-example": [".cell_output img"],
+    "notebooks/attack-baseline": ["table", ".cell_output img"],
+    "notebooks/attack-suppressed-example": ["table", ".cell_output img"],
+    "rerun": ["table", "pre"],
+    "references": [".citation"],
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_show_their_parts_need_no_network_and_say_what_they_show(page, name):
+    page.complaints.clear()
+    page.goto(f"{page.home}/{name}.html")
+    page.wait_for_load_state("networkidle")
+    for part in PAGES[name]:
+        page.wait_for_selector(part, timeout=5000)
+    assert page.complaints == []
+    banner = page.inner_text(".bd-header-announcement")
+    assert "smoke" in banner and "5,000 digits" in banner
+    text = page.inner_text("main")
+    assert "{{" not in text and "None" not in text and "nan" not in text.split()
+    for image in page.query_selector_all("main img"):
+        words = image.get_attribute("alt") or ""
+        assert len(words) > 20 and " " in words, image.get_attribute("src")  # words, not the name of a file
+        assert image.evaluate("image => image.naturalWidth") > 300
+
+
+def test_the_headline_table_shows_the_summarys_figures(page, finished):
+    page.goto(f"{page.home}/index.html")
+    text = page.inner_text("main")
+    summary = summary_of(finished)
+    for arm in summary.arms[:2]:
+        assert f"{arm.test_accuracy[0]:.4f}" in text
+    shown = rows(summary, attack="reference", smoothness="cpu", arm=SUPPRESSED, metric="confidence").iloc[0]
+    assert f"{shown['mean']:.3f} [{shown['low']:.3f}, {shown['high']:.3f}]" in text
+    assert "0.9745" in text and "0.5576" in text
+
+
+def test_what_was_added_by_a_stranger_is_on_the_pages(page):
+    """A new attack, a new defence and a new sparsity stand in tables and figures, by their titles alone."""
+    page.goto(f"{page.home}/controls.html")
+    text = page.inner_text("main")
+    assert "left as it is" in text and "suppressed to 70 %" in text
+    page.goto(f"{page.home}/strong_attacks.html")
+    assert "grey image" in page.inner_text("main")
