@@ -1,110 +1,96 @@
 """Full MNIST, seed 0, in both directions of every bound: the suppressed model whole, the ordinary one's start."""
 
-import json
 import os
 import subprocess
 import sys
 
-import mindspore as ms
 import numpy as np
 import pytest
 
 from conftest import ROOT
-from suppress_privacy import LeNet5, load_checkpoint, load_mnist
-from suppress_privacy.evaluation.intervals import bootstrap_mean, proportion
-from suppress_privacy.study import runs
-from suppress_privacy.study.records import Records, attack_name
-from suppress_privacy.study.settings import Study
+from suppress_privacy import load_mnist
+from suppress_privacy.evaluation.metrics import METRICS
 from suppress_privacy.training import checkpoints_in
+from suppress_study import models
+from suppress_study.attacking import Scene, attack
+from suppress_study.plan import Model, Study
+from suppress_study.results import Results
+from suppress_study.targets import choose_targets
 
 # The ordinary model is within its band after four of its ten epochs.
 EPOCHS = {"baseline": 4, "suppressed-example": 10}
 
 
+STUDY = Study.load()
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Both arms trained, one after the other: the records and the final weights."""
+    """Both arms trained, one after the other: their runs, and the networks."""
     folder = tmp_path_factory.mktemp("full")
-    for arm, epochs in EPOCHS.items():
-        run = subprocess.run(
-            [
-                sys.executable,
-                "notebooks/execute.py",
-                "train",
-                folder / f"{arm}.ipynb",
-                f"arm={arm}",
-                f"results={folder}",
-                f"overrides={{epochs: {epochs}}}",
-            ],
-            cwd=ROOT,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"},
-            capture_output=True,
-            text=True,
-        )
-        assert run.returncode == 0, run.stderr
     found = {}
     for arm, epochs in EPOCHS.items():
-        record = json.loads((folder / "records" / f"train-{arm}-seed0.json").read_text())
-        network = LeNet5()
+        command = [sys.executable, "-m", "suppress_study.run", "notebook", "train", folder / f"{arm}.ipynb"]
+        command += [f"arm={arm}", f"results={folder}", f"overrides={{epochs: {epochs}}}"]
+        one_thread = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+        run = subprocess.run(command, cwd=ROOT, env=one_thread, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
         checkpoints = checkpoints_in(folder / "checkpoints" / f"train-{arm}-seed0")
         assert [path.name for path in checkpoints] == [
             f"checkpoint_lenet-{epoch}_1875.ckpt" for epoch in range(1, epochs + 1)
         ]
-        load_checkpoint(network, checkpoints[-1])
-        found[arm] = (record, {weight.name: weight.asnumpy() for weight in network.get_parameters()})
-    assert found["baseline"][0]["data"]["name"] == "MNIST", "the full MNIST could not be had: set MNIST_DIR"
+        model = Model(arm, 0)
+        found[arm] = models.training_run(folder, model), models.load(folder, STUDY, "quick", model)
+    data = found["baseline"][0].environment["data"]
+    assert data["name"] == "MNIST", "the full MNIST could not be had: set MNIST_DIR"
     return found
 
 
 def test_accuracies_lie_in_their_bands(trained):
-    accuracies = {arm: record["results"]["test_accuracy"] for arm, (record, _) in trained.items()}
+    accuracies = {arm: run.results["test_accuracy"] for arm, (run, _) in trained.items()}
     assert 0.985 <= accuracies["baseline"] <= 0.995
     assert 0.975 <= accuracies["suppressed-example"] <= 0.995
 
 
 def test_suppressed_weights_are_exactly_zero_and_as_many_as_promised(trained):
-    for name, weight in trained["suppressed-example"][1].items():
-        zeros = np.mean(weight == 0)
-        assert 0.93 <= zeros <= 0.951 if name.endswith("weight") else zeros == 0
-        assert np.abs(weight[weight != 0]).min() > 1e-7  # no weight that only nearly went
-    assert all(np.all(weight != 0) for weight in trained["baseline"][1].values())
+    for weight in trained["suppressed-example"][1].network.get_parameters():
+        values = weight.asnumpy()
+        zeros = np.mean(values == 0)
+        assert 0.93 <= zeros <= 0.951 if weight.name.endswith("weight") else zeros == 0
+        assert np.abs(values[values != 0]).min() > 1e-7  # no weight that only nearly went
+    assert all(np.all(weight.asnumpy() != 0) for weight in trained["baseline"][1].network.get_parameters())
 
 
-PUBLISHED = Records(ROOT / "results" / "full")
-RIDGE = attack_name("decoder-ridge", "suppressed-example", 0)
+@pytest.fixture(scope="module")
+def published():
+    return Results.load(ROOT / "results" / "full")
 
 
-def test_the_published_accuracy_comes_out_again(trained):
-    published = PUBLISHED.read("train-suppressed-example-seed0")["results"]["test_accuracy"]
-    assert abs(trained["suppressed-example"][0]["results"]["test_accuracy"] - published) <= 0.003
+def test_the_published_accuracy_comes_out_again(trained, published):
+    accuracy = published.runs["train-suppressed-example-seed0"].results["test_accuracy"]
+    assert abs(trained["suppressed-example"][0].results["test_accuracy"] - accuracy) <= 0.003
 
 
 @pytest.fixture(scope="module")
 def attacked(trained):
-    """The ridge decoder on both networks: its primary metrics, image by image."""
-    study = Study.load(ROOT / "study.yaml")
+    """The ridge decoder on both networks: its metrics, image by image."""
     data = load_mnist("auto")
-    targets = runs.choose_targets(data, study.profile("full").targets)
-    found = {}
-    for arm, (_, weights) in trained.items():
-        network = LeNet5()
-        for parameter in network.get_parameters():
-            parameter.set_data(ms.Tensor(weights[parameter.name]))
-        attack = study.attack("full", "decoder-ridge")
-        found[arm], _ = runs.attack(attack, runs.Victim(network), targets, {}, data, 0)
-    return found
+    targets = choose_targets(data, STUDY.profile("full").targets)
+    ridge = STUDY.variant("full", "ridge")
+    return {arm: attack(ridge, Scene(network, targets, {}, data, 0)).arrays for arm, (_, network) in trained.items()}
 
 
 @pytest.mark.parametrize("metric", ["skill", "rank1"])
-def test_the_published_leakage_comes_out_again_and_is_not_the_ordinary_models(trained, attacked, metric):
+def test_the_published_leakage_comes_out_again_and_is_not_the_ordinary_models(attacked, published, metric):
     """Within the published interval; and the interval tells the suppressed model from the ordinary one."""
-    estimate = {"skill": bootstrap_mean, "rank1": proportion}[metric]
-    interval = estimate(PUBLISHED.arrays(RIDGE)[metric][None])
+    images = published.images
+    own = images[(images.run == "attack-ridge-fc1-suppressed-example-seed0") & (images.evaluator == "")]
+    interval = METRICS[metric].estimate(own[metric].to_numpy()[None])
     assert interval.low <= attacked["suppressed-example"][metric].mean() <= interval.high
     assert not interval.low <= attacked["baseline"][metric].mean() <= interval.high
-    assert np.array_equal(attacked["baseline"]["index"], PUBLISHED.arrays(RIDGE)["index"])
+    assert np.array_equal(attacked["baseline"]["index"], own["index"])
 
 
 def test_memory_stays_small(trained):
-    for record, _ in trained.values():
-        assert record["peak_memory_bytes"] < 2e9
+    for run, _ in trained.values():
+        assert run.peak_memory_bytes < 2e9
