@@ -188,7 +188,7 @@ def test_runs_with_uncommitted_changes_and_missing_ones_are_counted(tmp_path):
     jobs = planted.jobs(STUDY)
     jobs["attack-baseline-seed0"][0][0].commit = "0123456789ab-dirty"
     jobs["attack-baseline-seed1"][0][0].commit = "ba9876543210"
-    lost = jobs.pop("attack-baseline-seed0-leaks")
+    lost = jobs.pop("attack-baseline-seed0-gradients")
     planted.write(tmp_path, jobs)
     found = summarise(Results.load(tmp_path), STUDY, "tiny", CLAIMS, allow_missing=True)
     assert (found.commits, found.uncommitted) == (["0123456789ab", "ba9876543210"], 1)
