@@ -13,7 +13,7 @@ import inspect
 import numbers
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache, wraps
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -25,7 +25,7 @@ WORDS = {int: "an integer", float: "a number", bool: "True or False", str: "text
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """Where a number, or of a list the length, may lie; NaN lies nowhere."""
+    """Where a number, or of a list or a text the length, may lie; NaN lies nowhere."""
 
     at_least: float | None = None
     above: float | None = None
@@ -92,7 +92,7 @@ def _judged(value: Any, annotation: Any) -> tuple[str, type[Exception] | None]:
     if origin is Annotated:
         allowed, fault = _judged(value, arguments[0])
         bounds = [note for note in arguments[1:] if isinstance(note, Bounds)]
-        size = len(value) if isinstance(value, list | tuple) else value
+        size = len(value) if isinstance(value, list | tuple | str) else value
         if fault is None and not all(each.hold(size) for each in bounds):
             fault = ValueError
         said = [note for note in arguments[1:] if isinstance(note, str)]
@@ -143,6 +143,19 @@ def checked(function: F) -> F:
 def annotations_of(function: Callable[..., Any]) -> Mapping[str, Any]:
     """A function's annotations by parameter, with what `Annotated` adds."""
     return get_type_hints(function, include_extras=True)
+
+
+class CheckedFields:
+    """What a dataclass inherits whose fields are checked by their annotations when it is made.
+
+    Raises:
+        TypeError, ValueError: a field is not what its annotation allows.
+    """
+
+    def __post_init__(self) -> None:
+        annotations = get_type_hints(type(self), include_extras=True)
+        for each in fields(self):  # type: ignore[arg-type]
+            check(each.name, getattr(self, each.name), annotations[each.name])
 
 
 def keywords(function: Callable[..., Any], given: Mapping[str, Any], *, apart: Collection[str] = ()) -> dict[str, Any]:

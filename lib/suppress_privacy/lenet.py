@@ -1,6 +1,6 @@
 """LeNet5 as the tutorial trains it, with its features at any depth."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 import mindspore as ms
 import numpy as np
@@ -12,7 +12,8 @@ from suppress_privacy.checks import Seed, Whole, checked
 from suppress_privacy.runtime import generator
 
 WEIGHT_SIGMA = 0.05  # the tutorial's initialiser, for weights and biases alike
-DEPTHS = ("conv1", "conv2", "fc1", "fc2", "logits")
+Depth = Literal["conv1", "conv2", "fc1", "fc2", "logits"]
+DEPTHS = get_args(Depth)
 
 
 class LeNet5(nn.Cell):

@@ -23,6 +23,7 @@ from suppress_privacy.runtime import generator
 CHECKPOINT_PREFIX = "checkpoint_lenet"  # the tutorial's file names: checkpoint_lenet-{epoch}_{step}.ckpt
 CHECKPOINTS_KEPT = 10
 Place = Annotated[str | os.PathLike, "a path"]
+Facts = dict[str, Any]  # plain data
 
 
 @dataclass(frozen=True)
@@ -91,19 +92,19 @@ class Defence(nn.Cell):
         """What the network's user gets under the defence; see `accuracy`."""
         return accuracy(network, images, labels)
 
-    def report(self) -> dict[str, dict[str, Any]]:
+    def report(self) -> dict[str, Facts]:
         """What the defence has done so far to each layer, by name, as plain data."""
         return {}
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         """What else there is to say about the defence, as plain data."""
         return {}
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Facts:
         """What `after_step` needs beyond the cell's parameters to go on later, as plain data."""
         return {}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Facts) -> None:
         """Take back what `state` gave."""
 
 
@@ -150,7 +151,7 @@ class History:
     test_accuracy: list[float] = field(default_factory=list)
     sparsity: dict[str, list[float]] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Facts:
         return asdict(self)
 
 
@@ -257,9 +258,7 @@ class States:
 
     KEPT = 2
 
-    def __init__(
-        self, folder: str | os.PathLike[str], step_cell: nn.Cell, defence: Defence, run: dict[str, Any]
-    ) -> None:
+    def __init__(self, folder: Place, step_cell: nn.Cell, defence: Defence, run: Facts) -> None:
         self.folder = Path(folder)
         self._parameters = list(step_cell.get_parameters())
         self._defence = defence
@@ -326,7 +325,7 @@ def save_checkpoint(network: nn.Cell, path: Place) -> None:
         old.unlink()
 
 
-def checkpoints_in(folder: str | os.PathLike[str]) -> list[Path]:
+def checkpoints_in(folder: Place) -> list[Path]:
     """The checkpoints of a folder, oldest epoch first."""
     return sorted(Path(folder).glob(f"{CHECKPOINT_PREFIX}-*_*.ckpt"), key=epoch_of)
 
@@ -336,12 +335,12 @@ def epoch_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix(f"{CHECKPOINT_PREFIX}-").partition("_")[0])
 
 
-def states_in(folder: str | os.PathLike[str]) -> list[Path]:
+def states_in(folder: Place) -> list[Path]:
     """The saved states of a training in a folder, oldest first."""
     return sorted(Path(folder).glob("training_state-*.npz"))
 
 
-def forget(folder: str | os.PathLike[str]) -> None:
+def forget(folder: Place) -> None:
     """Delete what an earlier training left in a folder, which must not pass for another's."""
     for old in (*checkpoints_in(folder), *states_in(folder)):
         old.unlink()

@@ -5,17 +5,16 @@ They suit themselves to the network under attack, whatever its defence does to t
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import nn
 from scipy.linalg import LinAlgError, solve
 from tqdm import tqdm
 
 from suppress_privacy.attacks.registry import attack
 from suppress_privacy.attacks.views import FeatureView, Reconstruction
-from suppress_privacy.checks import Bounds, Positive, Seed, Whole
+from suppress_privacy.checks import Positive, Seed, Whole
 from suppress_privacy.lenet import predict
 from suppress_privacy.runtime import generator
 
@@ -135,24 +134,8 @@ class DecoderNetwork(nn.Cell):
         return self.sigmoid(self.up2(self.relu(self.up1(x))))  # -> [N, 16, H/2, W/2] -> [N, C, H, W]
 
 
-class _SquaredError(nn.Cell):
-    def __init__(self, decoder: nn.Cell) -> None:
-        super().__init__(auto_prefix=False)
-        self.decoder = decoder
-
-    def construct(self, features: ms.Tensor, images: ms.Tensor) -> ms.Tensor:
-        return ops.square(self.decoder(features) - images).mean()
-
-
 @attack("decoder", sees="features")
-def convolutional(
-    view: FeatureView,
-    *,
-    seed: Seed,
-    epochs: Whole,
-    batch_size: Annotated[int, Bounds(at_least=1), "the images a step"],
-    lr: Positive,
-) -> Reconstruction:
+def convolutional(view: FeatureView, *, seed: Seed, epochs: Whole, batch_size: Whole, lr: Positive) -> Reconstruction:
     """A small transposed-convolution network, trained by Adam on squared error with cosine decay.
 
     Args:
@@ -181,7 +164,8 @@ def convolutional(
             f"batch_size is {batch_size}; there are {len(images)} images to learn from: take fewer a step."
         )
     rates = nn.cosine_decay_lr(0.0, lr, epochs * steps, steps, epochs)
-    step = nn.TrainOneStepCell(_SquaredError(decoder), nn.Adam(decoder.trainable_params(), rates)).set_train()
+    loss = nn.WithLossCell(decoder, nn.MSELoss())
+    step = nn.TrainOneStepCell(loss, nn.Adam(decoder.trainable_params(), rates)).set_train()
     for _ in tqdm(range(epochs), unit="epoch", disable=None):
         if view.release is not None:  # another draw each time, or the decoder learns this one
             features = standardised(view.as_seen(images, noise))

@@ -122,7 +122,7 @@ def invert(
     smoothness_weights: Tried,
     anchor_weights: Tried,
     restarts: Whole,
-    batch_size: Annotated[int, Bounds(at_least=1), "the targets at a time"],
+    batch_size: Whole,
 ) -> Reconstruction:
     """The tuned attack on a view.
 

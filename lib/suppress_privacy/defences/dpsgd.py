@@ -7,7 +7,7 @@ is what the accountant assumes. Adding or removing one image is what epsilon and
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import partial
 
 import dp_accounting
 import mindspore as ms
@@ -15,10 +15,10 @@ import numpy as np
 from dp_accounting import rdp
 from mindspore import nn, ops
 
-from suppress_privacy.checks import Bounds, NotNegative, Positive, Seed, Share, checked
-from suppress_privacy.defences.settings import DefenceSettings, defence
+from suppress_privacy.checks import NotNegative, Positive, Seed, Share, Whole, checked
+from suppress_privacy.defences.settings import DefenceSettings
 from suppress_privacy.runtime import generator
-from suppress_privacy.training import Defence, Plan
+from suppress_privacy.training import Defence, Facts, Plan
 
 CHUNK = 128  # images whose gradients are held at a time
 LARGEST_LOSS = 88.0  # of one example, in nats: MindSpore's cross-entropy is infinite where a probability underflows
@@ -39,14 +39,9 @@ def spent_epsilon(noise_multiplier: float, sampling_rate: float, steps: int, del
 
 def noise_multiplier_for(wanted: float, sampling_rate: float, steps: int, delta: float) -> float:
     """The least noise multiplier whose `spent_epsilon` is at most `wanted`, to 1e-4."""
-    return dp_accounting.calibrate_dp_mechanism(
-        rdp.RdpAccountant,
-        lambda noise_multiplier: _event(noise_multiplier, sampling_rate, steps),
-        wanted,
-        delta,
-        dp_accounting.LowerEndpointAndGuess(0.1, 1.0),
-        tol=1e-4,
-    )
+    event = partial(_event, sampling_rate=sampling_rate, steps=steps)
+    start = dp_accounting.LowerEndpointAndGuess(0.1, 1.0)
+    return dp_accounting.calibrate_dp_mechanism(rdp.RdpAccountant, event, wanted, delta, start, tol=1e-4)
 
 
 def _event(noise_multiplier: float, sampling_rate: float, steps: int) -> dp_accounting.DpEvent:
@@ -144,11 +139,11 @@ class DpSgd(Defence):
     @checked
     def __init__(
         self,
-        batch_size: Annotated[int, Bounds(at_least=1), "the expected size"],
+        batch_size: Whole,
         clip_norm: Positive,
         noise_multiplier: NotNegative,
         seed: Seed,
-        facts: dict[str, Any] | None = None,
+        facts: Facts | None = None,
     ) -> None:
         super().__init__(auto_prefix=False)
         if noise_multiplier and not np.isfinite(clip_norm):
@@ -162,9 +157,7 @@ class DpSgd(Defence):
     def batches(self, rng: np.random.Generator, count: int, batch_size: int) -> list[np.ndarray]:
         """An epoch's batches by Poisson sampling: as many as ordinary training has, each of random size."""
         if batch_size != self.batch_size:
-            raise ValueError(
-                f"batch_size is {batch_size}; the defence was made for {self.batch_size}: train with that."
-            )
+            raise ValueError(f"batch_size is {batch_size}; the defence was made for {self.batch_size}: train with it.")
         return [np.flatnonzero(rng.random(count) < batch_size / count) for _ in range(count // batch_size)]
 
     def step(self, forward: nn.Cell, optimizer: nn.Optimizer) -> nn.Cell:
@@ -178,19 +171,18 @@ class DpSgd(Defence):
         draws = [self._rng.standard_normal(total.shape, np.float32) for total in sums]
         return [(total + scale * draw) / np.float32(self.batch_size) for total, draw in zip(sums, draws, strict=True)]
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         return self._facts
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Facts:
         return {"rng": self._rng.bit_generator.state}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Facts) -> None:
         self._rng.bit_generator.state = state["rng"]
 
 
-@defence("dpsgd")
 @dataclass(frozen=True, kw_only=True)
-class PrivateTraining(DefenceSettings):
+class PrivateTraining(DefenceSettings, kind="dpsgd"):
     """Settings of `DpSgd`: the guarantee of the whole training, for which the noise is found, and the clipping norm."""
 
     epsilon: Positive
@@ -201,12 +193,7 @@ class PrivateTraining(DefenceSettings):
         sampling_rate = plan.batch_size / plan.count
         steps = plan.epochs * plan.steps
         noise_multiplier = noise_multiplier_for(self.epsilon, sampling_rate, steps, self.delta)
-        facts = {
-            "epsilon": spent_epsilon(noise_multiplier, sampling_rate, steps, self.delta),
-            "delta": self.delta,
-            "noise_multiplier": noise_multiplier,
-            "sampling_rate": sampling_rate,
-            "steps": steps,
-            "clip_norm": self.clip_norm,
-        }
+        epsilon = spent_epsilon(noise_multiplier, sampling_rate, steps, self.delta)
+        facts = {"epsilon": epsilon, "delta": self.delta, "noise_multiplier": noise_multiplier}
+        facts |= {"sampling_rate": sampling_rate, "steps": steps, "clip_norm": self.clip_norm}
         return DpSgd(plan.batch_size, float(self.clip_norm), float(noise_multiplier), plan.seed, facts)

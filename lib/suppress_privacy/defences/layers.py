@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import mindspore as ms
 from mindspore import nn
 
-from suppress_privacy.checks import Bounds, Positive, Seed, check, checked, described
-from suppress_privacy.defences.settings import CheckedFields
+from suppress_privacy.checks import Bounds, CheckedFields, Positive, Seed, check, checked, described
 
 STAYS = 16  # one weight in so many stays in a proposal, as in MindArmour's example: 10 of 150, 150 of 2400, 50 of 840
 NAME = "a parameter's name, a part of it that no other has, or a pattern such as 'features.*.weight'"
@@ -38,17 +37,12 @@ class MaskLayerDes(CheckedFields):
         TypeError, ValueError: an argument of the wrong type or out of its range.
     """
 
-    layer_name: Annotated[str, NAME]
+    layer_name: Annotated[str, Bounds(at_least=1), NAME]
     grad_idx: Seed | None
     is_add_noise: bool
     is_lower_clip: bool
     min_num: Annotated[int, Bounds(at_least=-1), "the weights that always stay, -1 for no minimum"]
     upper_bound: Positive = 1.20
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.layer_name:
-            raise ValueError(f"layer_name is ''; it must be {NAME}: correct its value.")
 
 
 def _published(*rows: tuple[str, int, bool, bool, int]) -> list[dict[str, Any]]:
@@ -168,13 +162,11 @@ def matched(
             if name in chosen:
                 raise ValueError(f"layer_name {layer.layer_name!r} names {name} a second time: describe it once.")
             if name not in trainable:
+                raise ValueError(f"layer_name {layer.layer_name!r} names {name}, which is not trained: choose another.")
+            index = trainable.index(name)
+            if layer.grad_idx not in (None, index):
                 raise ValueError(
-                    f"layer_name {layer.layer_name!r} names {name}, which is not trained: choose a trainable parameter."
-                )
-            if layer.grad_idx is not None and layer.grad_idx != trainable.index(name):
-                raise ValueError(
-                    f"grad_idx is {layer.grad_idx}, but {name} is trainable parameter {trainable.index(name)}: "
-                    "correct it or give None."
+                    f"grad_idx is {layer.grad_idx}, but {name} is trainable parameter {index}: correct it or give None."
                 )
             chosen[name] = layer
     return [(parameter, chosen[parameter.name]) for parameter in network.get_parameters() if parameter.name in chosen]

@@ -7,14 +7,14 @@ Its strength is set by what it costs: sigma is the largest at which the accuracy
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from mindspore import nn
 
 from suppress_privacy.checks import Bounds, NotNegative, Seed, checked
-from suppress_privacy.defences.settings import DefenceSettings, defence
-from suppress_privacy.lenet import DEPTHS, Features, Rest, predict
+from suppress_privacy.defences.settings import DefenceSettings
+from suppress_privacy.lenet import Depth, Features, Rest, predict
 from suppress_privacy.runtime import generator
 from suppress_privacy.training import Defence, Plan
 
@@ -87,13 +87,7 @@ class FeatureNoise(Defence):
     """
 
     @checked
-    def __init__(
-        self,
-        depth: Literal[DEPTHS],  # type: ignore[valid-type]
-        sigma: NotNegative,
-        seed: Seed = 0,
-        wanted_accuracy: float | None = None,
-    ) -> None:
+    def __init__(self, depth: Depth, sigma: NotNegative, seed: Seed = 0, wanted_accuracy: float | None = None) -> None:
         super().__init__(auto_prefix=False)
         self.depth = self.releases = depth
         self.sigma = sigma
@@ -110,12 +104,11 @@ class FeatureNoise(Defence):
         return {"sigma": self.sigma, "wanted_accuracy": self.wanted_accuracy}
 
 
-@defence("feature-noise")
 @dataclass(frozen=True, kw_only=True)
-class NoisyFeatures(DefenceSettings):
+class NoisyFeatures(DefenceSettings, kind="feature-noise"):
     """Settings of `FeatureNoise`, as strong as brings the network down to the plan's `wanted_accuracy`."""
 
-    depth: Literal[DEPTHS] = "fc1"  # type: ignore[valid-type]
+    depth: Depth = "fc1"
 
     starts_trained: ClassVar[bool] = True
     trains: ClassVar[bool] = False

@@ -14,8 +14,8 @@ from mindspore import nn, ops
 from suppress_privacy.checks import Share, checked
 from suppress_privacy.defences.layers import Layers, MaskLayerDes, mask_layers, matched
 from suppress_privacy.defences.masks import LayerUpdate, weights_to_suppress
-from suppress_privacy.defences.settings import DefenceSettings, defence
-from suppress_privacy.defences.suppress import SuppressCtrl, Suppression
+from suppress_privacy.defences.settings import DefenceSettings
+from suppress_privacy.defences.suppress import SuppressCtrl, Suppression, beside
 from suppress_privacy.training import Defence, Plan
 
 
@@ -48,8 +48,7 @@ class Magnitude(Defence):
             mask[smallest] = False
             threshold = float(np.abs(values[smallest[-1]])) if count else 0.0
             self._report[weight.name] = LayerUpdate(mask, values * mask, threshold).entry(count)
-            kept = ms.Tensor(mask.reshape(weight.shape).astype(np.float32))
-            masks.append(ms.Parameter(kept, name=f"mask.{weight.name}", requires_grad=False))
+            masks.append(beside(weight, "mask", mask.reshape(weight.shape)))
             weight.set_data(ms.Tensor((values * mask).reshape(weight.shape)))
         self.masks = ms.ParameterTuple(masks)
 
@@ -62,9 +61,8 @@ class Magnitude(Defence):
         return {name: dict(entry) for name, entry in self._report.items()}
 
 
-@defence("magnitude")
 @dataclass(frozen=True, kw_only=True)
-class MagnitudePruning(DefenceSettings):
+class MagnitudePruning(DefenceSettings, kind="magnitude"):
     """Settings of `Magnitude`; `layers` is what `mask_layers` takes."""
 
     sparsity: Share
@@ -92,9 +90,8 @@ class RandomMasks(SuppressCtrl):
         return LayerUpdate(mask, weights * mask, threshold=0.0)
 
 
-@defence("random-mask")
 @dataclass(frozen=True, kw_only=True)
-class RandomMasking(Suppression):
+class RandomMasking(Suppression, kind="random-mask"):
     """Settings of `RandomMasks`."""
 
     control: ClassVar[type[SuppressCtrl]] = RandomMasks

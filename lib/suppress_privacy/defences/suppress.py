@@ -21,29 +21,22 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from suppress_privacy.checks import Bounds, Seed, Share, Whole, check, checked
+from suppress_privacy.checks import Bounds, CheckedFields, Seed, Share, Whole, check, checked
+from suppress_privacy.defences import masks
 from suppress_privacy.defences.layers import NAME, Layers, MaskLayerDes, mask_layers, matched, named
-from suppress_privacy.defences.masks import (
-    LARGE_LAYER,
-    LayerUpdate,
-    update_large_layer,
-    update_small_layer,
-    weights_to_suppress,
-)
-from suppress_privacy.defences.settings import CheckedFields, DefenceSettings, defence
+from suppress_privacy.defences.settings import DefenceSettings
 from suppress_privacy.runtime import generator
 from suppress_privacy.training import Defence, Plan
 
 log = logging.getLogger(__name__)
 
 # All from the reference implementation.
-LEAST_UPPER_BOUND = 0.10
 NEARLY_ZERO = 1e-7  # what the reference counts as zero: acting through the gradient leaves a residue
 DEAD_FIRST_LAYER = 0.02  # an update is given up while the first layer's largest weight is below it
 RECOMMENDED_INTERVAL = (10, 20)  # steps between updates
 LARGEST_RATE = 0.5
 
-MASK_LAYERS = "a list of at least one MaskLayerDes"
+Described = Annotated[list[MaskLayerDes], Bounds(at_least=1), "a list of at least one MaskLayerDes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,36 +117,33 @@ class SuppressCtrl(Defence):
     def __init__(
         self,
         networks: Annotated[nn.Cell, "the nn.Cell to train"],
-        mask_layers: Annotated[list[MaskLayerDes], MASK_LAYERS],
+        mask_layers: Described,
         schedule: Schedule,
         *,
         lr: Annotated[float, Bounds(above=0, at_most=LARGEST_RATE)],
         seed: Seed,
         compat: bool,
     ) -> None:
-        if not mask_layers:
-            raise ValueError(f"mask_layers is []; it must be {MASK_LAYERS}: describe one.")
-        low, high = RECOMMENDED_INTERVAL
-        if not low < schedule.interval < high:
-            log.info(
-                "Masks are updated every %.4g steps; between %d and %d is recommended.", schedule.interval, low, high
-            )
+        steps, (low, high) = schedule.interval, RECOMMENDED_INTERVAL
+        if not low < steps < high:
+            log.info("Masks are updated every %.4g steps; between %d and %d is recommended.", steps, low, high)
         super().__init__(auto_prefix=False)
         object.__setattr__(self, "networks", networks)  # not a child: this cell owns masks alone
         self.schedule = schedule
         self.compat = compat
         self.layers = matched(networks, mask_layers, first_wins=compat)
         self.weights = ms.ParameterTuple([parameter for parameter, _ in self.layers])
-        self.masks = ms.ParameterTuple([_state("mask", weight, 1) for weight in self.weights])
+        self.masks = ms.ParameterTuple([beside(weight, "mask", 1) for weight in self.weights])
         self.masks_gradients = False  # this and the next as the optimiser says
         self.layer_of_gradient: tuple[int, ...] = ()
         self._first_parameter = next(iter(networks.get_parameters()))
         # Larger layers never move a kept weight, so the step adds nothing to theirs: -1.
-        movable = [compat or weight.size <= LARGE_LAYER or weight is self._first_parameter for weight in self.weights]
+        movable = [
+            compat or weight.size <= masks.LARGE_LAYER or weight is self._first_parameter for weight in self.weights
+        ]
         self.move_of = tuple(sum(movable[:index]) if movable[index] else -1 for index in range(len(movable)))
-        self.moves = ms.ParameterTuple(
-            [_state("move", weight, 0) for weight, moves in zip(self.weights, movable, strict=True) if moves]
-        )
+        moved = [weight for weight, moves in zip(self.weights, movable, strict=True) if moves]
+        self.moves = ms.ParameterTuple([beside(weight, "move", 0) for weight in moved])
         self._lr = lr
         self._rng = generator(seed, "suppression noise")
         self._kept = self._masks_as_arrays()
@@ -174,9 +164,8 @@ class SuppressCtrl(Defence):
         if not self.masks_gradients:
             return gradients
         acted: tuple[ms.Tensor, ...] = ()
-        for index in range(len(gradients)):
+        for index, gradient in enumerate(gradients):
             layer = self.layer_of_gradient[index]
-            gradient = gradients[index]
             if layer >= 0:
                 gradient = gradient * self.masks[layer]
                 if self.compat:
@@ -218,7 +207,7 @@ class SuppressCtrl(Defence):
     def update_masks(self, target_sparsity: float) -> None:
         """Set the masks to a target sparsity; they and the moves act in the next training step."""
         for index, (parameter, layer) in enumerate(self.layers):
-            suppress = weights_to_suppress(parameter.size, target_sparsity, layer.min_num)
+            suppress = masks.weights_to_suppress(parameter.size, target_sparsity, layer.min_num)
             if suppress < 1:
                 continue
             old = parameter.asnumpy().ravel()
@@ -279,7 +268,7 @@ class SuppressCtrl(Defence):
         """Print the schedule."""
         print(self.schedule)
 
-    def updated(self, index: int, weights: np.ndarray, mask: np.ndarray, suppress: int) -> LayerUpdate | None:
+    def updated(self, index: int, weights: np.ndarray, mask: np.ndarray, suppress: int) -> masks.LayerUpdate | None:
         """One layer after an update that shall leave `suppress` of its weights at zero; None leaves it as it is.
 
         Args:
@@ -289,19 +278,8 @@ class SuppressCtrl(Defence):
             suppress: from 1.
         """
         if self.move_of[index] < 0:
-            return update_large_layer(weights, mask, suppress)
-        layer = self.layers[index][1]
-        small = len(weights) <= LARGE_LAYER
-        return update_small_layer(
-            weights,
-            mask,
-            suppress,
-            min_num=layer.min_num,
-            noise=layer.is_add_noise and small,
-            lower_clip=layer.is_lower_clip and small,
-            upper_bound=max(LEAST_UPPER_BOUND, layer.upper_bound),
-            rng=self._rng,
-        )
+            return masks.update_large_layer(weights, mask, suppress)
+        return masks.update_small_layer(weights, mask, suppress, self.layers[index][1], self._rng)
 
 
 class SuppressPrivacyFactory:
@@ -349,20 +327,13 @@ class SuppressPrivacyFactory:
                 unknown, ambiguous or named twice, a grad_idx that contradicts the layer's name.
         """
         check("policy", policy, Literal["local_train"])
-        schedule = Schedule(
-            batch_num=batch_num,
-            start_epoch=start_epoch,
-            end_epoch=end_epoch,
-            mask_times=mask_times,
-            sparse_start=sparse_start,
-            sparse_end=sparse_end,
-        )
+        steps = {"batch_num": batch_num, "start_epoch": start_epoch, "end_epoch": end_epoch, "mask_times": mask_times}
+        schedule = Schedule(**steps, sparse_start=sparse_start, sparse_end=sparse_end)
         return SuppressCtrl(networks, mask_layers, schedule, lr=lr, seed=seed, compat=compat)
 
 
-@defence("suppress")
 @dataclass(frozen=True, kw_only=True)
-class Suppression(Rise, DefenceSettings):
+class Suppression(Rise, DefenceSettings, kind="suppress"):
     """Settings of `SuppressCtrl`; `layers` is what `mask_layers` takes."""
 
     layers: Layers
@@ -388,6 +359,7 @@ class Suppression(Rise, DefenceSettings):
         return self.control(network, mask_layers(self.layers), schedule, lr=plan.lr, seed=plan.seed, compat=False)
 
 
-def _state(kind: str, weight: ms.Parameter, value: int) -> ms.Parameter:
-    filled = ms.Tensor(np.full(weight.shape, value, np.float32))
-    return ms.Parameter(filled, name=f"{kind}.{weight.name}", requires_grad=False)
+def beside(weight: ms.Parameter, kind: str, values: np.ndarray | int) -> ms.Parameter:
+    """A parameter of a weight's shape that is not trained, such as its mask."""
+    filled = np.broadcast_to(values, weight.shape).astype(np.float32)
+    return ms.Parameter(ms.Tensor(filled), name=f"{kind}.{weight.name}", requires_grad=False)
