@@ -142,9 +142,7 @@ class Features(nn.Cell):
     def __init__(self, network: Annotated[nn.Cell, "a nn.Cell with a method features(x, depth)"], depth: str) -> None:
         super().__init__(auto_prefix=False)
         if not callable(getattr(network, "features", None)):
-            raise ValueError(
-                f"network is {type(network).__name__}, which has no features(x, depth): give it that method."
-            )
+            raise ValueError(f"network is {type(network).__name__}, which has no features(x, depth): give it one.")
         if depth not in DEPTHS:
             raise ValueError(f"depth is {depth!r}; allowed are {', '.join(DEPTHS)}: name one of these layers.")
         self.network = network
@@ -191,8 +189,7 @@ def predict(network: nn.Cell, images: np.ndarray, batch_size: Whole = 1000) -> n
 def _initial(shape: tuple[int, ...], rng: np.random.Generator | None) -> TruncatedNormal | ms.Tensor:
     if rng is None:
         return TruncatedNormal(WEIGHT_SIGMA)
-    draw = truncnorm.rvs(-2, 2, scale=WEIGHT_SIGMA, size=shape, random_state=rng)
-    return ms.Tensor(draw.astype(np.float32))
+    return ms.Tensor(truncnorm.rvs(-2, 2, scale=WEIGHT_SIGMA, size=shape, random_state=rng).astype(np.float32))
 
 
 def _conv(channels_in: int, channels_out: int, rng: np.random.Generator | None) -> nn.Conv2d:
@@ -201,6 +198,5 @@ def _conv(channels_in: int, channels_out: int, rng: np.random.Generator | None) 
 
 
 def _dense(features_in: int, features_out: int, rng: np.random.Generator | None) -> nn.Dense:
-    return nn.Dense(
-        features_in, features_out, _initial((features_out, features_in), rng), _initial((features_out,), rng)
-    )
+    weight, bias = (_initial(shape, rng) for shape in ((features_out, features_in), (features_out,)))
+    return nn.Dense(features_in, features_out, weight, bias)

@@ -291,9 +291,7 @@ class States:
             except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
                 if skip_damaged:
                     continue
-                raise ValueError(
-                    f"{path} is damaged: delete it, or resume with 'last-good' from the state before it."
-                ) from error
+                raise ValueError(f"{path} is damaged: delete it, or resume with 'last-good'.") from error
             different = sorted(key for key in self._run if facts["run"].get(key) != self._run[key])
             if different:
                 raise ValueError(f"{path} is of another training ({', '.join(different)} differ): name another folder.")
@@ -365,7 +363,5 @@ def load_checkpoint(network: nn.Cell, path: Place) -> None:
     found = {name: tuple(value.shape) for name, value in values.items()}
     if wanted != found:
         different = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
-        raise ValueError(
-            f"{path} is of another network ({', '.join(different)} differ): name a checkpoint of this one."
-        )
+        raise ValueError(f"{path} is of another network ({', '.join(different)} differ): name one of this network.")
     ms.load_param_into_net(network, values, strict_load=True)

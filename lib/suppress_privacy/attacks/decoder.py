@@ -120,7 +120,7 @@ class DecoderNetwork(nn.Cell):
         def upsampling(inside: int, outside: int) -> nn.Cell:
             weight = drawn(inside, outside, 4, 4, fan_in=4 * inside)
             return nn.Conv2dTranspose(
-                inside, outside, 4, 2, "pad", padding=1, has_bias=True, weight_init=weight, bias_init="zeros"
+                inside, outside, 4, 2, "pad", 1, has_bias=True, weight_init=weight, bias_init="zeros"
             )
 
         wide = first * (height // 4) * (width // 4)
@@ -160,9 +160,7 @@ def convolutional(view: FeatureView, *, seed: Seed, epochs: Whole, batch_size: W
     decoder = DecoderNetwork(features.shape[1], images.shape[1:], rng)
     steps = len(images) // batch_size
     if steps == 0:
-        raise ValueError(
-            f"batch_size is {batch_size}; there are {len(images)} images to learn from: take fewer a step."
-        )
+        raise ValueError(f"batch_size is {batch_size}; there are {len(images)} images to learn from: lower it.")
     rates = nn.cosine_decay_lr(0.0, lr, epochs * steps, steps, epochs)
     loss = nn.WithLossCell(decoder, nn.MSELoss())
     step = nn.TrainOneStepCell(loss, nn.Adam(decoder.trainable_params(), rates)).set_train()

@@ -26,6 +26,7 @@ from suppress_privacy.runtime import generator
 
 NO_NUMBER = 1e30  # an objective that is none counts as this much
 POOLS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d)
+Tensors = tuple[ms.Tensor, ...]
 TINY = 1e-8  # keeps a quotient defined where all gradients vanish
 
 
@@ -108,9 +109,7 @@ class SquaredDistance(nn.Cell):
         super().__init__(auto_prefix=False)
         self.gradients = ParameterGradients(network)
 
-    def construct(
-        self, image: ms.Tensor, label_logits: ms.Tensor, targets: tuple[ms.Tensor, ...], scale: ms.Tensor
-    ) -> ms.Tensor:
+    def construct(self, image: ms.Tensor, label_logits: ms.Tensor, targets: Tensors, scale: ms.Tensor) -> ms.Tensor:
         exponentials = ops.exp(label_logits - ops.stop_gradient(label_logits.max(1, keepdims=True)))
         found = self.gradients(image, exponentials / exponentials.sum(1, keepdims=True))
         total = 0.0
@@ -179,11 +178,10 @@ def _finite(value: float) -> float:
 
 # What a descent came to: what to compare it by, the image [C, H, W], the objective there, and the label.
 End = tuple[float, np.ndarray, float, int]
+Descents = Callable[[GradientView, np.random.Generator], Iterator[End]]
 
 
-def _best(
-    views: list[GradientView], seed: int, ends: Callable[[GradientView, np.random.Generator], Iterator[End]]
-) -> Reconstruction:
+def _best(views: list[GradientView], seed: int, ends: Descents) -> Reconstruction:
     """Of each view's descents, from starts that the generator draws, the best end."""
     rng = generator(seed, "gradient leakage start")
     kept = [min(ends(view, rng), key=lambda end: end[0]) for view in tqdm(views, unit="image", disable=None)]

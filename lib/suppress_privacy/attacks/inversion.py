@@ -27,6 +27,8 @@ SMOOTHNESS_SCALES = get_args(Smoothness)
 STEP = 0.01
 START = 0.05  # upper end of the uniform start
 TWO, THREE = (Bounds(at_least=count, at_most=count) for count in (2, 3))
+BOUND = "a smaller and a larger pixel value, as (0, 1)"
+SHAPE = "three positive integers: channels, height, width"
 WEIGHTS = "three numbers above 0: of features, smoothness and norm"
 
 
@@ -121,8 +123,8 @@ class FeatureInversion(CheckedFields):
     """
 
     network: Annotated[nn.Cell, "a nn.Cell from images to features"]
-    input_shape: Annotated[Sequence[Whole], THREE, "three positive integers: channels, height, width"]
-    input_bound: Annotated[Sequence[float], TWO, "a smaller and a larger pixel value, as (0, 1)"]
+    input_shape: Annotated[Sequence[Whole], THREE, SHAPE]
+    input_bound: Annotated[Sequence[float], TWO, BOUND]
     loss_weights: Annotated[Sequence[Positive], THREE, WEIGHTS] = (1, 0.2, 5)
     _: KW_ONLY
     smoothness: Smoothness | None = None
@@ -134,9 +136,7 @@ class FeatureInversion(CheckedFields):
         super().__post_init__()
         low, high = map(float, self.input_bound)
         if not low < high:
-            raise ValueError(
-                f"input_bound is {self.input_bound}; it must be a smaller and a larger pixel value: swap them."
-            )
+            raise ValueError(f"input_bound is {self.input_bound}; it must be {BOUND}: swap them.")
         if self.smoothness is None:
             self.smoothness = "cpu" if ms.get_context("device_target") == "CPU" else "ascend"
         self.network.set_train(False)

@@ -147,10 +147,8 @@ def invert(
     tried = list(product(smoothness_weights, anchor_weights))
     anchors, wanted = (np.concatenate([values] * len(tried)) for values in (anchor, features))
     found = descent(anchors, wanted, anchors, np.repeat(tried, len(anchor), axis=0), search_iters).images
-    trials = {
-        weights: float(((images - held_out) ** 2).mean())
-        for weights, images in zip(tried, np.split(found, len(tried)), strict=True)
-    }
+    errors = [float(((images - held_out) ** 2).mean()) for images in np.split(found, len(tried))]
+    trials = dict(zip(tried, errors, strict=True))
     weights = min(trials, key=lambda pair: trials[pair])
     rng = generator(seed, "tuned inversion start")
     anchor = decoder(view.features)

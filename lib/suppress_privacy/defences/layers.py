@@ -68,10 +68,8 @@ PUBLISHED_LAYERS = {
         ("fc3.weight", 6, True, False, 50),
     ),
 }
-Layers = Annotated[
-    str | list[dict],
-    f"{' or '.join(map(repr, PUBLISHED_LAYERS))}, or a list of dictionaries of MaskLayerDes's arguments",
-]
+NAMES = " or ".join(map(repr, PUBLISHED_LAYERS))
+Layers = Annotated[str | list[dict], f"{NAMES}, or a list of dictionaries of MaskLayerDes's arguments"]
 
 
 def mask_layers(layers: str | list[dict[str, Any]]) -> list[MaskLayerDes]:

@@ -18,13 +18,12 @@ from suppress_privacy.lenet import Depth, Features, Rest, predict
 from suppress_privacy.runtime import generator
 from suppress_privacy.training import Defence, Plan
 
+Accuracy = Callable[[float], float]  # under noise of a standard deviation
 HALVINGS = 30
 LARGEST = 1e6  # noise beyond any feature's size
 
 
-def accuracies_under(
-    network: nn.Cell, images: np.ndarray, labels: np.ndarray, *, depth: str, seed: int
-) -> Callable[[float], float]:
+def accuracies_under(network: nn.Cell, images: np.ndarray, labels: np.ndarray, *, depth: str, seed: int) -> Accuracy:
     """How accurate a network is whose features at `depth` are released with noise.
 
     Args:
@@ -47,7 +46,7 @@ def accuracies_under(
 
 
 @checked
-def sigma_at(wanted: Annotated[float, Bounds(at_least=0, at_most=1)], accuracy: Callable[[float], float]) -> float:
+def sigma_at(wanted: Annotated[float, Bounds(at_least=0, at_most=1)], accuracy: Accuracy) -> float:
     """The standard deviation at which the accuracy has come down to a wanted one, by bisection.
 
     Args:

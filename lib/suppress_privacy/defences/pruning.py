@@ -5,7 +5,7 @@ follow suppression's own schedule with weights drawn by lot.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import mindspore as ms
 import numpy as np
@@ -32,9 +32,7 @@ class Magnitude(Defence):
     """
 
     @checked
-    def __init__(
-        self, network: Annotated[nn.Cell, "the trained nn.Cell"], mask_layers: list[MaskLayerDes], sparsity: Share
-    ) -> None:
+    def __init__(self, network: nn.Cell, mask_layers: list[MaskLayerDes], sparsity: Share) -> None:
         super().__init__(auto_prefix=False)
         layers = matched(network, mask_layers)
         self.weights = ms.ParameterTuple([weight for weight, _ in layers])

@@ -136,14 +136,12 @@ class SuppressCtrl(Defence):
         self.masks = ms.ParameterTuple([beside(weight, "mask", 1) for weight in self.weights])
         self.masks_gradients = False  # this and the next as the optimiser says
         self.layer_of_gradient: tuple[int, ...] = ()
-        self._first_parameter = next(iter(networks.get_parameters()))
+        first = self._first_parameter = next(iter(networks.get_parameters()))
         # Larger layers never move a kept weight, so the step adds nothing to theirs: -1.
-        movable = [
-            compat or weight.size <= masks.LARGE_LAYER or weight is self._first_parameter for weight in self.weights
-        ]
-        self.move_of = tuple(sum(movable[:index]) if movable[index] else -1 for index in range(len(movable)))
-        moved = [weight for weight, moves in zip(self.weights, movable, strict=True) if moves]
-        self.moves = ms.ParameterTuple([beside(weight, "move", 0) for weight in moved])
+        movable = [each for each in self.weights if compat or each.size <= masks.LARGE_LAYER or each is first]
+        self.moves = ms.ParameterTuple([beside(weight, "move", 0) for weight in movable])
+        place = {weight.name: index for index, weight in enumerate(movable)}
+        self.move_of = tuple(place.get(weight.name, -1) for weight in self.weights)
         self._lr = lr
         self._rng = generator(seed, "suppression noise")
         self._kept = self._masks_as_arrays()

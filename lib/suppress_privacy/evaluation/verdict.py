@@ -85,11 +85,11 @@ def lower_auc(what: str, scores: np.ndarray, control: np.ndarray, members: np.nd
     Returns:
         the comparison; its effect is the area minus the control's.
     """
-    own, other = (
-        [np.stack(kind) for kind in zip(*(placements(row, members) for row in rows), strict=True)]
-        for rows in (scores, control)
-    )
-    of_members, of_others = own[0] - other[0], own[1] - other[1]  # [S, members], [S, others]; same mean in each row
+    pairs = [
+        [of - by for of, by in zip(placements(row, members), placements(other, members), strict=True)]
+        for row, other in zip(scores, control, strict=True)
+    ]
+    of_members, of_others = map(np.stack, zip(*pairs, strict=True))  # [S, members], [S, others]; same mean in each row
     around = of_others - of_others.mean(1, keepdims=True)  # the seeds' part is in the members' already
     resampled = bootstrap_means(of_members) + bootstrap_means(around, seed=1)
     return _below_zero(what, of_members.mean(1), resampled, float(of_members.mean()))
