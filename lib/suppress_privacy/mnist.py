@@ -14,7 +14,6 @@ import mindspore as ms
 import mindspore.dataset as ds
 import numpy as np
 from mindspore.dataset import transforms, vision
-from mindspore.dataset.vision import Inter
 
 from suppress_privacy.checks import Seed, Whole, checked
 from suppress_privacy.fetch import SHA256, fetch
@@ -89,7 +88,7 @@ def resize(images: np.ndarray) -> np.ndarray:
         float32 [N, 1, 32, 32] in [0, 1], equal to the `mindspore.dataset` pipeline (`Resize(LINEAR)`,
         `Rescale(1/255, 0)`, `HWC2CHW`) bit for bit.
     """
-    operation = vision.Resize((SIDE, SIDE), Inter.LINEAR)
+    operation = vision.Resize((SIDE, SIDE), vision.Inter.LINEAR)
     resized = np.empty((len(images), 1, SIDE, SIDE), np.float32)
     for start in range(0, len(images), BLOCK):
         # Channels are resized independently, so a block of images goes through as one image's channels.
@@ -135,7 +134,7 @@ def generate_mnist_dataset(
         data = ds.MnistDataset(str(data_path), sampler=_SeededOrder(data.get_dataset_size(), seed))
     numbers, one_hot = [transforms.TypeCast(ms.int32)], [transforms.OneHot(10), transforms.TypeCast(ms.float32)]
     data = data.map(numbers if sparse else one_hot, "label", num_parallel_workers=num_parallel_workers)
-    pixels = [vision.Resize((SIDE, SIDE), Inter.LINEAR), vision.Rescale(1 / 255, 0.0), vision.HWC2CHW()]
+    pixels = [vision.Resize((SIDE, SIDE), vision.Inter.LINEAR), vision.Rescale(1 / 255, 0.0), vision.HWC2CHW()]
     data = data.map(pixels, "image", num_parallel_workers=num_parallel_workers)
     if seed is None:
         data = data.shuffle(10000)  # the tutorial's buffer

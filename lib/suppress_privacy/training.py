@@ -4,7 +4,6 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -38,14 +37,9 @@ class Plan:
     wanted_accuracy: float | None = None  # on the test images, in [0, 1], for a defence that is set by it
 
     @property
-    def count(self) -> int:
-        """Training images."""
-        return len(self.data.train_labels)
-
-    @property
     def steps(self) -> int:
         """Steps an epoch."""
-        return self.count // self.batch_size
+        return len(self.data.train_labels) // self.batch_size
 
 
 class Defence(nn.Cell):
@@ -198,8 +192,10 @@ def train(
     step_cell = defence.step(with_cross_entropy(network), optimizer)
     run = {"batch_size": batch_size, "seed": seed, "data": data.sha256, "defence": type(defence).__name__}
     states = None if checkpoints is None else States(checkpoints, step_cell, defence, run)
-    progress = states.begin(resume) if states else None
-    progress = progress or Progress(generator(seed, "batches").bit_generator.state)
+    if states and not resume:
+        forget(states.folder)
+    progress = states.load(skip_damaged=resume == "last-good") if states else None
+    progress = progress or Progress(dict(generator(seed, "batches").bit_generator.state))
     rng = np.random.default_rng()
     steps = count // batch_size
     save_every = save_every or steps
@@ -215,11 +211,8 @@ def train(
                 bar.update()
                 if states and progress.step % save_every == 0 and progress.step % steps:
                     states.save(progress)
-            progress.end_epoch(
-                rng.bit_generator.state,
-                defence.test_accuracy(network, data.test_images, data.test_labels),
-                sparsity(network),
-            )
+            tested = defence.test_accuracy(network, data.test_images, data.test_labels)
+            progress.end_epoch(rng.bit_generator.state, tested, sparsity(network))
             history = progress.history
             bar.set_postfix(loss=f"{history.loss[-1]:.4f}", accuracy=f"{history.test_accuracy[-1]:.4f}")
             if states:
@@ -232,12 +225,12 @@ def train(
 class Progress:
     """How far a training is: what changes with every step, beyond parameters and the defence's state."""
 
-    order: Mapping[str, Any]  # state of the generator that orders the images, at the start of the epoch
+    order: Facts  # state of the generator that orders the images, at the start of the epoch
     step: int = 0
     losses: list[Any] = field(default_factory=list)  # of the steps of this epoch; read from the device when needed
     history: History = field(default_factory=History)
 
-    def end_epoch(self, order: Mapping[str, Any], test_accuracy: float, sparsity: dict[str, float]) -> None:
+    def end_epoch(self, order: Facts, test_accuracy: float, sparsity: dict[str, float]) -> None:
         """Enter an epoch into the history; `order` is the generator's state at the start of the next."""
         self.history.loss.append(float(np.mean([float(loss) for loss in self.losses])))
         self.history.test_accuracy.append(test_accuracy)
@@ -263,13 +256,6 @@ class States:
         self._parameters = list(step_cell.get_parameters())
         self._defence = defence
         self._run = run | {"parameters": {parameter.name: list(parameter.shape) for parameter in self._parameters}}
-
-    def begin(self, resume: bool | str) -> Progress | None:
-        """The progress to go on from; None at the start, where what an earlier training left is deleted."""
-        if resume:
-            return self.load(skip_damaged=resume == "last-good")
-        forget(self.folder)
-        return None
 
     def save(self, progress: Progress) -> None:
         """Write a state; whoever looks finds it whole or not at all."""
@@ -298,8 +284,7 @@ class States:
             for number, parameter in enumerate(self._parameters):
                 parameter.set_data(ms.Tensor(arrays[str(number)]))
             self._defence.restore(facts["defence"])
-            saved = facts["progress"]
-            return Progress(saved["order"], saved["step"], saved["losses"], History(**saved["history"]))
+            return Progress(**facts["progress"] | {"history": History(**facts["progress"]["history"])})
         return None
 
 

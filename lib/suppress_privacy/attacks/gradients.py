@@ -69,19 +69,6 @@ class MaxPool(nn.Cell):
         return ops.maximum(top, ops.maximum(x[:, :, 1::2, 0::2], x[:, :, 1::2, 1::2]))
 
 
-class _Loss(nn.Cell):
-    """Cross-entropy with a soft label, written out: log_softmax has no second derivative on a CPU."""
-
-    def __init__(self, network: nn.Cell) -> None:
-        super().__init__(auto_prefix=False)
-        self.network = network
-
-    def construct(self, image: ms.Tensor, label: ms.Tensor) -> ms.Tensor:
-        logits = self.network(image)
-        shifted = logits - ops.stop_gradient(logits.max(1, keepdims=True))
-        return (ops.log(ops.exp(shifted).sum(1)) - (label * shifted).sum(1)).mean()
-
-
 class ParameterGradients(nn.Cell):
     """Gradients of the loss of one image with a soft label, by trainable parameter: what a GradientView holds.
 
@@ -94,11 +81,17 @@ class ParameterGradients(nn.Cell):
 
     def __init__(self, network: nn.Cell) -> None:
         super().__init__(auto_prefix=False)
-        self.loss = _Loss(network)
+        self.network = network
         self.weights = ms.ParameterTuple(network.trainable_params())
         self.gradient = ops.GradOperation(get_by_list=True)
 
-    def construct(self, image: ms.Tensor, label: ms.Tensor) -> tuple[ms.Tensor, ...]:
+    def loss(self, image: ms.Tensor, label: ms.Tensor) -> ms.Tensor:
+        """Cross-entropy with a soft label, written out: log_softmax has no second derivative on a CPU."""
+        logits = self.network(image)
+        shifted = logits - ops.stop_gradient(logits.max(1, keepdims=True))
+        return (ops.log(ops.exp(shifted).sum(1)) - (label * shifted).sum(1)).mean()
+
+    def construct(self, image: ms.Tensor, label: ms.Tensor) -> Tensors:
         return self.gradient(self.loss, self.weights)(image, label)
 
 

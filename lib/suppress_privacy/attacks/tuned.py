@@ -6,9 +6,8 @@ x0 is what the ridge decoder makes of the features. The weights (a, b) are those
 attacker's held-out images, whose originals the attacker knows; the targets have no part in it.
 """
 
-from dataclasses import dataclass
 from itertools import product
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import mindspore as ms
 import numpy as np
@@ -51,8 +50,7 @@ class AnchoredObjective(nn.Cell):
         return mismatch + weights[:, 0] * smoothness + weights[:, 1] * ops.square(images - anchor).mean((1, 2, 3))
 
 
-@dataclass(frozen=True)
-class Descended:
+class Descended(NamedTuple):
     """What a descent found for each target."""
 
     images: np.ndarray  # float32 [N, C, H, W], the best on the way
@@ -146,8 +144,8 @@ def invert(
     anchor = decoder(features)
     tried = list(product(smoothness_weights, anchor_weights))
     anchors, wanted = (np.concatenate([values] * len(tried)) for values in (anchor, features))
-    found = descent(anchors, wanted, anchors, np.repeat(tried, len(anchor), axis=0), search_iters).images
-    errors = [float(((images - held_out) ** 2).mean()) for images in np.split(found, len(tried))]
+    trial = descent(anchors, wanted, anchors, np.repeat(tried, len(anchor), axis=0), search_iters)
+    errors = [float(((images - held_out) ** 2).mean()) for images in np.split(trial.images, len(tried))]
     trials = dict(zip(tried, errors, strict=True))
     weights = min(trials, key=lambda pair: trials[pair])
     rng = generator(seed, "tuned inversion start")
@@ -167,9 +165,6 @@ def invert(
         "held_out_mse": {f"{a:g}, {b:g}": mse for (a, b), mse in trials.items()},
         "held_out_mse_of_start": float(((decoder(features) - held_out) ** 2).mean()),
     }
-    return Reconstruction(
-        np.concatenate([end.images for end in ends]),
-        np.concatenate([end.objective for end in ends]),
-        np.concatenate([end.curve for end in ends], axis=1),
-        chosen=chosen,
-    )
+    images, objective, curve = zip(*ends, strict=True)
+    found = np.concatenate(images), np.concatenate(objective), np.concatenate(curve, axis=1)
+    return Reconstruction(*found, chosen=chosen)

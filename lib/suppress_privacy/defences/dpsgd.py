@@ -104,22 +104,17 @@ class PrivateStep(nn.Cell):
         self.clipped_sum = ClippedSum(forward, optimizer.parameters, defence.clip_norm)
 
     def __call__(self, images: ms.Tensor, labels: ms.Tensor) -> ms.Tensor:
-        images, labels = images.asnumpy(), labels.asnumpy()
+        count = len(labels)
+        given = (images.asnumpy(), labels.asnumpy(), np.ones(count, np.float32))
+        filled = [np.pad(values, [(0, -count % CHUNK)] + [(0, 0)] * (values.ndim - 1)) for values in given]
         total, sums = 0.0, [np.zeros(parameter.shape, np.float32) for parameter in self.optimizer.parameters]
-        for first in range(0, len(labels), CHUNK):
-            chunk = slice(first, first + CHUNK)
-            missing = CHUNK - len(labels[chunk])
-            filled = [
-                np.concatenate([values[chunk], np.zeros((missing, *values.shape[1:]), values.dtype)])
-                for values in (images, labels, np.ones(len(labels), np.float32))
-            ]
-            loss, *parts = self.clipped_sum(*(ms.Tensor(values) for values in filled))
+        for first in range(0, count, CHUNK):
+            loss, *parts = self.clipped_sum(*(ms.Tensor(values[first : first + CHUNK]) for values in filled))
             total += float(loss)
             for collected, part in zip(sums, parts, strict=True):
                 collected += part.asnumpy()
-        noisy = self.defence.noised(sums)
-        self.optimizer(tuple(ms.Tensor(gradient) for gradient in noisy))
-        return ms.Tensor(np.float32(total / max(len(labels), 1)))
+        self.optimizer(tuple(ms.Tensor(gradient) for gradient in self.defence.noised(sums)))
+        return ms.Tensor(np.float32(total / max(count, 1)))
 
 
 class DpSgd(Defence):
@@ -190,8 +185,7 @@ class PrivateTraining(DefenceSettings, kind="dpsgd"):
     clip_norm: Positive
 
     def make(self, network: nn.Cell, plan: Plan) -> DpSgd:
-        sampling_rate = plan.batch_size / plan.count
-        steps = plan.epochs * plan.steps
+        sampling_rate, steps = plan.batch_size / len(plan.data.train_labels), plan.epochs * plan.steps
         noise_multiplier = noise_multiplier_for(self.epsilon, sampling_rate, steps, self.delta)
         epsilon = spent_epsilon(noise_multiplier, sampling_rate, steps, self.delta)
         facts = {"epsilon": epsilon, "delta": self.delta, "noise_multiplier": noise_multiplier}

@@ -45,28 +45,17 @@ class MaskLayerDes(CheckedFields):
     upper_bound: Positive = 1.20
 
 
-def _published(*rows: tuple[str, int, bool, bool, int]) -> list[dict[str, Any]]:
+def _rows(*rows: tuple[str, int, bool, bool, int]) -> list[dict[str, Any]]:
     names = ("layer_name", "grad_idx", "is_add_noise", "is_lower_clip", "min_num")
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 # MindArmour's examples/privacy/sup_privacy/sup_privacy.py, and its tutorial "Protecting user privacy with suppress
 # privacy" (r1.3)
+DENSE = (("fc1.weight", 2, True, False, -1), ("fc2.weight", 4, True, False, -1), ("fc3.weight", 6, True, False, 50))
 PUBLISHED_LAYERS = {
-    "mindarmour-example": _published(
-        ("conv1.weight", 0, False, True, 10),
-        ("conv2.weight", 1, False, True, 150),
-        ("fc1.weight", 2, True, False, -1),
-        ("fc2.weight", 4, True, False, -1),
-        ("fc3.weight", 6, True, False, 50),
-    ),
-    "mindarmour-tutorial": _published(
-        ("conv1.weight", 0, True, True, 10),
-        ("conv2.weight", 1, True, True, 50),
-        ("fc1.weight", 2, True, False, -1),
-        ("fc2.weight", 4, True, False, -1),
-        ("fc3.weight", 6, True, False, 50),
-    ),
+    "mindarmour-example": _rows(("conv1.weight", 0, False, True, 10), ("conv2.weight", 1, False, True, 150), *DENSE),
+    "mindarmour-tutorial": _rows(("conv1.weight", 0, True, True, 10), ("conv2.weight", 1, True, True, 50), *DENSE),
 }
 NAMES = " or ".join(map(repr, PUBLISHED_LAYERS))
 Layers = Annotated[str | list[dict], f"{NAMES}, or a list of dictionaries of MaskLayerDes's arguments"]

@@ -144,7 +144,6 @@ class SuppressCtrl(Defence):
         self.move_of = tuple(place.get(weight.name, -1) for weight in self.weights)
         self._lr = lr
         self._rng = generator(seed, "suppression noise")
-        self._kept = self._masks_as_arrays()
         self._moving = False
         self._planned_to = 0
         self._updates: dict[int, float] = {}
@@ -212,10 +211,9 @@ class SuppressCtrl(Defence):
             if parameter is self._first_parameter and np.abs(old).max() < DEAD_FIRST_LAYER:
                 log.info("%s is all below %g: this mask update is left out.", parameter.name, DEAD_FIRST_LAYER)
                 return
-            update = self.updated(index, old, self._kept[index], suppress)
+            update = self.updated(index, old, self.masks[index].asnumpy().ravel() > 0, suppress)
             if update is None:
                 continue
-            self._kept[index] = update.mask
             self._moving = True
             shape = parameter.shape
             self.masks[index].set_data(ms.Tensor.from_numpy(update.mask.reshape(shape).astype(np.float32)))
@@ -223,10 +221,6 @@ class SuppressCtrl(Defence):
                 move = (old - update.weights) / self._lr if self.compat else update.mask * (update.weights - old)
                 self.moves[self.move_of[index]].set_data(ms.Tensor.from_numpy(move.reshape(shape).astype(np.float32)))
             self._report[parameter.name] = update.entry(suppress)
-
-    def _masks_as_arrays(self) -> list[np.ndarray]:
-        """The masks by layer, bool [n], where NumPy has them at once."""
-        return [mask.asnumpy().ravel() > 0 for mask in self.masks]
 
     def report(self) -> dict[str, dict[str, Any]]:
         """By layer, at its last update: its weights, how many are suppressed, alive, and were to be suppressed
@@ -238,7 +232,6 @@ class SuppressCtrl(Defence):
         return {"rng": self._rng.bit_generator.state, "moving": self._moving, "report": self._report}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self._kept = self._masks_as_arrays()
         self._rng.bit_generator.state = state["rng"]
         self._moving, self._report = state["moving"], state["report"]
 
@@ -345,8 +338,7 @@ class Suppression(Rise, DefenceSettings, kind="suppress"):
     def fits(self, epochs: int, lr: float) -> None:
         if self.end_epoch > epochs:
             raise ValueError(
-                f"epochs is {epochs}, the defence's end_epoch is {self.end_epoch}; its schedule must end within the "
-                "training: change one of them."
+                f"epochs is {epochs}; the defence's schedule ends with {self.end_epoch}: change one of them."
             )
         if lr > LARGEST_RATE:
             raise ValueError(f"optimizer.lr is {lr}; with suppression it is at most {LARGEST_RATE}: lower it.")

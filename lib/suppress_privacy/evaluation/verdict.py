@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import stats
 
-from suppress_privacy.evaluation.intervals import LEVEL, Estimate, bootstrap_means, seed_reach
+from suppress_privacy.evaluation.intervals import LEVEL, LIMITS, Estimate, bootstrap_means, seed_reach
 from suppress_privacy.evaluation.membership import placements
 
 HOLDS, FAILS, NOT_TESTED = "holds", "fails", "not tested"
@@ -114,7 +114,7 @@ def higher_in_one_group(what: str, values: np.ndarray, control: np.ndarray) -> C
 
 
 def _below_zero(what: str, by_seed: np.ndarray, resampled: np.ndarray, effect: float) -> Comparison:
-    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(resampled, LIMITS)
     reach = seed_reach(by_seed)
     low, high = min(low, effect - reach), max(high, effect + reach)
     p = float((1 + np.sum(resampled >= 0)) / (1 + len(resampled)))
