@@ -2,9 +2,8 @@
 
 from typing import Annotated, Any, Literal, get_args
 
-import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import TruncatedNormal
 from scipy.stats import truncnorm
 
@@ -36,9 +35,16 @@ class LeNet5(nn.Cell):
     @checked
     def __init__(self, seed: Seed | None = None) -> None:
         super().__init__()
-        rng = None if seed is None else generator(seed, "initialisation")
-        self.conv1, self.conv2 = _conv(1, 6, rng), _conv(6, 16, rng)
-        self.fc1, self.fc2, self.fc3 = _dense(400, 120, rng), _dense(120, 84, rng), _dense(84, 10, rng)
+        start = TruncatedNormal(WEIGHT_SIGMA) if seed is None else "zeros"
+        self.conv1 = nn.Conv2d(1, 6, 5, pad_mode="valid", has_bias=False, weight_init=start)
+        self.conv2 = nn.Conv2d(6, 16, 5, pad_mode="valid", has_bias=False, weight_init=start)
+        shapes = ((400, 120), (120, 84), (84, 10))
+        self.fc1, self.fc2, self.fc3 = (nn.Dense(inside, outside, start, start) for inside, outside in shapes)
+        if seed is not None:
+            rng = generator(seed, "initialisation")
+            for parameter in self.trainable_params():
+                drawn = truncnorm.rvs(-2, 2, scale=WEIGHT_SIGMA, size=parameter.shape, random_state=rng)
+                parameter.set_data(Tensor(drawn.astype(np.float32)))
         self.relu, self.flatten = nn.ReLU(), nn.Flatten()
         self.pooled_conv1 = PooledConvolution(self.conv1.out_channels, size=14)
         # The same numbers and gradients as a 2x2 max pool, at a third of its time on a CPU; untried on Ascend.
@@ -52,7 +58,7 @@ class LeNet5(nn.Cell):
             (self.fc3, nn.Identity(), ()),  # -> [N, 10]
         )
 
-    def features(self, x: ms.Tensor, depth: str) -> ms.Tensor:
+    def features(self, x: Tensor, depth: str) -> Tensor:
         """What the network computes up to `depth`, one of `DEPTHS`: after that layer's ReLU."""
         if depth == "conv1":
             return self.relu(self.conv1(x))
@@ -61,7 +67,7 @@ class LeNet5(nn.Cell):
         layer, activation, _ = self.stages[last]
         return activation(layer(through(x, self.stages[1:last])))
 
-    def rest(self, x: ms.Tensor, depth: str) -> ms.Tensor:
+    def rest(self, x: Tensor, depth: str) -> Tensor:
         """What the network makes of its features at `depth`: logits."""
         first = DEPTHS.index(depth)
         _, _, onward = self.stages[first]
@@ -69,11 +75,11 @@ class LeNet5(nn.Cell):
             x = operation(x)
         return through(x, self.stages[first + 1 :])
 
-    def construct(self, x: ms.Tensor) -> ms.Tensor:
+    def construct(self, x: Tensor) -> Tensor:
         return self.features(x, "logits")
 
 
-def through(x: ms.Tensor, stages: tuple[Any, ...]) -> ms.Tensor:
+def through(x: Tensor, stages: tuple[Any, ...]) -> Tensor:
     """What stages of a network make of x, the way to the layer after them included."""
     for layer, activation, onward in stages:
         x = layer(x)
@@ -110,11 +116,11 @@ class PooledConvolution(nn.Cell):
         moved = np.zeros((5, 5, 2, 2, 6, 6), np.float32)
         for row, column, down, right in np.ndindex(5, 5, 2, 2):
             moved[row, column, down, right, row + down, column + right] = 1
-        self.moved = ms.Tensor(moved.reshape(25, 4 * 36))
+        self.moved = Tensor(moved.reshape(25, 4 * 36))
         self.convolution = ops.Conv2D(4 * channels, 6, stride=2, pad_mode="valid")
         self.pool = nn.AdaptiveMaxPool2d((1, size * size))
 
-    def construct(self, x: ms.Tensor, weight: ms.Tensor) -> ms.Tensor:
+    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
         kernels = ops.matmul(weight.reshape(self.channels, 25), self.moved)  # [O, 1, 5, 5] -> [O, 4 * 36]
         places = self.convolution(x, kernels.reshape(4 * self.channels, 1, 6, 6))  # -> [N, O * 4, S, S]
         pooled = self.pool(places.reshape(-1, self.channels, 4, self.size * self.size))  # -> [N, O, 1, S * S]
@@ -142,7 +148,7 @@ class Features(nn.Cell):
         self.network = network
         self.depth = depth
 
-    def construct(self, x: ms.Tensor) -> ms.Tensor:
+    def construct(self, x: Tensor) -> Tensor:
         return self.network.features(x, self.depth)
 
 
@@ -159,7 +165,7 @@ class Rest(nn.Cell):
         self.network = network
         self.depth = depth
 
-    def construct(self, x: ms.Tensor) -> ms.Tensor:
+    def construct(self, x: Tensor) -> Tensor:
         return self.network.rest(x, self.depth)
 
 
@@ -177,20 +183,4 @@ def predict(network: nn.Cell, images: np.ndarray, batch_size: Whole = 1000) -> n
     """
     network.set_train(False)
     starts = range(0, len(images), batch_size)
-    return np.concatenate([network(ms.Tensor(images[i : i + batch_size])).asnumpy() for i in starts])
-
-
-def _initial(shape: tuple[int, ...], rng: np.random.Generator | None) -> TruncatedNormal | ms.Tensor:
-    if rng is None:
-        return TruncatedNormal(WEIGHT_SIGMA)
-    return ms.Tensor(truncnorm.rvs(-2, 2, scale=WEIGHT_SIGMA, size=shape, random_state=rng).astype(np.float32))
-
-
-def _conv(channels_in: int, channels_out: int, rng: np.random.Generator | None) -> nn.Conv2d:
-    weight = _initial((channels_out, channels_in, 5, 5), rng)
-    return nn.Conv2d(channels_in, channels_out, 5, pad_mode="valid", has_bias=False, weight_init=weight)
-
-
-def _dense(features_in: int, features_out: int, rng: np.random.Generator | None) -> nn.Dense:
-    weight, bias = (_initial(shape, rng) for shape in ((features_out, features_in), (features_out,)))
-    return nn.Dense(features_in, features_out, weight, bias)
+    return np.concatenate([network(Tensor(images[i : i + batch_size])).asnumpy() for i in starts])

@@ -21,6 +21,7 @@ from suppress_privacy.runtime import generator
 
 CHECKPOINT_PREFIX = "checkpoint_lenet"  # the tutorial's file names: checkpoint_lenet-{epoch}_{step}.ckpt
 CHECKPOINTS_KEPT = 10
+ToTrain = Annotated[nn.Cell, "the nn.Cell to train"]
 Place = Annotated[str | os.PathLike, "a path"]
 Facts = dict[str, Any]  # plain data
 
@@ -151,7 +152,7 @@ class History:
 
 @checked
 def train(
-    network: Annotated[nn.Cell, "the nn.Cell to train"],
+    network: ToTrain,
     optimizer: Annotated[nn.Optimizer, "a nn.Optimizer over the network's parameters"],
     data: Annotated[Mnist, "what load_mnist returns, or a suppress_privacy.mnist.Mnist"],
     *,

@@ -1,15 +1,14 @@
 """One step of Adam on images (Kingma & Ba 2015), kept within the range of pixels."""
 
-import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
-def rates(length: float, step: int) -> ms.Tensor:
+def rates(length: float, step: int) -> Tensor:
     """What a step needs to know: its length, and what corrects both moments for their start at zero; step from 0."""
-    return ms.Tensor(np.array([length, 1 / (1 - BETA1 ** (step + 1)), 1 / (1 - BETA2 ** (step + 1))], dtype=np.float32))
+    return Tensor(np.array([length, 1 / (1 - BETA1 ** (step + 1)), 1 / (1 - BETA2 ** (step + 1))], dtype=np.float32))
 
 
 class TotalAndEach(nn.Cell):
@@ -19,7 +18,7 @@ class TotalAndEach(nn.Cell):
         super().__init__(auto_prefix=False)
         self.objective = objective
 
-    def construct(self, images: ms.Tensor, *known: ms.Tensor) -> tuple[ms.Tensor, ms.Tensor]:
+    def construct(self, images: Tensor, *known: Tensor) -> tuple[Tensor, Tensor]:
         each = self.objective(images, *known)
         return each.sum(), each
 
@@ -45,8 +44,8 @@ class AdamStep(nn.Cell):
         self.signed = signed
 
     def construct(
-        self, images: ms.Tensor, first: ms.Tensor, second: ms.Tensor, rate: ms.Tensor, *known: ms.Tensor
-    ) -> tuple[ms.Tensor, ...]:
+        self, images: Tensor, first: Tensor, second: Tensor, rate: Tensor, *known: Tensor
+    ) -> tuple[Tensor, ...]:
         (_, each), gradient = self.value_and_gradient(images, *known)
         if self.signed:
             gradient = ops.sign(gradient)

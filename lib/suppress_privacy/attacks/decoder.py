@@ -6,9 +6,8 @@ They suit themselves to the network under attack, whatever its defence does to t
 
 from dataclasses import dataclass
 
-import mindspore as ms
 import numpy as np
-from mindspore import nn
+from mindspore import Tensor, nn
 from scipy.linalg import LinAlgError, solve
 from tqdm import tqdm
 
@@ -114,8 +113,8 @@ class DecoderNetwork(nn.Cell):
         first, second = self.CHANNELS
         self.start = (-1, first, height // 4, width // 4)
 
-        def drawn(*size: int, fan_in: int) -> ms.Tensor:
-            return ms.Tensor((rng.standard_normal(size) * np.sqrt(2 / fan_in)).astype(np.float32))
+        def drawn(*size: int, fan_in: int) -> Tensor:
+            return Tensor((rng.standard_normal(size) * np.sqrt(2 / fan_in)).astype(np.float32))
 
         def upsampling(inside: int, outside: int) -> nn.Cell:
             weight = drawn(inside, outside, 4, 4, fan_in=4 * inside)
@@ -129,7 +128,7 @@ class DecoderNetwork(nn.Cell):
         self.up2 = upsampling(second, channels)
         self.relu, self.sigmoid = nn.ReLU(), nn.Sigmoid()
 
-    def construct(self, x: ms.Tensor) -> ms.Tensor:
+    def construct(self, x: Tensor) -> Tensor:
         x = self.relu(self.dense(x)).reshape(self.start)  # [N, F] -> [N, 32, H/4, W/4]
         return self.sigmoid(self.up2(self.relu(self.up1(x))))  # -> [N, 16, H/2, W/2] -> [N, C, H, W]
 
@@ -168,7 +167,7 @@ def convolutional(view: FeatureView, *, seed: Seed, epochs: Whole, batch_size: W
         if view.release is not None:  # another draw each time, or the decoder learns this one
             features = standardised(view.as_seen(images, noise))
         for batch in rng.permutation(len(images))[: steps * batch_size].reshape(steps, batch_size):
-            step(ms.Tensor(features[batch]), ms.Tensor(images[batch]))
+            step(Tensor(features[batch]), Tensor(images[batch]))
     held_out = view.held_out()
     found = predict(decoder, standardised(view.as_seen(held_out, noise)), PREDICTED)
     chosen = {"held_out_mse": float(((found - held_out) ** 2).mean())}

@@ -11,9 +11,8 @@ under attack is seen through a twin that computes the same from operators that h
 
 from collections.abc import Callable, Iterator
 
-import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import ParameterTuple, Tensor, mutable, nn, ops
 from scipy.optimize import minimize
 from tqdm import tqdm
 
@@ -26,7 +25,7 @@ from suppress_privacy.runtime import generator
 
 NO_NUMBER = 1e30  # an objective that is none counts as this much
 POOLS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d)
-Tensors = tuple[ms.Tensor, ...]
+Tensors = tuple[Tensor, ...]
 TINY = 1e-8  # keeps a quotient defined where all gradients vanish
 
 
@@ -57,14 +56,14 @@ class TwiceDifferentiable(nn.Cell):
             for layer, activation, onward in network.stages
         )
 
-    def construct(self, x: ms.Tensor) -> ms.Tensor:
+    def construct(self, x: Tensor) -> Tensor:
         return through(x, self.stages)
 
 
 class MaxPool(nn.Cell):
     """2x2 max pooling as maxima of the four strided parts of the image."""
 
-    def construct(self, x: ms.Tensor) -> ms.Tensor:
+    def construct(self, x: Tensor) -> Tensor:
         top = ops.maximum(x[:, :, 0::2, 0::2], x[:, :, 0::2, 1::2])
         return ops.maximum(top, ops.maximum(x[:, :, 1::2, 0::2], x[:, :, 1::2, 1::2]))
 
@@ -82,16 +81,16 @@ class ParameterGradients(nn.Cell):
     def __init__(self, network: nn.Cell) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
-        self.weights = ms.ParameterTuple(network.trainable_params())
+        self.weights = ParameterTuple(network.trainable_params())
         self.gradient = ops.GradOperation(get_by_list=True)
 
-    def loss(self, image: ms.Tensor, label: ms.Tensor) -> ms.Tensor:
+    def loss(self, image: Tensor, label: Tensor) -> Tensor:
         """Cross-entropy with a soft label, written out: log_softmax has no second derivative on a CPU."""
         logits = self.network(image)
         shifted = logits - ops.stop_gradient(logits.max(1, keepdims=True))
         return (ops.log(ops.exp(shifted).sum(1)) - (label * shifted).sum(1)).mean()
 
-    def construct(self, image: ms.Tensor, label: ms.Tensor) -> Tensors:
+    def construct(self, image: Tensor, label: Tensor) -> Tensors:
         return self.gradient(self.loss, self.weights)(image, label)
 
 
@@ -102,7 +101,7 @@ class SquaredDistance(nn.Cell):
         super().__init__(auto_prefix=False)
         self.gradients = ParameterGradients(network)
 
-    def construct(self, image: ms.Tensor, label_logits: ms.Tensor, targets: Tensors, scale: ms.Tensor) -> ms.Tensor:
+    def construct(self, image: Tensor, label_logits: Tensor, targets: Tensors, scale: Tensor) -> Tensor:
         exponentials = ops.exp(label_logits - ops.stop_gradient(label_logits.max(1, keepdims=True)))
         found = self.gradients(image, exponentials / exponentials.sum(1, keepdims=True))
         total = 0.0
@@ -119,7 +118,7 @@ class CosineDistance(nn.Cell):
         self.gradients = ParameterGradients(network)
         self.tv_weight = tv_weight
 
-    def construct(self, image: ms.Tensor, label: ms.Tensor, targets: tuple[ms.Tensor, ...]) -> ms.Tensor:
+    def construct(self, image: Tensor, label: Tensor, targets: tuple[Tensor, ...]) -> Tensor:
         found = self.gradients(image, label)
         # A well-fitted image's gradients are so small that their squares would vanish in float32.
         peak = ops.abs(found[0]).max()
@@ -150,7 +149,7 @@ class Observer:
 
     def __call__(self, image: np.ndarray, label: int) -> tuple[np.ndarray, ...]:
         """For an image, float32 [C, H, W], and its class."""
-        found = self._gradients(ms.Tensor(image[None]), ms.Tensor(self._one_hot[[label]]))
+        found = self._gradients(Tensor(image[None]), Tensor(self._one_hot[[label]]))
         return tuple(gradient.asnumpy() for gradient in found)
 
 
@@ -191,14 +190,14 @@ def _matched(views: list[GradientView], *, seed: int, restarts: int, iters: int,
     def ends(view: GradientView, rng: np.random.Generator) -> Iterator[End]:
         pixels, classes, read = int(np.prod(view.image_shape)), len(view.gradients[-1]), label_of(view.gradients)
         # Mutable: as constants they would have the graph compiled anew for every image.
-        known = (ms.mutable(tuple(map(ms.Tensor, view.gradients))), ms.Tensor(np.float32(_size(view))))
+        known = (mutable(tuple(map(Tensor, view.gradients))), Tensor(np.float32(_size(view))))
 
         def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
             """The objective and its gradient at the pixels and, where the label is not known, its logits."""
             # A soft label at 50 is one-hot to float32's precision.
             logits = 50.0 * np.eye(classes)[read] if label_known else point[pixels:]
             given = point[:pixels].reshape(1, *view.image_shape), logits[None]
-            value, slopes = step(*(ms.Tensor(each.astype(np.float32)) for each in given), *known)
+            value, slopes = step(*(Tensor(each.astype(np.float32)) for each in given), *known)
             sought = slopes[:1] if label_known else slopes
             slope = np.concatenate([each.asnumpy().ravel() for each in sought])
             return float(value.asnumpy()), slope.astype(np.float64)
@@ -253,11 +252,11 @@ def cosine(
 
     def ends(view: GradientView, rng: np.random.Generator) -> Iterator[End]:
         label, norm = label_of(view.gradients), np.sqrt(_size(view))
-        one_hot = ms.Tensor(np.eye(len(view.gradients[-1]), dtype=np.float32)[[label]])
-        unit = [ms.Tensor((gradient / norm).astype(np.float32)) for gradient in view.gradients]
-        known = (one_hot, ms.mutable(tuple(unit)))
+        one_hot = Tensor(np.eye(len(view.gradients[-1]), dtype=np.float32)[[label]])
+        unit = [Tensor((gradient / norm).astype(np.float32)) for gradient in view.gradients]
+        known = (one_hot, mutable(tuple(unit)))
         for _ in range(restarts):
-            image = ms.Tensor(rng.standard_normal((1, *view.image_shape)).astype(np.float32))
+            image = Tensor(rng.standard_normal((1, *view.image_shape)).astype(np.float32))
             first = second = ops.zeros_like(image)
             for step in range(iters):
                 rate = lr * 0.1 ** sum(step >= iters * part / 8 for part in (3, 5, 7))

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Annotated, Literal, get_args
 
-import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import Tensor, get_context, nn, ops
 
 from suppress_privacy.attacks.adam import TotalAndEach
 from suppress_privacy.attacks.registry import attack
@@ -60,15 +59,12 @@ class InversionObjective(nn.Cell):
         self.sum_of_rows = smoothness == "cpu"
         self.guard_scale = guard_scale
 
-    def construct(self, images: ms.Tensor, features: ms.Tensor) -> ms.Tensor:
+    def construct(self, images: Tensor, features: Tensor) -> Tensor:
+        mismatch, roughness = self.mismatch(images, features), self.roughness(images)
         norm = ops.square(images).mean((1, 2, 3))
-        return (
-            self.feature_weight * self.mismatch(images, features)
-            + self.smoothness_weight * self.roughness(images)
-            + self.norm_weight * norm
-        )
+        return self.feature_weight * mismatch + self.smoothness_weight * roughness + self.norm_weight * norm
 
-    def mismatch(self, images: ms.Tensor, features: ms.Tensor) -> ms.Tensor:
+    def mismatch(self, images: Tensor, features: Tensor) -> Tensor:
         """The feature term, [N]."""
         target = features.reshape(features.shape[0], -1)  # [N, ...] -> [N, F]
         found = self.network(images).reshape(target.shape)
@@ -77,7 +73,7 @@ class InversionObjective(nn.Cell):
             scale = ops.select(scale > 0, scale, ops.ones_like(scale))
         return ops.square(found - target).mean(1) / scale
 
-    def roughness(self, images: ms.Tensor) -> ms.Tensor:
+    def roughness(self, images: Tensor) -> Tensor:
         """The smoothness term, [N, C, H, W] -> [N]."""
         rows = ops.square(images[:, :, 1:, :] - images[:, :, :-1, :])
         columns = ops.square(images[:, :, :, 1:] - images[:, :, :, :-1])
@@ -97,7 +93,7 @@ class _SignStep(nn.Cell):
         self.gradient = ops.grad(self.total, 0, None, has_aux=True)
         self.low, self.high = low, high
 
-    def construct(self, images: ms.Tensor, features: ms.Tensor) -> ms.Tensor:
+    def construct(self, images: Tensor, features: Tensor) -> Tensor:
         gradient, _ = self.gradient(images, features)
         return ops.clamp(images - STEP * ops.sign(gradient), self.low, self.high)
 
@@ -138,7 +134,7 @@ class FeatureInversion(CheckedFields):
         if not low < high:
             raise ValueError(f"input_bound is {self.input_bound}; it must be {BOUND}: swap them.")
         if self.smoothness is None:
-            self.smoothness = "cpu" if ms.get_context("device_target") == "CPU" else "ascend"
+            self.smoothness = "cpu" if get_context("device_target") == "CPU" else "ascend"
         self.network.set_train(False)
         guard = not self.compat
         self._objective = InversionObjective(self.network, self.loss_weights, self.smoothness, guard_scale=guard)
@@ -174,7 +170,7 @@ class FeatureInversion(CheckedFields):
             raise ValueError("target_features holds values that are not finite: leave those images out.")
         count = len(target_features)
         start = self.start(count)
-        expected = self.network(ms.Tensor(start[:1])).shape[1:]
+        expected = self.network(Tensor(start[:1])).shape[1:]
         if count == 0 or target_features.shape[1:] != expected:
             raise ValueError(
                 f"target_features has shape {target_features.shape}; the network gives {('N', *expected)} "
@@ -183,7 +179,7 @@ class FeatureInversion(CheckedFields):
         images, objective = [], []
         for first in range(0, count, self.batch_size):
             chunk = slice(first, first + self.batch_size)
-            image, target = ms.Tensor(start[chunk]), ms.Tensor(target_features[chunk])
+            image, target = Tensor(start[chunk]), Tensor(target_features[chunk])
             for _ in range(iters):
                 image = self._step(image, target)
             images.append(image.asnumpy())

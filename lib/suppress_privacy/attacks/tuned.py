@@ -9,9 +9,8 @@ attacker's held-out images, whose originals the attacker knows; the targets have
 from itertools import product
 from typing import Annotated, NamedTuple
 
-import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
@@ -44,7 +43,7 @@ class AnchoredObjective(nn.Cell):
         super().__init__(auto_prefix=False)
         self.unweighted = InversionObjective(network, (1, 1, 1), "ascend")
 
-    def construct(self, images: ms.Tensor, features: ms.Tensor, anchor: ms.Tensor, weights: ms.Tensor) -> ms.Tensor:
+    def construct(self, images: Tensor, features: Tensor, anchor: Tensor, weights: Tensor) -> Tensor:
         mismatch = self.unweighted.mismatch(images, features)
         smoothness = self.unweighted.roughness(images)
         return mismatch + weights[:, 0] * smoothness + weights[:, 1] * ops.square(images - anchor).mean((1, 2, 3))
@@ -60,11 +59,7 @@ class Descended(NamedTuple):
     def better(self, other: "Descended") -> "Descended":
         """Image by image the better of two."""
         wins = other.objective < self.objective
-        return Descended(
-            np.where(wins[:, None, None, None], other.images, self.images),
-            np.where(wins, other.objective, self.objective),
-            np.where(wins, other.curve, self.curve),
-        )
+        return Descended(*map(np.where, (wins[:, None, None, None], wins, wins), other, self))
 
 
 class Descent:
@@ -86,12 +81,12 @@ class Descent:
     ) -> Descended:
         """Go `steps` steps from `start`; `weights` are a and b for all images, [2], or for each its own, [N, 2]."""
         weights = np.broadcast_to(np.array(weights, np.float32), (len(start), 2)).copy()
-        known = ms.Tensor(features), ms.Tensor(anchor), ms.Tensor(weights)
-        images = ms.Tensor(start)
+        known = Tensor(features), Tensor(anchor), Tensor(weights)
+        images = Tensor(start)
         first = second = ops.zeros_like(images)
         best, best_images, curve = np.full(len(start), np.inf), start.copy(), []
 
-        def look(each: ms.Tensor, candidates: ms.Tensor) -> None:
+        def look(each: Tensor, candidates: Tensor) -> None:
             better = each.asnumpy() < best
             if better.any():
                 best[better] = each.asnumpy()[better]

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import dp_accounting
-import mindspore as ms
 import numpy as np
 from dp_accounting import rdp
-from mindspore import nn, ops
+from mindspore import ParameterTuple, Tensor, nn, ops
 
 from suppress_privacy.checks import NotNegative, Positive, Seed, Share, Whole, checked
 from suppress_privacy.defences.settings import DefenceSettings
@@ -64,29 +63,29 @@ class ClippedSum(nn.Cell):
         The sum of losses, each counted as `LARGEST_LOSS` at most, then one sum a parameter, of its shape.
     """
 
-    def __init__(self, forward: nn.Cell, parameters: ms.ParameterTuple, clip_norm: float) -> None:
+    def __init__(self, forward: nn.Cell, parameters: ParameterTuple, clip_norm: float) -> None:
         super().__init__(auto_prefix=False)
         self.forward = forward
         gradient = ops.grad(forward, None, parameters)
 
-        def loss_of_one(image: ms.Tensor, label: ms.Tensor) -> ms.Tensor:
+        def loss_of_one(image: Tensor, label: Tensor) -> Tensor:
             return forward(image.expand_dims(0), label.expand_dims(0))
 
-        def gradient_of_one(image: ms.Tensor, label: ms.Tensor) -> tuple[ms.Tensor, ...]:
+        def gradient_of_one(image: Tensor, label: Tensor) -> tuple[Tensor, ...]:
             return gradient(image.expand_dims(0), label.expand_dims(0))
 
         self.losses = ops.vmap(loss_of_one, (0, 0))
         self.gradients = ops.vmap(gradient_of_one, (0, 0))
         self.clip_norm = clip_norm
 
-    def construct(self, images: ms.Tensor, labels: ms.Tensor, present: ms.Tensor) -> tuple[ms.Tensor, ...]:
+    def construct(self, images: Tensor, labels: Tensor, present: Tensor) -> tuple[Tensor, ...]:
         gradients = self.gradients(images, labels)
         squares = ops.zeros_like(present)
         for gradient in gradients:
             squares += ops.square(gradient).reshape(gradient.shape[0], -1).sum(1)
         factors = present * ops.minimum(self.clip_norm / (ops.sqrt(squares) + TINY), ops.ones_like(present))
         losses = ops.minimum(self.losses(images, labels), LARGEST_LOSS * ops.ones_like(present))
-        sums: tuple[ms.Tensor, ...] = ((losses * present).sum(),)
+        sums: tuple[Tensor, ...] = ((losses * present).sum(),)
         for gradient in gradients:
             flat = gradient.reshape(gradient.shape[0], -1)
             sums += (ops.matmul(factors.expand_dims(0), flat).reshape(gradient.shape[1:]),)
@@ -103,18 +102,18 @@ class PrivateStep(nn.Cell):
         self.defence = defence
         self.clipped_sum = ClippedSum(forward, optimizer.parameters, defence.clip_norm)
 
-    def __call__(self, images: ms.Tensor, labels: ms.Tensor) -> ms.Tensor:
+    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
         count = len(labels)
         given = (images.asnumpy(), labels.asnumpy(), np.ones(count, np.float32))
         filled = [np.pad(values, [(0, -count % CHUNK)] + [(0, 0)] * (values.ndim - 1)) for values in given]
         total, sums = 0.0, [np.zeros(parameter.shape, np.float32) for parameter in self.optimizer.parameters]
         for first in range(0, count, CHUNK):
-            loss, *parts = self.clipped_sum(*(ms.Tensor(values[first : first + CHUNK]) for values in filled))
+            loss, *parts = self.clipped_sum(*(Tensor(values[first : first + CHUNK]) for values in filled))
             total += float(loss)
             for collected, part in zip(sums, parts, strict=True):
                 collected += part.asnumpy()
-        self.optimizer(tuple(ms.Tensor(gradient) for gradient in self.defence.noised(sums)))
-        return ms.Tensor(np.float32(total / max(count, 1)))
+        self.optimizer(tuple(Tensor(gradient) for gradient in self.defence.noised(sums)))
+        return Tensor(np.float32(total / max(count, 1)))
 
 
 class DpSgd(Defence):

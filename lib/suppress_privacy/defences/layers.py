@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
-import mindspore as ms
-from mindspore import nn
+from mindspore import Parameter, nn
 
 from suppress_privacy.checks import Bounds, CheckedFields, Positive, Seed, check, checked, described
 
@@ -130,7 +129,7 @@ def propose_mask_layers(network: nn.Cell) -> list[MaskLayerDes]:
 
 def matched(
     network: nn.Cell, mask_layers: Sequence[MaskLayerDes], *, first_wins: bool = False
-) -> list[tuple[ms.Parameter, MaskLayerDes]]:
+) -> list[tuple[Parameter, MaskLayerDes]]:
     """The (parameter, description) pairs of the layers to suppress, in the network's order.
 
     Args:

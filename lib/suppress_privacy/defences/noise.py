@@ -7,7 +7,7 @@ Its strength is set by what it costs: sigma is the largest at which the accuracy
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from mindspore import nn
@@ -16,7 +16,7 @@ from suppress_privacy.checks import Bounds, NotNegative, Seed, checked
 from suppress_privacy.defences.settings import DefenceSettings
 from suppress_privacy.lenet import Depth, Features, Rest, predict
 from suppress_privacy.runtime import generator
-from suppress_privacy.training import Defence, Plan
+from suppress_privacy.training import Defence, Facts, Plan
 
 Accuracy = Callable[[float], float]  # under noise of a standard deviation
 HALVINGS = 30
@@ -99,7 +99,7 @@ class FeatureNoise(Defence):
     def test_accuracy(self, network: nn.Cell, images: np.ndarray, labels: np.ndarray) -> float:
         return accuracies_under(network, images, labels, depth=self.depth, seed=self._seed)(self.sigma)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         return {"sigma": self.sigma, "wanted_accuracy": self.wanted_accuracy}
 
 
@@ -119,5 +119,5 @@ class NoisyFeatures(DefenceSettings, kind="feature-noise"):
         under = accuracies_under(network, data.test_images, data.test_labels, depth=self.depth, seed=plan.seed)
         return FeatureNoise(self.depth, sigma_at(wanted, under), plan.seed, wanted)
 
-    def released(self, facts: dict[str, Any]) -> FeatureNoise:
+    def released(self, facts: Facts) -> FeatureNoise:
         return FeatureNoise(self.depth, facts["sigma"], wanted_accuracy=facts["wanted_accuracy"])

@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from mindspore import nn
 
 from suppress_privacy.checks import CheckedFields
-from suppress_privacy.training import Defence, Plan
+from suppress_privacy.training import Defence, Facts, Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class DefenceSettings(CheckedFields, ABC):
     def make(self, network: nn.Cell, plan: Plan) -> Defence:
         """The defence of one network in one training; what acts at once has then acted on the network."""
 
-    def released(self, facts: dict[str, Any]) -> Defence:
+    def released(self, facts: Facts) -> Defence:
         """The defence on a finished network, from the `facts` that it gave when it was made for it."""
         return Defence()
 

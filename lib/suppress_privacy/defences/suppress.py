@@ -15,18 +15,17 @@ MindArmour's own way, through the gradient of plain SGD, is kept as `compat=True
 
 import logging
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from suppress_privacy.checks import Bounds, CheckedFields, Seed, Share, Whole, check, checked
 from suppress_privacy.defences import masks
 from suppress_privacy.defences.layers import NAME, Layers, MaskLayerDes, mask_layers, matched, named
 from suppress_privacy.defences.settings import DefenceSettings
 from suppress_privacy.runtime import generator
-from suppress_privacy.training import Defence, Plan
+from suppress_privacy.training import Defence, Facts, Plan, ToTrain
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +35,7 @@ DEAD_FIRST_LAYER = 0.02  # an update is given up while the first layer's largest
 RECOMMENDED_INTERVAL = (10, 20)  # steps between updates
 LARGEST_RATE = 0.5
 
+Rate = Annotated[float, Bounds(above=0, at_most=LARGEST_RATE)]
 Described = Annotated[list[MaskLayerDes], Bounds(at_least=1), "a list of at least one MaskLayerDes"]
 
 
@@ -115,14 +115,7 @@ class SuppressCtrl(Defence):
 
     @checked
     def __init__(
-        self,
-        networks: Annotated[nn.Cell, "the nn.Cell to train"],
-        mask_layers: Described,
-        schedule: Schedule,
-        *,
-        lr: Annotated[float, Bounds(above=0, at_most=LARGEST_RATE)],
-        seed: Seed,
-        compat: bool,
+        self, networks: ToTrain, mask_layers: Described, schedule: Schedule, *, lr: Rate, seed: Seed, compat: bool
     ) -> None:
         steps, (low, high) = schedule.interval, RECOMMENDED_INTERVAL
         if not low < steps < high:
@@ -132,14 +125,14 @@ class SuppressCtrl(Defence):
         self.schedule = schedule
         self.compat = compat
         self.layers = matched(networks, mask_layers, first_wins=compat)
-        self.weights = ms.ParameterTuple([parameter for parameter, _ in self.layers])
-        self.masks = ms.ParameterTuple([beside(weight, "mask", 1) for weight in self.weights])
+        self.weights = ParameterTuple([parameter for parameter, _ in self.layers])
+        self.masks = ParameterTuple([beside(weight, "mask", 1) for weight in self.weights])
         self.masks_gradients = False  # this and the next as the optimiser says
         self.layer_of_gradient: tuple[int, ...] = ()
         first = self._first_parameter = next(iter(networks.get_parameters()))
         # Larger layers never move a kept weight, so the step adds nothing to theirs: -1.
         movable = [each for each in self.weights if compat or each.size <= masks.LARGE_LAYER or each is first]
-        self.moves = ms.ParameterTuple([beside(weight, "move", 0) for weight in movable])
+        self.moves = ParameterTuple([beside(weight, "move", 0) for weight in movable])
         place = {weight.name: index for index, weight in enumerate(movable)}
         self.move_of = tuple(place.get(weight.name, -1) for weight in self.weights)
         self._lr = lr
@@ -147,7 +140,7 @@ class SuppressCtrl(Defence):
         self._moving = False
         self._planned_to = 0
         self._updates: dict[int, float] = {}
-        self._report: dict[str, dict[str, Any]] = {}
+        self._report: dict[str, Facts] = {}
 
     def attach(self, optimizer: nn.Optimizer) -> None:
         # Plain SGD leaves a weight of zero where it is when its gradient is zero; to mask that is the cheaper way.
@@ -157,10 +150,10 @@ class SuppressCtrl(Defence):
         trained = [parameter.name for parameter in optimizer.parameters]  # the order its gradients come in
         self.layer_of_gradient = tuple(masked.index(name) if name in masked else -1 for name in trained)
 
-    def on_gradients(self, gradients: tuple[ms.Tensor, ...]) -> tuple[ms.Tensor, ...]:
+    def on_gradients(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         if not self.masks_gradients:
             return gradients
-        acted: tuple[ms.Tensor, ...] = ()
+        acted: tuple[Tensor, ...] = ()
         for index, gradient in enumerate(gradients):
             layer = self.layer_of_gradient[index]
             if layer >= 0:
@@ -184,7 +177,7 @@ class SuppressCtrl(Defence):
             if not self.compat:
                 self()
             for move in self.moves:
-                move.set_data(ms.Tensor.from_numpy(np.zeros(move.shape, np.float32)))
+                move.set_data(Tensor.from_numpy(np.zeros(move.shape, np.float32)))
             self._moving = False
         if step in self._updates:
             self.update_masks(self._updates[step])
@@ -216,22 +209,22 @@ class SuppressCtrl(Defence):
                 continue
             self._moving = True
             shape = parameter.shape
-            self.masks[index].set_data(ms.Tensor.from_numpy(update.mask.reshape(shape).astype(np.float32)))
+            self.masks[index].set_data(Tensor.from_numpy(update.mask.reshape(shape).astype(np.float32)))
             if self.move_of[index] >= 0:
                 move = (old - update.weights) / self._lr if self.compat else update.mask * (update.weights - old)
-                self.moves[self.move_of[index]].set_data(ms.Tensor.from_numpy(move.reshape(shape).astype(np.float32)))
+                self.moves[self.move_of[index]].set_data(Tensor.from_numpy(move.reshape(shape).astype(np.float32)))
             self._report[parameter.name] = update.entry(suppress)
 
-    def report(self) -> dict[str, dict[str, Any]]:
+    def report(self) -> dict[str, Facts]:
         """By layer, at its last update: its weights, how many are suppressed, alive, and were to be suppressed
         (target), the threshold, and how many were raised to the lower bound, lowered to the upper, and given
         noise."""
         return {name: dict(entry) for name, entry in self._report.items()}
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Facts:
         return {"rng": self._rng.bit_generator.state, "moving": self._moving, "report": self._report}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Facts) -> None:
         self._rng.bit_generator.state = state["rng"]
         self._moving, self._report = state["moving"], state["report"]
 
@@ -337,9 +330,8 @@ class Suppression(Rise, DefenceSettings, kind="suppress"):
 
     def fits(self, epochs: int, lr: float) -> None:
         if self.end_epoch > epochs:
-            raise ValueError(
-                f"epochs is {epochs}; the defence's schedule ends with {self.end_epoch}: change one of them."
-            )
+            ends = f"the defence's end_epoch is {self.end_epoch}; its schedule must end within the training"
+            raise ValueError(f"epochs is {epochs}, {ends}: change one of them.")
         if lr > LARGEST_RATE:
             raise ValueError(f"optimizer.lr is {lr}; with suppression it is at most {LARGEST_RATE}: lower it.")
 
@@ -349,7 +341,7 @@ class Suppression(Rise, DefenceSettings, kind="suppress"):
         return self.control(network, mask_layers(self.layers), schedule, lr=plan.lr, seed=plan.seed, compat=False)
 
 
-def beside(weight: ms.Parameter, kind: str, values: np.ndarray | int) -> ms.Parameter:
+def beside(weight: Parameter, kind: str, values: np.ndarray | int) -> Parameter:
     """A parameter of a weight's shape that is not trained, such as its mask."""
     filled = np.broadcast_to(values, weight.shape).astype(np.float32)
-    return ms.Parameter(ms.Tensor(filled), name=f"{kind}.{weight.name}", requires_grad=False)
+    return Parameter(Tensor(filled), name=f"{kind}.{weight.name}", requires_grad=False)

@@ -110,13 +110,12 @@ def placements(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.
     """
     scores, members = np.asarray(scores, np.float64), np.asarray(members, bool)
     inside, outside = scores[members], scores[~members]
-    inside_order, outside_order = np.sort(inside), np.sort(outside)
 
     def share_below(values: np.ndarray, others: np.ndarray) -> np.ndarray:
-        below = np.searchsorted(others, values, "left") + np.searchsorted(others, values, "right")
-        return below / (2 * len(others))
+        order = np.sort(others)
+        return (np.searchsorted(order, values, "left") + np.searchsorted(order, values, "right")) / (2 * len(order))
 
-    return share_below(inside, outside_order), 1 - share_below(outside, inside_order)
+    return share_below(inside, outside), 1 - share_below(outside, inside)
 
 
 def delong_deviation(scores: np.ndarray, members: np.ndarray) -> float:
