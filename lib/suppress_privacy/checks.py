@@ -15,6 +15,7 @@ import types
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, wraps
+from operator import ge, gt, le, lt
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -35,13 +36,9 @@ class Bounds:
     named: str = ""  # in words where the upper end comes from, if that is another argument
 
     def hold(self, value: float) -> bool:
-        return (
-            (self.at_least is None or value >= self.at_least)
-            and (self.above is None or value > self.above)
-            and (self.at_most is None or value <= self.at_most)
-            and (self.below is None or value < self.below)
-            and (self.multiple_of == 1 or value % self.multiple_of == 0)
-        )
+        ends = ((self.at_least, ge), (self.above, gt), (self.at_most, le), (self.below, lt))
+        between = all(end is None or holds(value, end) for end, holds in ends)
+        return between and (self.multiple_of == 1 or value % self.multiple_of == 0)
 
     def __str__(self) -> str:
         upper = f"{self.named} ({{:.15g}})" if self.named else "{:.15g}"  # 1.0 is said as 1, and a million in full
@@ -172,8 +169,7 @@ def keywords(function: Callable[..., Any], given: Mapping[str, Any], *, apart: C
     """
     kinds = annotations_of(function)
     parameters = inspect.signature(function).parameters.values()
-    defaults = {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
-    known = {name: default for name, default in defaults.items() if name not in apart}
+    known = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY and one.name not in apart}
     for name in given:
         if name not in known:
             has = f"there are {', '.join(known)}" if known else "there are none"

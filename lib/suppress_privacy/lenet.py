@@ -145,8 +145,7 @@ class Features(nn.Cell):
             raise ValueError(f"network is {type(network).__name__}, which has no features(x, depth): give it one.")
         if depth not in DEPTHS:
             raise ValueError(f"depth is {depth!r}; allowed are {', '.join(DEPTHS)}: name one of these layers.")
-        self.network = network
-        self.depth = depth
+        self.network, self.depth = network, depth
 
     def construct(self, x: Tensor) -> Tensor:
         return self.network.features(x, self.depth)
@@ -162,8 +161,7 @@ class Rest(nn.Cell):
 
     def __init__(self, network: nn.Cell, depth: str) -> None:
         super().__init__(auto_prefix=False)
-        self.network = network
-        self.depth = depth
+        self.network, self.depth = network, depth
 
     def construct(self, x: Tensor) -> Tensor:
         return self.network.rest(x, self.depth)

@@ -13,6 +13,7 @@ from suppress_privacy.evaluation import metrics
 from suppress_privacy.lenet import predict
 from suppress_privacy.training import Defence, TrainStep
 
+Loss = Annotated[nn.Cell, "a nn.Cell, such as nn.SoftmaxCrossEntropyWithLogits"]
 MADE = "what SuppressPrivacyFactory().create returned"
 
 
@@ -31,17 +32,9 @@ class SuppressModel(Model):
     """
 
     @checked
-    def __init__(
-        self,
-        network: nn.Cell,
-        loss_fn: Annotated[nn.Cell, "a nn.Cell, such as nn.SoftmaxCrossEntropyWithLogits"],
-        optimizer: nn.Optimizer,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, network: nn.Cell, loss_fn: Loss, optimizer: nn.Optimizer, **kwargs: Any) -> None:
         if kwargs.get("amp_level", "O0") != "O0" or kwargs.get("loss_scale_manager") is not None:
-            raise ValueError(
-                "amp_level or loss_scale_manager is set; masks are exact in float32 alone: leave them out."
-            )
+            raise ValueError("amp_level or loss_scale_manager is set; masks are exact in float32: leave both out.")
         self.linked: Defence = Defence()  # acts in training
         super().__init__(network, loss_fn, optimizer, **kwargs)
 

@@ -23,6 +23,7 @@ CHECKPOINT_PREFIX = "checkpoint_lenet"  # the tutorial's file names: checkpoint_
 CHECKPOINTS_KEPT = 10
 ToTrain = Annotated[nn.Cell, "the nn.Cell to train"]
 Place = Annotated[str | os.PathLike, "a path"]
+Tensors = tuple[ms.Tensor, ...]
 Facts = dict[str, Any]  # plain data
 
 
@@ -55,7 +56,7 @@ class Defence(nn.Cell):
     def attach(self, optimizer: nn.Optimizer) -> None:
         """Called with the optimiser it will act beside, before a step is compiled."""
 
-    def on_gradients(self, gradients: tuple[ms.Tensor, ...]) -> tuple[ms.Tensor, ...]:
+    def on_gradients(self, gradients: Tensors) -> Tensors:
         """Gradients as the optimiser shall see them: a tuple like the one given."""
         return gradients
 
@@ -122,8 +123,7 @@ class TrainStep(nn.Cell):
         super().__init__(auto_prefix=False)
         self.forward = forward  # a child, so that train and eval modes reach the network
         self.loss_and_gradients = ops.value_and_grad(forward, None, optimizer.parameters)
-        self.optimizer = optimizer
-        self.defence = defence
+        self.optimizer, self.defence = optimizer, defence
         defence.attach(optimizer)
 
     def construct(self, images: ms.Tensor, labels: ms.Tensor) -> ms.Tensor:
@@ -214,8 +214,7 @@ def train(
                     states.save(progress)
             tested = defence.test_accuracy(network, data.test_images, data.test_labels)
             progress.end_epoch(rng.bit_generator.state, tested, sparsity(network))
-            history = progress.history
-            bar.set_postfix(loss=f"{history.loss[-1]:.4f}", accuracy=f"{history.test_accuracy[-1]:.4f}")
+            bar.set_postfix(loss=f"{progress.history.loss[-1]:.4f}", accuracy=f"{tested:.4f}")
             if states:
                 save_checkpoint(network, states.folder / f"{CHECKPOINT_PREFIX}-{epoch}_{steps}.ckpt")
                 states.save(progress)

@@ -3,6 +3,7 @@
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+Tensors = tuple[Tensor, ...]
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
@@ -43,9 +44,7 @@ class AdamStep(nn.Cell):
         self.value_and_gradient = ops.value_and_grad(self.total, 0, None, has_aux=True)
         self.signed = signed
 
-    def construct(
-        self, images: Tensor, first: Tensor, second: Tensor, rate: Tensor, *known: Tensor
-    ) -> tuple[Tensor, ...]:
+    def construct(self, images: Tensor, first: Tensor, second: Tensor, rate: Tensor, *known: Tensor) -> Tensors:
         (_, each), gradient = self.value_and_gradient(images, *known)
         if self.signed:
             gradient = ops.sign(gradient)

@@ -116,14 +116,12 @@ class DecoderNetwork(nn.Cell):
         def drawn(*size: int, fan_in: int) -> Tensor:
             return Tensor((rng.standard_normal(size) * np.sqrt(2 / fan_in)).astype(np.float32))
 
-        def upsampling(inside: int, outside: int) -> nn.Cell:
-            weight = drawn(inside, outside, 4, 4, fan_in=4 * inside)
-            return nn.Conv2dTranspose(
-                inside, outside, 4, 2, "pad", 1, has_bias=True, weight_init=weight, bias_init="zeros"
-            )
+        def upsampling(wide: int, slim: int) -> nn.Cell:
+            weight = drawn(wide, slim, 4, 4, fan_in=4 * wide)
+            return nn.Conv2dTranspose(wide, slim, 4, 2, "pad", 1, has_bias=True, weight_init=weight, bias_init="zeros")
 
-        wide = first * (height // 4) * (width // 4)
-        self.dense = nn.Dense(count, wide, drawn(wide, count, fan_in=count), "zeros")
+        units = first * (height // 4) * (width // 4)
+        self.dense = nn.Dense(count, units, drawn(units, count, fan_in=count), "zeros")
         self.up1 = upsampling(first, second)
         self.up2 = upsampling(second, channels)
         self.relu, self.sigmoid = nn.ReLU(), nn.Sigmoid()

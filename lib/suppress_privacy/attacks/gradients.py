@@ -16,7 +16,7 @@ from mindspore import ParameterTuple, Tensor, mutable, nn, ops
 from scipy.optimize import minimize
 from tqdm import tqdm
 
-from suppress_privacy.attacks.adam import AdamStep, rates
+from suppress_privacy.attacks.adam import AdamStep, Tensors, rates
 from suppress_privacy.attacks.registry import attack
 from suppress_privacy.attacks.views import GradientView, Reconstruction
 from suppress_privacy.checks import NotNegative, Positive, Seed, Whole
@@ -25,7 +25,6 @@ from suppress_privacy.runtime import generator
 
 NO_NUMBER = 1e30  # an objective that is none counts as this much
 POOLS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d)
-Tensors = tuple[Tensor, ...]
 TINY = 1e-8  # keeps a quotient defined where all gradients vanish
 
 
@@ -118,7 +117,7 @@ class CosineDistance(nn.Cell):
         self.gradients = ParameterGradients(network)
         self.tv_weight = tv_weight
 
-    def construct(self, image: Tensor, label: Tensor, targets: tuple[Tensor, ...]) -> Tensor:
+    def construct(self, image: Tensor, label: Tensor, targets: Tensors) -> Tensor:
         found = self.gradients(image, label)
         # A well-fitted image's gradients are so small that their squares would vanish in float32.
         peak = ops.abs(found[0]).max()

@@ -98,8 +98,7 @@ class PrivateStep(nn.Cell):
     def __init__(self, forward: nn.Cell, optimizer: nn.Optimizer, defence: "DpSgd") -> None:
         super().__init__(auto_prefix=False)
         self.forward = forward  # a child, so that train and eval modes reach the network
-        self.optimizer = optimizer
-        self.defence = defence
+        self.optimizer, self.defence = optimizer, defence
         self.clipped_sum = ClippedSum(forward, optimizer.parameters, defence.clip_norm)
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -132,21 +131,14 @@ class DpSgd(Defence):
 
     @checked
     def __init__(
-        self,
-        batch_size: Whole,
-        clip_norm: Positive,
-        noise_multiplier: NotNegative,
-        seed: Seed,
-        facts: Facts | None = None,
+        self, batch_size: Whole, clip_norm: Positive, noise_multiplier: NotNegative, seed: Seed, facts: Facts
     ) -> None:
         super().__init__(auto_prefix=False)
         if noise_multiplier and not np.isfinite(clip_norm):
             raise ValueError(f"clip_norm is {clip_norm}, which no noise can cover: make it finite.")
-        self.batch_size = batch_size
-        self.clip_norm = clip_norm
-        self.noise_multiplier = noise_multiplier
+        self.batch_size, self.clip_norm, self.noise_multiplier = batch_size, clip_norm, noise_multiplier
         self._rng = generator(seed, "privacy noise")
-        self._facts = facts or {}
+        self._facts = facts
 
     def batches(self, rng: np.random.Generator, count: int, batch_size: int) -> list[np.ndarray]:
         """An epoch's batches by Poisson sampling: as many as ordinary training has, each of random size."""

@@ -91,13 +91,12 @@ class Schedule(Rise):
 
     def updates(self, last_step: int) -> dict[int, float]:
         """The updates up to `last_step`: from step to target sparsity, in order."""
-        steps: list[int] = []
+        found: dict[int, float] = {}
         previous = 0
         for step in range(self.first_step, last_step + 1):
             if step >= previous + self.interval or step == self.final_update:
-                steps.append(step)
-                previous = step
-        return {step: self.sparsity(step) for step in steps}
+                found[step], previous = self.sparsity(step), step
+        return found
 
 
 class SuppressCtrl(Defence):
@@ -122,8 +121,7 @@ class SuppressCtrl(Defence):
             log.info("Masks are updated every %.4g steps; between %d and %d is recommended.", steps, low, high)
         super().__init__(auto_prefix=False)
         object.__setattr__(self, "networks", networks)  # not a child: this cell owns masks alone
-        self.schedule = schedule
-        self.compat = compat
+        self.schedule, self.compat = schedule, compat
         self.layers = matched(networks, mask_layers, first_wins=compat)
         self.weights = ParameterTuple([parameter for parameter, _ in self.layers])
         self.masks = ParameterTuple([beside(weight, "mask", 1) for weight in self.weights])

@@ -44,22 +44,20 @@ class Metric:
         return replace(found, low=max(self.low, found.low), high=min(self.high, found.high))
 
 
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("skill", "skill against the mean image", high=1, primary=True),
-        Metric("rank1", "identified among its class", 0, 1, proportion=True, primary=True),
-        Metric("psnr", "PSNR (dB)"),
-        Metric("ssim", "SSIM (data range 1)", -1, 1),
-        Metric("ssim_range2", "SSIM (data range 2)", -1, 1),
-        Metric("relative_l2", "relative L2 distance", low=0),
-        Metric("confidence", "confidence in the true label", 0, 1, judged=True),
-        Metric("label_accuracy", "labels recovered", 0, 1, proportion=True, judged=True),
-        Metric("label_found", "labels found from gradients", 0, 1, proportion=True),
-        Metric("auc", "area under the ROC", 0, 1, of="scores"),
-        Metric("tpr_at_1pct_fpr", f"true positives at {FALSE_POSITIVE_RATE:.0%} false positives", 0, 1, of="scores"),
-    )
-}
+_ALL = (
+    Metric("skill", "skill against the mean image", high=1, primary=True),
+    Metric("rank1", "identified among its class", 0, 1, proportion=True, primary=True),
+    Metric("psnr", "PSNR (dB)"),
+    Metric("ssim", "SSIM (data range 1)", -1, 1),
+    Metric("ssim_range2", "SSIM (data range 2)", -1, 1),
+    Metric("relative_l2", "relative L2 distance", low=0),
+    Metric("confidence", "confidence in the true label", 0, 1, judged=True),
+    Metric("label_accuracy", "labels recovered", 0, 1, proportion=True, judged=True),
+    Metric("label_found", "labels found from gradients", 0, 1, proportion=True),
+    Metric("auc", "area under the ROC", 0, 1, of="scores"),
+    Metric("tpr_at_1pct_fpr", f"true positives at {FALSE_POSITIVE_RATE:.0%} false positives", 0, 1, of="scores"),
+)
+METRICS = {metric.name: metric for metric in _ALL}
 
 
 def relative_l2(originals: np.ndarray, images: np.ndarray) -> np.ndarray:

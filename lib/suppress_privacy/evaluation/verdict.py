@@ -161,11 +161,8 @@ def verdicts(evidence: Mapping[str, Evidence], weakness: str) -> dict[str, Verdi
         evidence: by claim.
         weakness: why no attack's failure can count as protection, or nothing.
     """
-    best = {
-        claim: min(entry.alternatives, key=lambda found: _weakness(max(found, key=_weakness)))
-        for claim, entry in evidence.items()
-        if not entry.missing
-    }
+    tested = {claim: entry.alternatives for claim, entry in evidence.items() if not entry.missing}
+    best = {claim: min(found, key=lambda one: _weakness(max(one, key=_weakness))) for claim, found in tested.items()}
     p_values = {claim: [one.p for one in found if one.p is not None] for claim, found in best.items()}
     adjusted = holm({claim: max(values) for claim, values in p_values.items() if values})
     answers = {}
