@@ -27,7 +27,7 @@ def one_by_one(network, images, labels):
 
 
 def defence(clip_norm=float("inf"), noise_multiplier=0.0, batch_size=20, seed=0):
-    return dpsgd.DpSgd(batch_size, clip_norm, noise_multiplier, seed, {})
+    return dpsgd.DpSgd(batch_size, clip_norm, noise_multiplier, seed)
 
 
 def clipped_sums(network, clip_norm, images, labels, present=None):
@@ -203,4 +203,4 @@ def test_the_noise_is_what_a_guarantee_asks_for_and_no_more():
 )
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
-        dpsgd.DpSgd(*arguments, {})
+        dpsgd.DpSgd(*arguments)

@@ -157,7 +157,7 @@ def convolutional(view: FeatureView, *, seed: Seed, epochs: Whole, batch_size: W
     decoder = DecoderNetwork(features.shape[1], images.shape[1:], rng)
     steps = len(images) // batch_size
     if steps == 0:
-        raise ValueError(f"batch_size is {batch_size}; there are {len(images)} images to learn from: lower it.")
+        raise ValueError(f"batch_size is {batch_size}; there are {len(images)} images to learn from: take fewer.")
     rates = nn.cosine_decay_lr(0.0, lr, epochs * steps, steps, epochs)
     loss = nn.WithLossCell(decoder, nn.MSELoss())
     step = nn.TrainOneStepCell(loss, nn.Adam(decoder.trainable_params(), rates)).set_train()

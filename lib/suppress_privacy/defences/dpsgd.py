@@ -131,14 +131,19 @@ class DpSgd(Defence):
 
     @checked
     def __init__(
-        self, batch_size: Whole, clip_norm: Positive, noise_multiplier: NotNegative, seed: Seed, facts: Facts
+        self,
+        batch_size: Whole,
+        clip_norm: Positive,
+        noise_multiplier: NotNegative,
+        seed: Seed,
+        facts: Facts | None = None,
     ) -> None:
         super().__init__(auto_prefix=False)
         if noise_multiplier and not np.isfinite(clip_norm):
             raise ValueError(f"clip_norm is {clip_norm}, which no noise can cover: make it finite.")
         self.batch_size, self.clip_norm, self.noise_multiplier = batch_size, clip_norm, noise_multiplier
         self._rng = generator(seed, "privacy noise")
-        self._facts = facts
+        self._facts = facts or {}
 
     def batches(self, rng: np.random.Generator, count: int, batch_size: int) -> list[np.ndarray]:
         """An epoch's batches by Poisson sampling: as many as ordinary training has, each of random size."""
