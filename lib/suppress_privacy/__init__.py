@@ -10,22 +10,6 @@ from suppress_privacy.mindarmour import ImageInversionAttack, SuppressMasker, Su
 from suppress_privacy.mnist import generate_mnist_dataset, load_mnist
 from suppress_privacy.training import Defence, load_checkpoint, save_checkpoint, train
 
-__all__ = [
-    "Defence",
-    "Features",
-    "ImageInversionAttack",
-    "LeNet5",
-    "MaskLayerDes",
-    "SuppressCtrl",
-    "SuppressMasker",
-    "SuppressModel",
-    "SuppressPrivacyFactory",
-    "configure",
-    "generate_mnist_dataset",
-    "load_checkpoint",
-    "load_mnist",
-    "maskable_layers",
-    "propose_mask_layers",
-    "save_checkpoint",
-    "train",
-]
+__all__ = ["Defence", "Features", "LeNet5", "configure", "generate_mnist_dataset", "load_checkpoint", "load_mnist"]
+__all__ += ["ImageInversionAttack", "MaskLayerDes", "SuppressCtrl", "SuppressMasker", "SuppressModel"]
+__all__ += ["SuppressPrivacyFactory", "maskable_layers", "propose_mask_layers", "save_checkpoint", "train"]

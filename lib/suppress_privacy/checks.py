@@ -13,8 +13,9 @@ import inspect
 import numbers
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache, wraps
+from operator import ge, gt, le, lt
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -25,7 +26,7 @@ WORDS = {int: "an integer", float: "a number", bool: "True or False", str: "text
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """Where a number, or of a list the length, may lie; NaN lies nowhere."""
+    """Where a number, or of a list or a text the length, may lie; NaN lies nowhere."""
 
     at_least: float | None = None
     above: float | None = None
@@ -35,36 +36,21 @@ class Bounds:
     named: str = ""  # in words where the upper end comes from, if that is another argument
 
     def hold(self, value: float) -> bool:
-        return (
-            (self.at_least is None or value >= self.at_least)
-            and (self.above is None or value > self.above)
-            and (self.at_most is None or value <= self.at_most)
-            and (self.below is None or value < self.below)
-            and (self.multiple_of == 1 or value % self.multiple_of == 0)
-        )
+        ends = ((self.at_least, ge), (self.above, gt), (self.at_most, le), (self.below, lt))
+        between = all(end is None or holds(value, end) for end, holds in ends)
+        return between and (self.multiple_of == 1 or value % self.multiple_of == 0)
 
     def __str__(self) -> str:
-        def upper(end: float) -> str:
-            return f"{self.named} ({_digits(end)})" if self.named else _digits(end)
-
-        said = []
-        if self.at_least is not None and self.at_most is not None:
-            said.append(f"from {_digits(self.at_least)} to {upper(self.at_most)}")
-        elif self.at_least is not None:
-            said.append(f"from {_digits(self.at_least)}")
-        if self.above is not None:
-            said.append(f"above {_digits(self.above)}")
-        if self.at_most is not None and self.at_least is None:
-            said.append(f"at most {upper(self.at_most)}")
-        if self.below is not None:
-            said.append(f"below {upper(self.below)}")
-        if self.multiple_of != 1:
-            said.append(f"a multiple of {self.multiple_of}")
-        return ", ".join(said)
-
-
-def _digits(number: float) -> str:
-    return f"{number:.15g}"  # 1.0 is said as 1, and a million in full
+        upper = f"{self.named} ({{:.15g}})" if self.named else "{:.15g}"  # 1.0 is said as 1, and a million in full
+        to = "at most " if self.at_least is None else "to "
+        said = [
+            "" if self.at_least is None else f"from {self.at_least:.15g}",
+            "" if self.above is None else f"above {self.above:.15g}",
+            "" if self.at_most is None else to + upper.format(self.at_most),
+            "" if self.below is None else "below " + upper.format(self.below),
+            "" if self.multiple_of == 1 else f"a multiple of {self.multiple_of}",
+        ]
+        return ", ".join(filter(None, said)).replace(", to ", " to ")
 
 
 Whole = Annotated[int, Bounds(at_least=1)]
@@ -76,28 +62,7 @@ Share = Annotated[float, Bounds(above=0, below=1)]
 
 def words(annotation: Any) -> str:
     """What an annotation allows, in words. A text in an `Annotated` says what a number is, or what else is meant."""
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        kind, *notes = arguments
-        bounds = [str(note) for note in notes if isinstance(note, Bounds)]
-        said = [note for note in notes if isinstance(note, str)]
-        if said and kind not in NUMBERS:
-            return said[0]
-        return ", ".join([" ".join([words(kind), *bounds]), *said])
-    if origin is Literal:
-        return " or ".join(map(repr, arguments))
-    if origin in (Union, types.UnionType):
-        return ", or ".join(words(argument) for argument in arguments)
-    if annotation is type(None):
-        return "None"
-    if origin in (list, tuple):
-        return f"a {origin.__name__}"
-    return WORDS.get(annotation) or f"a {_name(annotation)}"
-
-
-def _name(annotation: Any) -> str:
-    module = {"numpy": "numpy.", "mindspore": "nn."}.get(annotation.__module__.partition(".")[0], "")
-    return f"{module}{annotation.__qualname__}"
+    return _judged(None, annotation)[0]
 
 
 def check(name: str, value: Any, annotation: Any) -> None:
@@ -112,39 +77,43 @@ def check(name: str, value: Any, annotation: Any) -> None:
     Raises:
         TypeError, ValueError: it is not of the type; it is, and lies outside what is allowed.
     """
-    fault = _fault(value, annotation)
-    if fault is TypeError:
-        raise TypeError(f"{name} is {described(value)}; it must be {words(annotation)}: correct its type.")
-    if fault is ValueError:
-        raise ValueError(f"{name} is {described(value)}; it must be {words(annotation)}: correct its value.")
+    allowed, fault = _judged(value, annotation)
+    if fault:
+        remedy = "type" if fault is TypeError else "value"
+        raise fault(f"{name} is {described(value)}; it must be {allowed}: correct its {remedy}.")
 
 
-def _fault(value: Any, annotation: Any) -> type[Exception] | None:
+def _judged(value: Any, annotation: Any) -> tuple[str, type[Exception] | None]:
+    """What an annotation allows, in words, and of which kind the error is if a value is not that."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        fault = _fault(value, arguments[0])
-        size = len(value) if isinstance(value, list | tuple) else value
-        outside = any(isinstance(note, Bounds) and not note.hold(size) for note in arguments[1:] if fault is None)
-        return ValueError if outside else fault
+        allowed, fault = _judged(value, arguments[0])
+        bounds = [note for note in arguments[1:] if isinstance(note, Bounds)]
+        size = len(value) if isinstance(value, list | tuple | str) else value
+        if fault is None and not all(each.hold(size) for each in bounds):
+            fault = ValueError
+        said = [note for note in arguments[1:] if isinstance(note, str)]
+        if said and arguments[0] not in NUMBERS:
+            return said[0], fault
+        return ", ".join([" ".join([allowed, *map(str, bounds)]), *said]), fault
+    if origin in (Union, types.UnionType):
+        choices, refusals = zip(*(_judged(value, argument) for argument in arguments), strict=True)
+        return ", or ".join(choices), min(refusals, key=(None, ValueError, TypeError).index)  # the nearest to right
     if origin is Literal:
         kinds = {type(argument) for argument in arguments}
-        if not isinstance(value, tuple(kinds)) or (isinstance(value, bool) and bool not in kinds):
-            return TypeError
-        return None if value in arguments else ValueError
-    if origin in (Union, types.UnionType):
-        faults = [_fault(value, argument) for argument in arguments]
-        return None if None in faults else ValueError if ValueError in faults else TypeError
+        fits = isinstance(value, tuple(kinds)) and (not isinstance(value, bool) or bool in kinds)
+        fault = (None if value in arguments else ValueError) if fits else TypeError
+        return " or ".join(map(repr, arguments)), fault
     if origin in (list, Sequence):
-        if not isinstance(value, list | tuple):
-            return TypeError
-        faults = [fault for each in value if (fault := _fault(each, arguments[0]))]
-        return faults[0] if faults else None
-    kind = type(None) if annotation is None else NUMBERS.get(annotation, annotation)
+        faults = [_judged(each, arguments[0])[1] for each in value] if isinstance(value, list | tuple) else [TypeError]
+        return f"a {origin.__name__}", next(filter(None, faults), None)
+    module = {"numpy": "numpy.", "mindspore": "nn."}.get(annotation.__module__.partition(".")[0], "")
+    allowed = "None" if annotation is type(None) else WORDS.get(annotation, f"a {module}{annotation.__qualname__}")
+    kind = NUMBERS.get(annotation, annotation)
     if annotation is Any or not isinstance(kind, type):
-        return None
-    if isinstance(value, bool | np.bool_) and kind is not bool:
-        return TypeError if kind in NUMBERS.values() else None if isinstance(value, kind) else TypeError
-    return None if isinstance(value, kind) else TypeError
+        return allowed, None
+    passes_as_number = isinstance(value, bool | np.bool_) and kind in NUMBERS.values()
+    return allowed, None if isinstance(value, kind) and not passes_as_number else TypeError
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -153,15 +122,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 def checked(function: F) -> F:
     """Check every argument by its annotation before the function runs."""
     signature = inspect.signature(function)
+    parameters = signature.parameters.values()
+    single = {each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)}
 
     @wraps(function)
     def checking(*args: Any, **kwargs: Any) -> Any:
         hints = annotations_of(function)
         for name, value in signature.bind(*args, **kwargs).arguments.items():
-            if name in hints and signature.parameters[name].kind not in (
-                inspect.Parameter.VAR_POSITIONAL,
-                inspect.Parameter.VAR_KEYWORD,
-            ):
+            if name in single and name in hints:
                 check(name, value, hints[name])
         return function(*args, **kwargs)
 
@@ -171,7 +139,20 @@ def checked(function: F) -> F:
 @cache
 def annotations_of(function: Callable[..., Any]) -> Mapping[str, Any]:
     """A function's annotations by parameter, with what `Annotated` adds."""
-    return get_type_hints(inspect.unwrap(function), include_extras=True)
+    return get_type_hints(function, include_extras=True)
+
+
+class CheckedFields:
+    """What a dataclass inherits whose fields are checked by their annotations when it is made.
+
+    Raises:
+        TypeError, ValueError: a field is not what its annotation allows.
+    """
+
+    def __post_init__(self) -> None:
+        annotations = get_type_hints(type(self), include_extras=True)
+        for each in fields(self):  # type: ignore[arg-type]
+            check(each.name, getattr(self, each.name), annotations[each.name])
 
 
 def keywords(function: Callable[..., Any], given: Mapping[str, Any], *, apart: Collection[str] = ()) -> dict[str, Any]:
@@ -186,23 +167,18 @@ def keywords(function: Callable[..., Any], given: Mapping[str, Any], *, apart: C
         TypeError, ValueError: a setting that the function has not, one that is missing, or one that its annotation
             does not allow.
     """
-    parameters = inspect.signature(function).parameters
     kinds = annotations_of(function)
-    known = {
-        name: parameter
-        for name, parameter in parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in apart
-    }
-    settings = {}
+    parameters = inspect.signature(function).parameters.values()
+    known = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY and one.name not in apart}
     for name in given:
         if name not in known:
             has = f"there are {', '.join(known)}" if known else "there are none"
             raise ValueError(f"{name} is not a setting; {has}: remove it or correct its name.")
-    for name, parameter in known.items():
-        if name not in given and parameter.default is inspect.Parameter.empty:
+    settings = {**known, **given}
+    for name, value in settings.items():
+        if value is inspect.Parameter.empty:
             raise ValueError(f"{name} is missing; it must be {words(kinds[name])}: add it.")
-        settings[name] = given.get(name, parameter.default)
-        check(name, settings[name], kinds[name])
+        check(name, value, kinds[name])
     return settings
 
 

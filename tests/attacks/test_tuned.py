@@ -4,7 +4,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from suppress_privacy.attacks import tuned
+from suppress_privacy.attacks import adam, tuned
 
 
 def mse(images, originals):
@@ -74,7 +74,7 @@ def test_the_objective_has_the_gradient_of_its_formula(planted):
         return mismatch + weights[0] * smoothness + weights[1] * ((images - anchor) ** 2).mean((1, 2, 3))
 
     images = np.random.default_rng(2).random(originals.shape, np.float32)
-    total = tuned.TotalAndEach(tuned.AnchoredObjective(view.network))
+    total = adam.TotalAndEach(tuned.AnchoredObjective(view.network))
     step = ms.ops.value_and_grad(total, 0, None, has_aux=True)
     of_each = np.tile(np.array(weights, np.float32), (len(images), 1))
     arguments = (ms.Tensor(value) for value in (images, view.features, anchor, of_each))

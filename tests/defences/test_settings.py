@@ -97,12 +97,11 @@ def test_feature_noise_fits_no_training():
         DEFENCES["feature-noise"]().fits(3, 0.1)
 
 
-def test_a_new_defence_is_one_decorated_class(monkeypatch, few):
+def test_a_new_defence_is_one_class(monkeypatch, few):
     monkeypatch.setattr(settings, "DEFENCES", dict(DEFENCES))
 
-    @settings.defence("none")
     @dataclass(frozen=True, kw_only=True)
-    class Nothing(DefenceSettings):
+    class Nothing(DefenceSettings, kind="none"):
         def make(self, network, plan):
             return Defence()
 

@@ -142,12 +142,11 @@ def test_small_layers_equal_a_walk_over_their_weights(case):
     min_num = int(rng.choice([-1, 0, 5, count]))
     stop = masks.weights_to_suppress(count, rng.uniform(0.01, 0.99), min_num)
     stop = max(1, stop)
-    noise, clip = rng.random(2) < 0.5
+    noise, clip = (rng.random(2) < 0.5).tolist()
     bound = float(rng.choice([0.1, 0.6, 1.2]))
     kept, target = naive_small(weights, alive, stop, min_num, noise, clip, bound)
-    update = masks.update_small_layer(
-        weights, alive, stop, min_num=min_num, noise=noise, lower_clip=clip, upper_bound=bound, rng=rng
-    )
+    layer = MaskLayerDes("w", None, noise, clip, min_num, bound)
+    update = masks.update_small_layer(weights, alive, stop, layer, rng)
     noisy = np.isnan(target)
     assert np.array_equal(update.mask, kept)
     np.testing.assert_array_equal(update.weights[~noisy], target[~noisy].astype(np.float32))
@@ -158,16 +157,8 @@ def test_small_layers_equal_a_walk_over_their_weights(case):
 def test_noise_is_uniform_between_its_bounds():
     weights = np.full(10_000, 0.9, np.float32)
     weights[0] = 0
-    update = masks.update_small_layer(
-        weights,
-        np.ones(10_000, bool),
-        1,
-        min_num=-1,
-        noise=True,
-        lower_clip=False,
-        upper_bound=1.2,
-        rng=np.random.default_rng(0),
-    )
+    layer = MaskLayerDes("w", None, is_add_noise=True, is_lower_clip=False, min_num=-1)
+    update = masks.update_small_layer(weights, np.ones(10_000, bool), 1, layer, np.random.default_rng(0))
     draws = (weights - update.weights)[1:]
     assert update.noised == 9_999
     assert kstest(draws, "uniform", args=(-0.1, 0.2)).pvalue > 0.01

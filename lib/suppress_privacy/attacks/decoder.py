@@ -5,17 +5,15 @@ They suit themselves to the network under attack, whatever its defence does to t
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
-import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import Tensor, nn
 from scipy.linalg import LinAlgError, solve
 from tqdm import tqdm
 
 from suppress_privacy.attacks.registry import attack
 from suppress_privacy.attacks.views import FeatureView, Reconstruction
-from suppress_privacy.checks import Bounds, Positive, Seed, Whole
+from suppress_privacy.checks import Positive, Seed, Whole
 from suppress_privacy.lenet import predict
 from suppress_privacy.runtime import generator
 
@@ -115,44 +113,26 @@ class DecoderNetwork(nn.Cell):
         first, second = self.CHANNELS
         self.start = (-1, first, height // 4, width // 4)
 
-        def drawn(*size: int, fan_in: int) -> ms.Tensor:
-            return ms.Tensor((rng.standard_normal(size) * np.sqrt(2 / fan_in)).astype(np.float32))
+        def drawn(*size: int, fan_in: int) -> Tensor:
+            return Tensor((rng.standard_normal(size) * np.sqrt(2 / fan_in)).astype(np.float32))
 
-        def upsampling(inside: int, outside: int) -> nn.Cell:
-            weight = drawn(inside, outside, 4, 4, fan_in=4 * inside)
-            return nn.Conv2dTranspose(
-                inside, outside, 4, 2, "pad", padding=1, has_bias=True, weight_init=weight, bias_init="zeros"
-            )
+        def upsampling(wide: int, slim: int) -> nn.Cell:
+            weight = drawn(wide, slim, 4, 4, fan_in=4 * wide)
+            return nn.Conv2dTranspose(wide, slim, 4, 2, "pad", 1, has_bias=True, weight_init=weight, bias_init="zeros")
 
-        wide = first * (height // 4) * (width // 4)
-        self.dense = nn.Dense(count, wide, drawn(wide, count, fan_in=count), "zeros")
+        units = first * (height // 4) * (width // 4)
+        self.dense = nn.Dense(count, units, drawn(units, count, fan_in=count), "zeros")
         self.up1 = upsampling(first, second)
         self.up2 = upsampling(second, channels)
         self.relu, self.sigmoid = nn.ReLU(), nn.Sigmoid()
 
-    def construct(self, x: ms.Tensor) -> ms.Tensor:
+    def construct(self, x: Tensor) -> Tensor:
         x = self.relu(self.dense(x)).reshape(self.start)  # [N, F] -> [N, 32, H/4, W/4]
         return self.sigmoid(self.up2(self.relu(self.up1(x))))  # -> [N, 16, H/2, W/2] -> [N, C, H, W]
 
 
-class _SquaredError(nn.Cell):
-    def __init__(self, decoder: nn.Cell) -> None:
-        super().__init__(auto_prefix=False)
-        self.decoder = decoder
-
-    def construct(self, features: ms.Tensor, images: ms.Tensor) -> ms.Tensor:
-        return ops.square(self.decoder(features) - images).mean()
-
-
 @attack("decoder", sees="features")
-def convolutional(
-    view: FeatureView,
-    *,
-    seed: Seed,
-    epochs: Whole,
-    batch_size: Annotated[int, Bounds(at_least=1), "the images a step"],
-    lr: Positive,
-) -> Reconstruction:
+def convolutional(view: FeatureView, *, seed: Seed, epochs: Whole, batch_size: Whole, lr: Positive) -> Reconstruction:
     """A small transposed-convolution network, trained by Adam on squared error with cosine decay.
 
     Args:
@@ -177,16 +157,15 @@ def convolutional(
     decoder = DecoderNetwork(features.shape[1], images.shape[1:], rng)
     steps = len(images) // batch_size
     if steps == 0:
-        raise ValueError(
-            f"batch_size is {batch_size}; there are {len(images)} images to learn from: take fewer a step."
-        )
+        raise ValueError(f"batch_size is {batch_size}; there are {len(images)} images to learn from: take fewer.")
     rates = nn.cosine_decay_lr(0.0, lr, epochs * steps, steps, epochs)
-    step = nn.TrainOneStepCell(_SquaredError(decoder), nn.Adam(decoder.trainable_params(), rates)).set_train()
+    loss = nn.WithLossCell(decoder, nn.MSELoss())
+    step = nn.TrainOneStepCell(loss, nn.Adam(decoder.trainable_params(), rates)).set_train()
     for _ in tqdm(range(epochs), unit="epoch", disable=None):
         if view.release is not None:  # another draw each time, or the decoder learns this one
             features = standardised(view.as_seen(images, noise))
         for batch in rng.permutation(len(images))[: steps * batch_size].reshape(steps, batch_size):
-            step(ms.Tensor(features[batch]), ms.Tensor(images[batch]))
+            step(Tensor(features[batch]), Tensor(images[batch]))
     held_out = view.held_out()
     found = predict(decoder, standardised(view.as_seen(held_out, noise)), PREDICTED)
     chosen = {"held_out_mse": float(((found - held_out) ** 2).mean())}

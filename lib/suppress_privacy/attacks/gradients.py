@@ -9,16 +9,14 @@ All need second derivatives, which MindSpore's CPU backend lacks for max pooling
 under attack is seen through a twin that computes the same from operators that have them.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
-import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import ParameterTuple, Tensor, mutable, nn, ops
 from scipy.optimize import minimize
 from tqdm import tqdm
 
-from suppress_privacy.attacks.adam import adam_step, rates
+from suppress_privacy.attacks.adam import AdamStep, Tensors, rates
 from suppress_privacy.attacks.registry import attack
 from suppress_privacy.attacks.views import GradientView, Reconstruction
 from suppress_privacy.checks import NotNegative, Positive, Seed, Whole
@@ -57,29 +55,16 @@ class TwiceDifferentiable(nn.Cell):
             for layer, activation, onward in network.stages
         )
 
-    def construct(self, x: ms.Tensor) -> ms.Tensor:
+    def construct(self, x: Tensor) -> Tensor:
         return through(x, self.stages)
 
 
 class MaxPool(nn.Cell):
     """2x2 max pooling as maxima of the four strided parts of the image."""
 
-    def construct(self, x: ms.Tensor) -> ms.Tensor:
+    def construct(self, x: Tensor) -> Tensor:
         top = ops.maximum(x[:, :, 0::2, 0::2], x[:, :, 0::2, 1::2])
         return ops.maximum(top, ops.maximum(x[:, :, 1::2, 0::2], x[:, :, 1::2, 1::2]))
-
-
-class _Loss(nn.Cell):
-    """Cross-entropy with a soft label, written out: log_softmax has no second derivative on a CPU."""
-
-    def __init__(self, network: nn.Cell) -> None:
-        super().__init__(auto_prefix=False)
-        self.network = network
-
-    def construct(self, image: ms.Tensor, label: ms.Tensor) -> ms.Tensor:
-        logits = self.network(image)
-        shifted = logits - ops.stop_gradient(logits.max(1, keepdims=True))
-        return (ops.log(ops.exp(shifted).sum(1)) - (label * shifted).sum(1)).mean()
 
 
 class ParameterGradients(nn.Cell):
@@ -94,11 +79,17 @@ class ParameterGradients(nn.Cell):
 
     def __init__(self, network: nn.Cell) -> None:
         super().__init__(auto_prefix=False)
-        self.loss = _Loss(network)
-        self.weights = ms.ParameterTuple(network.trainable_params())
+        self.network = network
+        self.weights = ParameterTuple(network.trainable_params())
         self.gradient = ops.GradOperation(get_by_list=True)
 
-    def construct(self, image: ms.Tensor, label: ms.Tensor) -> tuple[ms.Tensor, ...]:
+    def loss(self, image: Tensor, label: Tensor) -> Tensor:
+        """Cross-entropy with a soft label, written out: log_softmax has no second derivative on a CPU."""
+        logits = self.network(image)
+        shifted = logits - ops.stop_gradient(logits.max(1, keepdims=True))
+        return (ops.log(ops.exp(shifted).sum(1)) - (label * shifted).sum(1)).mean()
+
+    def construct(self, image: Tensor, label: Tensor) -> Tensors:
         return self.gradient(self.loss, self.weights)(image, label)
 
 
@@ -109,9 +100,7 @@ class SquaredDistance(nn.Cell):
         super().__init__(auto_prefix=False)
         self.gradients = ParameterGradients(network)
 
-    def construct(
-        self, image: ms.Tensor, label_logits: ms.Tensor, targets: tuple[ms.Tensor, ...], scale: ms.Tensor
-    ) -> ms.Tensor:
+    def construct(self, image: Tensor, label_logits: Tensor, targets: Tensors, scale: Tensor) -> Tensor:
         exponentials = ops.exp(label_logits - ops.stop_gradient(label_logits.max(1, keepdims=True)))
         found = self.gradients(image, exponentials / exponentials.sum(1, keepdims=True))
         total = 0.0
@@ -128,7 +117,7 @@ class CosineDistance(nn.Cell):
         self.gradients = ParameterGradients(network)
         self.tv_weight = tv_weight
 
-    def construct(self, image: ms.Tensor, label: ms.Tensor, targets: tuple[ms.Tensor, ...]) -> ms.Tensor:
+    def construct(self, image: Tensor, label: Tensor, targets: Tensors) -> Tensor:
         found = self.gradients(image, label)
         # A well-fitted image's gradients are so small that their squares would vanish in float32.
         peak = ops.abs(found[0]).max()
@@ -159,7 +148,7 @@ class Observer:
 
     def __call__(self, image: np.ndarray, label: int) -> tuple[np.ndarray, ...]:
         """For an image, float32 [C, H, W], and its class."""
-        found = self._gradients(ms.Tensor(image[None]), ms.Tensor(self._one_hot[[label]]))
+        found = self._gradients(Tensor(image[None]), Tensor(self._one_hot[[label]]))
         return tuple(gradient.asnumpy() for gradient in found)
 
 
@@ -168,59 +157,60 @@ def label_of(gradients: tuple[np.ndarray, ...]) -> int:
     return int(gradients[-1].argmin())
 
 
-def _matched(views: list[GradientView], *, seed: int, restarts: int, iters: int, label_known: bool) -> Reconstruction:
-    """DLG on each view, and iDLG where the label is known: L-BFGS from several starts, the best end kept."""
-    images, objectives, labels = [], [], []
+def _size(view: GradientView) -> float:
+    """|g*|^2, or 1 where all gradients are zero."""
+    return float(sum((gradient.astype(np.float64) ** 2).sum() for gradient in view.gradients)) or 1.0
+
+
+def _finite(value: float) -> float:
+    """An objective to compare by: what is no number is worse than any."""
+    return value if np.isfinite(value) else NO_NUMBER
+
+
+# What a descent came to: what to compare it by, the image [C, H, W], the objective there, and the label.
+End = tuple[float, np.ndarray, float, int]
+Descents = Callable[[GradientView, np.random.Generator], Iterator[End]]
+
+
+def _best(views: list[GradientView], seed: int, ends: Descents) -> Reconstruction:
+    """Of each view's descents, from starts that the generator draws, the best end."""
     rng = generator(seed, "gradient leakage start")
-    # The network is the same in all views: compile once.
-    step = ops.value_and_grad(SquaredDistance(views[0].network), (0, 1))
-    options = {"maxiter": iters, "maxcor": 100, "ftol": 0, "gtol": 0}
-    for view in tqdm(views, unit="image", disable=None):
-        size, classes = int(np.prod(view.image_shape)), len(view.gradients[-1])
-        objective = _distance_from(view, step, label_known)
-        ends = [
-            minimize(
-                objective,
-                rng.standard_normal(size if label_known else size + classes),
-                jac=True,
-                method="L-BFGS-B",
-                options=options,
-            )
-            for _ in range(restarts)
-        ]
-        best = min(ends, key=lambda end: _finite(end.fun)).x
-        point = np.nan_to_num(best)
-        point[:size] = np.clip(point[:size], 0, 1)
-        images.append(point[:size].reshape(view.image_shape).astype(np.float32))
-        objectives.append(_finite(objective(point)[0]))
-        labels.append(label_of(view.gradients) if label_known else int(best[size:].argmax()))
+    kept = [min(ends(view, rng), key=lambda end: end[0]) for view in tqdm(views, unit="image", disable=None)]
+    _, images, objectives, labels = zip(*kept, strict=True)
     return Reconstruction(np.stack(images), np.array(objectives), labels=np.array(labels))
 
 
-def _distance_from(
-    view: GradientView, step: Callable[..., Any], label_known: bool
-) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-    """DLG's objective and its gradient at a point: the pixels and, where the label is not known, its logits."""
-    shape, size = (1, *view.image_shape), int(np.prod(view.image_shape))
-    scale = float(sum((gradient.astype(np.float64) ** 2).sum() for gradient in view.gradients)) or 1.0
-    # Mutable: as constants they would have the graph compiled anew for every image.
-    arguments = (ms.mutable(tuple(map(ms.Tensor, view.gradients))), ms.Tensor(np.float32(scale)))
-    # A soft label at these logits is one-hot to float32's precision.
-    known = 50.0 * np.eye(len(view.gradients[-1]))[label_of(view.gradients)]
+def _matched(views: list[GradientView], *, seed: int, restarts: int, iters: int, label_known: bool) -> Reconstruction:
+    """DLG on each view, and iDLG where the label is known: L-BFGS from each start."""
+    # The network is the same in all views: compile once.
+    step = ops.value_and_grad(SquaredDistance(views[0].network), (0, 1))
+    options = {"maxiter": iters, "maxcor": 100, "ftol": 0, "gtol": 0}
 
-    def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
-        label = known if label_known else point[size:]
-        value, (of_image, of_label) = step(
-            ms.Tensor(point[:size].reshape(shape).astype(np.float32)),
-            ms.Tensor(label[None].astype(np.float32)),
-            *arguments,
-        )
-        gradient = of_image.asnumpy().ravel()
-        if not label_known:
-            gradient = np.concatenate([gradient, of_label.asnumpy().ravel()])
-        return float(value.asnumpy()), gradient.astype(np.float64)
+    def ends(view: GradientView, rng: np.random.Generator) -> Iterator[End]:
+        pixels, classes, read = int(np.prod(view.image_shape)), len(view.gradients[-1]), label_of(view.gradients)
+        # Mutable: as constants they would have the graph compiled anew for every image.
+        known = (mutable(tuple(map(Tensor, view.gradients))), Tensor(np.float32(_size(view))))
 
-    return objective
+        def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
+            """The objective and its gradient at the pixels and, where the label is not known, its logits."""
+            # A soft label at 50 is one-hot to float32's precision.
+            logits = 50.0 * np.eye(classes)[read] if label_known else point[pixels:]
+            given = point[:pixels].reshape(1, *view.image_shape), logits[None]
+            value, slopes = step(*(Tensor(each.astype(np.float32)) for each in given), *known)
+            sought = slopes[:1] if label_known else slopes
+            slope = np.concatenate([each.asnumpy().ravel() for each in sought])
+            return float(value.asnumpy()), slope.astype(np.float64)
+
+        for _ in range(restarts):
+            start = rng.standard_normal(pixels if label_known else pixels + classes)
+            end = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+            point = np.nan_to_num(end.x)
+            point[:pixels] = np.clip(point[:pixels], 0, 1)
+            image = point[:pixels].reshape(view.image_shape).astype(np.float32)
+            label = read if label_known else int(end.x[pixels:].argmax())
+            yield _finite(end.fun), image, _finite(objective(point)[0]), label
+
+    return _best(views, seed, ends)
 
 
 @attack("dlg", sees="gradients")
@@ -242,29 +232,6 @@ def idlg(views: list[GradientView], *, seed: Seed, restarts: Whole, iters: Whole
     return _matched(views, seed=seed, restarts=restarts, iters=iters, label_known=True)
 
 
-def _finite(value: float) -> float:
-    """An objective to compare by: what is no number is worse than any."""
-    return value if np.isfinite(value) else NO_NUMBER
-
-
-class _SignedAdamStep(nn.Cell):
-    def __init__(self, objective: nn.Cell) -> None:
-        super().__init__(auto_prefix=False)
-        self.value_and_gradient = ops.value_and_grad(objective, 0)
-
-    def construct(
-        self,
-        image: ms.Tensor,
-        first: ms.Tensor,
-        second: ms.Tensor,
-        rate: ms.Tensor,
-        label: ms.Tensor,
-        targets: tuple[ms.Tensor, ...],
-    ) -> tuple[ms.Tensor, ...]:
-        value, gradient = self.value_and_gradient(image, label, targets)
-        return *adam_step(image, first, second, rate, ops.sign(gradient)), value
-
-
 @attack("cosine", sees="gradients")
 def cosine(
     views: list[GradientView], *, seed: Seed, restarts: Whole, iters: Whole, lr: Positive, tv_weight: NotNegative
@@ -279,25 +246,21 @@ def cosine(
         lr: the first step's length, in pixel values.
         tv_weight: weight of the total variation.
     """
-    rng = generator(seed, "gradient leakage start")
     objective = CosineDistance(views[0].network, tv_weight)
-    descend = _SignedAdamStep(objective)
-    images, objectives = [], []
-    labels = [label_of(view.gradients) for view in views]
-    for view, known in zip(tqdm(views, unit="image", disable=None), labels, strict=True):
-        label = ms.Tensor(np.eye(len(view.gradients[-1]), dtype=np.float32)[[known]])
-        norm = np.sqrt(sum((gradient.astype(np.float64) ** 2).sum() for gradient in view.gradients)) or 1.0
-        unit = [ms.Tensor((gradient / norm).astype(np.float32)) for gradient in view.gradients]
-        arguments = (label, ms.mutable(tuple(unit)))
-        ends = []
+    descend = AdamStep(objective, signed=True)
+
+    def ends(view: GradientView, rng: np.random.Generator) -> Iterator[End]:
+        label, norm = label_of(view.gradients), np.sqrt(_size(view))
+        one_hot = Tensor(np.eye(len(view.gradients[-1]), dtype=np.float32)[[label]])
+        unit = [Tensor((gradient / norm).astype(np.float32)) for gradient in view.gradients]
+        known = (one_hot, mutable(tuple(unit)))
         for _ in range(restarts):
-            image = ms.Tensor(rng.standard_normal((1, *view.image_shape)).astype(np.float32))
+            image = Tensor(rng.standard_normal((1, *view.image_shape)).astype(np.float32))
             first = second = ops.zeros_like(image)
             for step in range(iters):
                 rate = lr * 0.1 ** sum(step >= iters * part / 8 for part in (3, 5, 7))
-                image, first, second, _ = descend(image, first, second, rates(rate, step), *arguments)
-            ends.append((_finite(float(objective(image, *arguments).asnumpy())), image.asnumpy()[0]))
-        value, found = min(ends, key=lambda end: end[0])
-        images.append(np.nan_to_num(found))
-        objectives.append(value)
-    return Reconstruction(np.stack(images), np.array(objectives), labels=np.array(labels))
+                image, first, second, _ = descend(image, first, second, rates(rate, step), *known)
+            value = _finite(float(objective(image, *known).asnumpy()))
+            yield value, np.nan_to_num(image.asnumpy()[0]), value, label
+
+    return _best(views, seed, ends)

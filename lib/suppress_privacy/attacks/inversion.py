@@ -7,15 +7,16 @@ objective is a sum over images, so each gets the gradient it would get alone.
 """
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Annotated, Literal, get_args
 
-import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import Tensor, get_context, nn, ops
 
+from suppress_privacy.attacks.adam import TotalAndEach
 from suppress_privacy.attacks.registry import attack
 from suppress_privacy.attacks.views import FeatureView, Reconstruction
-from suppress_privacy.checks import Bounds, Positive, Seed, Whole, checked, described
+from suppress_privacy.checks import Bounds, CheckedFields, Positive, Seed, Whole, checked, described
 from suppress_privacy.runtime import generator
 
 # MindArmour computes another smoothness on a CPU than elsewhere; at 32x32 the first weighs about 32
@@ -24,7 +25,10 @@ Smoothness = Literal["cpu", "ascend"]
 SMOOTHNESS_SCALES = get_args(Smoothness)
 STEP = 0.01
 START = 0.05  # upper end of the uniform start
-THREE = Bounds(at_least=3, at_most=3)
+TWO, THREE = (Bounds(at_least=count, at_most=count) for count in (2, 3))
+BOUND = "a smaller and a larger pixel value, as (0, 1)"
+SHAPE = "three positive integers: channels, height, width"
+WEIGHTS = "three numbers above 0: of features, smoothness and norm"
 
 
 class InversionObjective(nn.Cell):
@@ -55,15 +59,12 @@ class InversionObjective(nn.Cell):
         self.sum_of_rows = smoothness == "cpu"
         self.guard_scale = guard_scale
 
-    def construct(self, images: ms.Tensor, features: ms.Tensor) -> ms.Tensor:
+    def construct(self, images: Tensor, features: Tensor) -> Tensor:
+        mismatch, roughness = self.mismatch(images, features), self.roughness(images)
         norm = ops.square(images).mean((1, 2, 3))
-        return (
-            self.feature_weight * self.mismatch(images, features)
-            + self.smoothness_weight * self.roughness(images)
-            + self.norm_weight * norm
-        )
+        return self.feature_weight * mismatch + self.smoothness_weight * roughness + self.norm_weight * norm
 
-    def mismatch(self, images: ms.Tensor, features: ms.Tensor) -> ms.Tensor:
+    def mismatch(self, images: Tensor, features: Tensor) -> Tensor:
         """The feature term, [N]."""
         target = features.reshape(features.shape[0], -1)  # [N, ...] -> [N, F]
         found = self.network(images).reshape(target.shape)
@@ -72,7 +73,7 @@ class InversionObjective(nn.Cell):
             scale = ops.select(scale > 0, scale, ops.ones_like(scale))
         return ops.square(found - target).mean(1) / scale
 
-    def roughness(self, images: ms.Tensor) -> ms.Tensor:
+    def roughness(self, images: Tensor) -> Tensor:
         """The smoothness term, [N, C, H, W] -> [N]."""
         rows = ops.square(images[:, :, 1:, :] - images[:, :, :-1, :])
         columns = ops.square(images[:, :, :, 1:] - images[:, :, :, :-1])
@@ -86,28 +87,19 @@ class InversionObjective(nn.Cell):
 class _SignStep(nn.Cell):
     """One step of sign descent for a batch, compiled once."""
 
-    def __init__(self, objective: nn.Cell, step: float, bound: tuple[float, float]) -> None:
+    def __init__(self, objective: nn.Cell, low: float, high: float) -> None:
         super().__init__(auto_prefix=False)
-        self.gradient = ops.GradOperation()
-        self.total = _Total(objective)
-        self.step = step
-        self.low, self.high = bound
+        self.total = TotalAndEach(objective)
+        self.gradient = ops.grad(self.total, 0, None, has_aux=True)
+        self.low, self.high = low, high
 
-    def construct(self, images: ms.Tensor, features: ms.Tensor) -> ms.Tensor:
-        gradient = self.gradient(self.total)(images, features)
-        return ops.clamp(images - self.step * ops.sign(gradient), self.low, self.high)
-
-
-class _Total(nn.Cell):
-    def __init__(self, objective: nn.Cell) -> None:
-        super().__init__(auto_prefix=False)
-        self.objective = objective
-
-    def construct(self, images: ms.Tensor, features: ms.Tensor) -> ms.Tensor:
-        return self.objective(images, features).sum()
+    def construct(self, images: Tensor, features: Tensor) -> Tensor:
+        gradient, _ = self.gradient(images, features)
+        return ops.clamp(images - STEP * ops.sign(gradient), self.low, self.high)
 
 
-class FeatureInversion:
+@dataclass(eq=False, repr=False)
+class FeatureInversion(CheckedFields):
     """The attack on one network: reconstructs images from their features.
 
     Args:
@@ -126,36 +118,27 @@ class FeatureInversion:
         TypeError, ValueError: an argument of the wrong type or out of its range.
     """
 
-    @checked
-    def __init__(
-        self,
-        network: Annotated[nn.Cell, "a nn.Cell from images to features"],
-        input_shape: Annotated[Sequence[Whole], THREE, "three positive integers: channels, height, width"],
-        input_bound: Annotated[
-            Sequence[float], Bounds(at_least=2, at_most=2), "a smaller and a larger pixel value, as (0, 1)"
-        ],
-        loss_weights: Annotated[
-            Sequence[Positive], THREE, "three numbers above 0: of features, smoothness and norm"
-        ] = (1, 0.2, 5),
-        *,
-        smoothness: Smoothness | None = None,
-        seed: Seed = 0,
-        batch_size: Annotated[int, Bounds(at_least=1), "the images at a time"] = 500,
-        compat: bool = False,
-    ) -> None:
-        low, high = input_bound
+    network: Annotated[nn.Cell, "a nn.Cell from images to features"]
+    input_shape: Annotated[Sequence[Whole], THREE, SHAPE]
+    input_bound: Annotated[Sequence[float], TWO, BOUND]
+    loss_weights: Annotated[Sequence[Positive], THREE, WEIGHTS] = (1, 0.2, 5)
+    _: KW_ONLY
+    smoothness: Smoothness | None = None
+    seed: Seed = 0
+    batch_size: Whole = 500
+    compat: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        low, high = map(float, self.input_bound)
         if not low < high:
-            raise ValueError(f"input_bound is {input_bound}; it must be a smaller and a larger pixel value: swap them.")
-        if smoothness is None:
-            smoothness = "cpu" if ms.get_context("device_target") == "CPU" else "ascend"
-        network.set_train(False)
-        self._network = network
-        self._shape = tuple(input_shape)
-        self._bound = (float(low), float(high))
-        self._objective = InversionObjective(network, loss_weights, smoothness, guard_scale=not compat)
-        self._step = _SignStep(self._objective, STEP, self._bound)
-        self._seed = seed
-        self._batch_size = batch_size
+            raise ValueError(f"input_bound is {self.input_bound}; it must be {BOUND}: swap them.")
+        if self.smoothness is None:
+            self.smoothness = "cpu" if get_context("device_target") == "CPU" else "ascend"
+        self.network.set_train(False)
+        guard = not self.compat
+        self._objective = InversionObjective(self.network, self.loss_weights, self.smoothness, guard_scale=guard)
+        self._step = _SignStep(self._objective, low, high)
 
     def generate(self, target_features: np.ndarray, iters: int = 100) -> np.ndarray:
         """Reconstruct the images behind features.
@@ -174,14 +157,11 @@ class FeatureInversion:
 
     def start(self, count: int) -> np.ndarray:
         """The images the descent starts from, float32 [count, C, H, W]; `seed` decides them."""
-        return generator(self._seed, "inversion start").uniform(0, START, (count, *self._shape)).astype(np.float32)
+        shape = (count, *self.input_shape)
+        return generator(self.seed, "inversion start").uniform(0, START, shape).astype(np.float32)
 
     @checked
-    def descend(
-        self,
-        target_features: Annotated[np.ndarray, "a numpy.ndarray, [N, ...]"],
-        iters: Annotated[int, Bounds(at_least=1), "the number of steps"],
-    ) -> Reconstruction:
+    def descend(self, target_features: np.ndarray, iters: Whole) -> Reconstruction:
         """As `generate`, with the objective at each image."""
         if target_features.dtype.kind not in "fiu":
             raise TypeError(f"target_features is {described(target_features)}; it must hold numbers: convert it.")
@@ -190,16 +170,16 @@ class FeatureInversion:
             raise ValueError("target_features holds values that are not finite: leave those images out.")
         count = len(target_features)
         start = self.start(count)
-        expected = self._network(ms.Tensor(start[:1])).shape[1:]
+        expected = self.network(Tensor(start[:1])).shape[1:]
         if count == 0 or target_features.shape[1:] != expected:
             raise ValueError(
                 f"target_features has shape {target_features.shape}; the network gives {('N', *expected)} "
                 "with N at least 1: take the features from this network."
             )
         images, objective = [], []
-        for first in range(0, count, self._batch_size):
-            chunk = slice(first, first + self._batch_size)
-            image, target = ms.Tensor(start[chunk]), ms.Tensor(target_features[chunk])
+        for first in range(0, count, self.batch_size):
+            chunk = slice(first, first + self.batch_size)
+            image, target = Tensor(start[chunk]), Tensor(target_features[chunk])
             for _ in range(iters):
                 image = self._step(image, target)
             images.append(image.asnumpy())
@@ -227,8 +207,6 @@ def invert(
         iters: steps.
         smoothness: the scale of the smoothness term, as `InversionObjective` has it.
     """
-    weights = (feature_weight, smoothness_weight, norm_weight)
-    inversion = FeatureInversion(
-        view.network, view.auxiliary.shape[1:], (0, 1), weights, smoothness=smoothness, seed=seed
-    )
-    return inversion.descend(view.features, iters)
+    weights, shape = (feature_weight, smoothness_weight, norm_weight), view.auxiliary.shape[1:]
+    attacker = FeatureInversion(view.network, shape, (0, 1), weights, smoothness=smoothness, seed=seed)
+    return attacker.descend(view.features, iters)

@@ -47,12 +47,9 @@ def lira(view: MembershipView, *, seed: Seed, shadows: Annotated[int, Bounds(at_
     first_of_pair = np.stack([rng.permutation(count) < count // 2 for _ in range(shadows // 2)])
     member = np.concatenate([first_of_pair, ~first_of_pair])  # [S, N]
     seeds = rng.integers(0, 2**31, shadows)
-    confidence = np.stack(
-        [
-            scaled_confidence(view.train(np.flatnonzero(inside), int(own)), view.labels)
-            for inside, own in tqdm(list(zip(member, seeds, strict=True)), unit="shadow", disable=None)
-        ]
-    )  # [S, N]
+    shadow = tqdm(list(zip(member, seeds, strict=True)), unit="shadow", disable=None)
+    logits = (view.train(np.flatnonzero(inside), int(own)) for inside, own in shadow)
+    confidence = np.stack([scaled_confidence(each, view.labels) for each in logits])  # [S, N]
     likelihood = []
     observed = scaled_confidence(view.logits, view.labels)
     for inside in (member, ~member):

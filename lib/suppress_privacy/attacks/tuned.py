@@ -6,17 +6,15 @@ x0 is what the ridge decoder makes of the features. The weights (a, b) are those
 attacker's held-out images, whose originals the attacker knows; the targets have no part in it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
-import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
+from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from suppress_privacy.attacks.adam import adam_step, rates
+from suppress_privacy.attacks.adam import AdamStep, rates
 from suppress_privacy.attacks.decoder import fitted_ridge
 from suppress_privacy.attacks.inversion import InversionObjective
 from suppress_privacy.attacks.registry import attack
@@ -45,50 +43,13 @@ class AnchoredObjective(nn.Cell):
         super().__init__(auto_prefix=False)
         self.unweighted = InversionObjective(network, (1, 1, 1), "ascend")
 
-    def construct(self, images: ms.Tensor, features: ms.Tensor, anchor: ms.Tensor, weights: ms.Tensor) -> ms.Tensor:
+    def construct(self, images: Tensor, features: Tensor, anchor: Tensor, weights: Tensor) -> Tensor:
         mismatch = self.unweighted.mismatch(images, features)
         smoothness = self.unweighted.roughness(images)
         return mismatch + weights[:, 0] * smoothness + weights[:, 1] * ops.square(images - anchor).mean((1, 2, 3))
 
 
-class _AdamStep(nn.Cell):
-    """One step for a batch, and the objective before it; the images are independent of each other."""
-
-    def __init__(self, objective: nn.Cell) -> None:
-        super().__init__(auto_prefix=False)
-        self.total = TotalAndEach(objective)
-        self.value_and_gradient = ops.value_and_grad(self.total, 0, None, has_aux=True)
-
-    def construct(
-        self,
-        images: ms.Tensor,
-        first: ms.Tensor,
-        second: ms.Tensor,
-        rate: ms.Tensor,
-        features: ms.Tensor,
-        anchor: ms.Tensor,
-        weights: ms.Tensor,
-    ) -> tuple[ms.Tensor, ...]:
-        (_, each), gradient = self.value_and_gradient(images, features, anchor, weights)
-        return *adam_step(images, first, second, rate, gradient), each
-
-
-class TotalAndEach(nn.Cell):
-    """An objective's sum over images, to differentiate, and its value for each of them."""
-
-    def __init__(self, objective: nn.Cell) -> None:
-        super().__init__(auto_prefix=False)
-        self.objective = objective
-
-    def construct(
-        self, images: ms.Tensor, features: ms.Tensor, anchor: ms.Tensor, weights: ms.Tensor
-    ) -> tuple[ms.Tensor, ms.Tensor]:
-        each = self.objective(images, features, anchor, weights)
-        return each.sum(), each
-
-
-@dataclass(frozen=True)
-class Descended:
+class Descended(NamedTuple):
     """What a descent found for each target."""
 
     images: np.ndarray  # float32 [N, C, H, W], the best on the way
@@ -98,11 +59,7 @@ class Descended:
     def better(self, other: "Descended") -> "Descended":
         """Image by image the better of two."""
         wins = other.objective < self.objective
-        return Descended(
-            np.where(wins[:, None, None, None], other.images, self.images),
-            np.where(wins, other.objective, self.objective),
-            np.where(wins, other.curve, self.curve),
-        )
+        return Descended(*map(np.where, (wins[:, None, None, None], wins, wins), other, self))
 
 
 class Descent:
@@ -116,43 +73,34 @@ class Descent:
     def __init__(self, network: nn.Cell, lr: float) -> None:
         network.set_train(False)
         self._objective = AnchoredObjective(network)
-        self._step = _AdamStep(self._objective)
+        self._step = AdamStep(self._objective)
         self._lr = lr
 
     def __call__(
-        self,
-        start: np.ndarray,
-        features: np.ndarray,
-        anchor: np.ndarray,
-        weights: np.ndarray | Sequence[float],
-        steps: int,
+        self, start: np.ndarray, features: np.ndarray, anchor: np.ndarray, weights: ArrayLike, steps: int
     ) -> Descended:
         """Go `steps` steps from `start`; `weights` are a and b for all images, [2], or for each its own, [N, 2]."""
-        features, anchor = ms.Tensor(features), ms.Tensor(anchor)
-        weights = ms.Tensor(np.broadcast_to(np.array(weights, np.float32), (len(start), 2)).copy())
-        images = ms.Tensor(start)
+        weights = np.broadcast_to(np.array(weights, np.float32), (len(start), 2)).copy()
+        known = Tensor(features), Tensor(anchor), Tensor(weights)
+        images = Tensor(start)
         first = second = ops.zeros_like(images)
-        best, best_images = np.full(len(start), np.inf), start.copy()
-        curve = []
+        best, best_images, curve = np.full(len(start), np.inf), start.copy(), []
 
-        def keep(each: np.ndarray, candidates: ms.Tensor) -> None:
-            better = each < best
+        def look(each: Tensor, candidates: Tensor) -> None:
+            better = each.asnumpy() < best
             if better.any():
-                best[better] = each[better]
+                best[better] = each.asnumpy()[better]
                 best_images[better] = candidates.asnumpy()[better]
+            curve.append(best.copy())
 
         looks = {round(point) for point in np.linspace(0, steps, CURVE_POINTS + 1)}
         for step in range(steps):
             rate = self._lr * 0.5 * (1 + np.cos(np.pi * step / steps))
             before = images
-            images, first, second, each = self._step(
-                images, first, second, rates(rate, step), features, anchor, weights
-            )
+            images, first, second, each = self._step(images, first, second, rates(rate, step), *known)
             if step in looks:
-                keep(each.asnumpy().astype(np.float64), before)
-                curve.append(best.copy())
-        keep(self._objective(images, features, anchor, weights).asnumpy().astype(np.float64), images)
-        curve.append(best.copy())
+                look(each, before)
+        look(self._objective(images, *known), images)
         return Descended(best_images, best, np.stack(curve))
 
 
@@ -167,7 +115,7 @@ def invert(
     smoothness_weights: Tried,
     anchor_weights: Tried,
     restarts: Whole,
-    batch_size: Annotated[int, Bounds(at_least=1), "the targets at a time"],
+    batch_size: Whole,
 ) -> Reconstruction:
     """The tuned attack on a view.
 
@@ -191,11 +139,9 @@ def invert(
     anchor = decoder(features)
     tried = list(product(smoothness_weights, anchor_weights))
     anchors, wanted = (np.concatenate([values] * len(tried)) for values in (anchor, features))
-    found = descent(anchors, wanted, anchors, np.repeat(tried, len(anchor), axis=0), search_iters).images
-    trials = {
-        weights: float(((images - held_out) ** 2).mean())
-        for weights, images in zip(tried, np.split(found, len(tried)), strict=True)
-    }
+    trial = descent(anchors, wanted, anchors, np.repeat(tried, len(anchor), axis=0), search_iters)
+    errors = [float(((images - held_out) ** 2).mean()) for images in np.split(trial.images, len(tried))]
+    trials = dict(zip(tried, errors, strict=True))
     weights = min(trials, key=lambda pair: trials[pair])
     rng = generator(seed, "tuned inversion start")
     anchor = decoder(view.features)
@@ -214,9 +160,6 @@ def invert(
         "held_out_mse": {f"{a:g}, {b:g}": mse for (a, b), mse in trials.items()},
         "held_out_mse_of_start": float(((decoder(features) - held_out) ** 2).mean()),
     }
-    return Reconstruction(
-        np.concatenate([end.images for end in ends]),
-        np.concatenate([end.objective for end in ends]),
-        np.concatenate([end.curve for end in ends], axis=1),
-        chosen=chosen,
-    )
+    images, objective, curve = zip(*ends, strict=True)
+    found = np.concatenate(images), np.concatenate(objective), np.concatenate(curve, axis=1)
+    return Reconstruction(*found, chosen=chosen)

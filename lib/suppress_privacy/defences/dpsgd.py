@@ -7,18 +7,17 @@ is what the accountant assumes. Adding or removing one image is what epsilon and
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import partial
 
 import dp_accounting
-import mindspore as ms
 import numpy as np
 from dp_accounting import rdp
-from mindspore import nn, ops
+from mindspore import ParameterTuple, Tensor, nn, ops
 
-from suppress_privacy.checks import Bounds, NotNegative, Positive, Seed, Share, checked
-from suppress_privacy.defences.settings import DefenceSettings, defence
+from suppress_privacy.checks import NotNegative, Positive, Seed, Share, Whole, checked
+from suppress_privacy.defences.settings import DefenceSettings
 from suppress_privacy.runtime import generator
-from suppress_privacy.training import Defence, Plan
+from suppress_privacy.training import Defence, Facts, Plan
 
 CHUNK = 128  # images whose gradients are held at a time
 LARGEST_LOSS = 88.0  # of one example, in nats: MindSpore's cross-entropy is infinite where a probability underflows
@@ -39,14 +38,9 @@ def spent_epsilon(noise_multiplier: float, sampling_rate: float, steps: int, del
 
 def noise_multiplier_for(wanted: float, sampling_rate: float, steps: int, delta: float) -> float:
     """The least noise multiplier whose `spent_epsilon` is at most `wanted`, to 1e-4."""
-    return dp_accounting.calibrate_dp_mechanism(
-        rdp.RdpAccountant,
-        lambda noise_multiplier: _event(noise_multiplier, sampling_rate, steps),
-        wanted,
-        delta,
-        dp_accounting.LowerEndpointAndGuess(0.1, 1.0),
-        tol=1e-4,
-    )
+    event = partial(_event, sampling_rate=sampling_rate, steps=steps)
+    start = dp_accounting.LowerEndpointAndGuess(0.1, 1.0)
+    return dp_accounting.calibrate_dp_mechanism(rdp.RdpAccountant, event, wanted, delta, start, tol=1e-4)
 
 
 def _event(noise_multiplier: float, sampling_rate: float, steps: int) -> dp_accounting.DpEvent:
@@ -69,29 +63,29 @@ class ClippedSum(nn.Cell):
         The sum of losses, each counted as `LARGEST_LOSS` at most, then one sum a parameter, of its shape.
     """
 
-    def __init__(self, forward: nn.Cell, parameters: ms.ParameterTuple, clip_norm: float) -> None:
+    def __init__(self, forward: nn.Cell, parameters: ParameterTuple, clip_norm: float) -> None:
         super().__init__(auto_prefix=False)
         self.forward = forward
         gradient = ops.grad(forward, None, parameters)
 
-        def loss_of_one(image: ms.Tensor, label: ms.Tensor) -> ms.Tensor:
+        def loss_of_one(image: Tensor, label: Tensor) -> Tensor:
             return forward(image.expand_dims(0), label.expand_dims(0))
 
-        def gradient_of_one(image: ms.Tensor, label: ms.Tensor) -> tuple[ms.Tensor, ...]:
+        def gradient_of_one(image: Tensor, label: Tensor) -> tuple[Tensor, ...]:
             return gradient(image.expand_dims(0), label.expand_dims(0))
 
         self.losses = ops.vmap(loss_of_one, (0, 0))
         self.gradients = ops.vmap(gradient_of_one, (0, 0))
         self.clip_norm = clip_norm
 
-    def construct(self, images: ms.Tensor, labels: ms.Tensor, present: ms.Tensor) -> tuple[ms.Tensor, ...]:
+    def construct(self, images: Tensor, labels: Tensor, present: Tensor) -> tuple[Tensor, ...]:
         gradients = self.gradients(images, labels)
         squares = ops.zeros_like(present)
         for gradient in gradients:
             squares += ops.square(gradient).reshape(gradient.shape[0], -1).sum(1)
         factors = present * ops.minimum(self.clip_norm / (ops.sqrt(squares) + TINY), ops.ones_like(present))
         losses = ops.minimum(self.losses(images, labels), LARGEST_LOSS * ops.ones_like(present))
-        sums: tuple[ms.Tensor, ...] = ((losses * present).sum(),)
+        sums: tuple[Tensor, ...] = ((losses * present).sum(),)
         for gradient in gradients:
             flat = gradient.reshape(gradient.shape[0], -1)
             sums += (ops.matmul(factors.expand_dims(0), flat).reshape(gradient.shape[1:]),)
@@ -104,27 +98,21 @@ class PrivateStep(nn.Cell):
     def __init__(self, forward: nn.Cell, optimizer: nn.Optimizer, defence: "DpSgd") -> None:
         super().__init__(auto_prefix=False)
         self.forward = forward  # a child, so that train and eval modes reach the network
-        self.optimizer = optimizer
-        self.defence = defence
+        self.optimizer, self.defence = optimizer, defence
         self.clipped_sum = ClippedSum(forward, optimizer.parameters, defence.clip_norm)
 
-    def __call__(self, images: ms.Tensor, labels: ms.Tensor) -> ms.Tensor:
-        images, labels = images.asnumpy(), labels.asnumpy()
+    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+        count = len(labels)
+        given = (images.asnumpy(), labels.asnumpy(), np.ones(count, np.float32))
+        filled = [np.pad(values, [(0, -count % CHUNK)] + [(0, 0)] * (values.ndim - 1)) for values in given]
         total, sums = 0.0, [np.zeros(parameter.shape, np.float32) for parameter in self.optimizer.parameters]
-        for first in range(0, len(labels), CHUNK):
-            chunk = slice(first, first + CHUNK)
-            missing = CHUNK - len(labels[chunk])
-            filled = [
-                np.concatenate([values[chunk], np.zeros((missing, *values.shape[1:]), values.dtype)])
-                for values in (images, labels, np.ones(len(labels), np.float32))
-            ]
-            loss, *parts = self.clipped_sum(*(ms.Tensor(values) for values in filled))
+        for first in range(0, count, CHUNK):
+            loss, *parts = self.clipped_sum(*(Tensor(values[first : first + CHUNK]) for values in filled))
             total += float(loss)
             for collected, part in zip(sums, parts, strict=True):
                 collected += part.asnumpy()
-        noisy = self.defence.noised(sums)
-        self.optimizer(tuple(ms.Tensor(gradient) for gradient in noisy))
-        return ms.Tensor(np.float32(total / max(len(labels), 1)))
+        self.optimizer(tuple(Tensor(gradient) for gradient in self.defence.noised(sums)))
+        return Tensor(np.float32(total / max(count, 1)))
 
 
 class DpSgd(Defence):
@@ -144,27 +132,23 @@ class DpSgd(Defence):
     @checked
     def __init__(
         self,
-        batch_size: Annotated[int, Bounds(at_least=1), "the expected size"],
+        batch_size: Whole,
         clip_norm: Positive,
         noise_multiplier: NotNegative,
         seed: Seed,
-        facts: dict[str, Any] | None = None,
+        facts: Facts | None = None,
     ) -> None:
         super().__init__(auto_prefix=False)
         if noise_multiplier and not np.isfinite(clip_norm):
             raise ValueError(f"clip_norm is {clip_norm}, which no noise can cover: make it finite.")
-        self.batch_size = batch_size
-        self.clip_norm = clip_norm
-        self.noise_multiplier = noise_multiplier
+        self.batch_size, self.clip_norm, self.noise_multiplier = batch_size, clip_norm, noise_multiplier
         self._rng = generator(seed, "privacy noise")
         self._facts = facts or {}
 
     def batches(self, rng: np.random.Generator, count: int, batch_size: int) -> list[np.ndarray]:
         """An epoch's batches by Poisson sampling: as many as ordinary training has, each of random size."""
         if batch_size != self.batch_size:
-            raise ValueError(
-                f"batch_size is {batch_size}; the defence was made for {self.batch_size}: train with that."
-            )
+            raise ValueError(f"batch_size is {batch_size}; the defence was made for {self.batch_size}: train with it.")
         return [np.flatnonzero(rng.random(count) < batch_size / count) for _ in range(count // batch_size)]
 
     def step(self, forward: nn.Cell, optimizer: nn.Optimizer) -> nn.Cell:
@@ -178,19 +162,18 @@ class DpSgd(Defence):
         draws = [self._rng.standard_normal(total.shape, np.float32) for total in sums]
         return [(total + scale * draw) / np.float32(self.batch_size) for total, draw in zip(sums, draws, strict=True)]
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         return self._facts
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Facts:
         return {"rng": self._rng.bit_generator.state}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Facts) -> None:
         self._rng.bit_generator.state = state["rng"]
 
 
-@defence("dpsgd")
 @dataclass(frozen=True, kw_only=True)
-class PrivateTraining(DefenceSettings):
+class PrivateTraining(DefenceSettings, kind="dpsgd"):
     """Settings of `DpSgd`: the guarantee of the whole training, for which the noise is found, and the clipping norm."""
 
     epsilon: Positive
@@ -198,15 +181,9 @@ class PrivateTraining(DefenceSettings):
     clip_norm: Positive
 
     def make(self, network: nn.Cell, plan: Plan) -> DpSgd:
-        sampling_rate = plan.batch_size / plan.count
-        steps = plan.epochs * plan.steps
+        sampling_rate, steps = plan.batch_size / len(plan.data.train_labels), plan.epochs * plan.steps
         noise_multiplier = noise_multiplier_for(self.epsilon, sampling_rate, steps, self.delta)
-        facts = {
-            "epsilon": spent_epsilon(noise_multiplier, sampling_rate, steps, self.delta),
-            "delta": self.delta,
-            "noise_multiplier": noise_multiplier,
-            "sampling_rate": sampling_rate,
-            "steps": steps,
-            "clip_norm": self.clip_norm,
-        }
+        epsilon = spent_epsilon(noise_multiplier, sampling_rate, steps, self.delta)
+        facts = {"epsilon": epsilon, "delta": self.delta, "noise_multiplier": noise_multiplier}
+        facts |= {"sampling_rate": sampling_rate, "steps": steps, "clip_norm": self.clip_norm}
         return DpSgd(plan.batch_size, float(self.clip_norm), float(noise_multiplier), plan.seed, facts)

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
-import mindspore as ms
-from mindspore import nn
+from mindspore import Parameter, nn
 
-from suppress_privacy.checks import Bounds, Positive, Seed, check, checked, described
-from suppress_privacy.defences.settings import CheckedFields
+from suppress_privacy.checks import Bounds, CheckedFields, Positive, Seed, check, checked, described
 
 STAYS = 16  # one weight in so many stays in a proposal, as in MindArmour's example: 10 of 150, 150 of 2400, 50 of 840
 NAME = "a parameter's name, a part of it that no other has, or a pattern such as 'features.*.weight'"
@@ -38,46 +36,28 @@ class MaskLayerDes(CheckedFields):
         TypeError, ValueError: an argument of the wrong type or out of its range.
     """
 
-    layer_name: Annotated[str, NAME]
+    layer_name: Annotated[str, Bounds(at_least=1), NAME]
     grad_idx: Seed | None
     is_add_noise: bool
     is_lower_clip: bool
     min_num: Annotated[int, Bounds(at_least=-1), "the weights that always stay, -1 for no minimum"]
     upper_bound: Positive = 1.20
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.layer_name:
-            raise ValueError(f"layer_name is ''; it must be {NAME}: correct its value.")
 
-
-def _published(*rows: tuple[str, int, bool, bool, int]) -> list[dict[str, Any]]:
+def _rows(*rows: tuple[str, int, bool, bool, int]) -> list[dict[str, Any]]:
     names = ("layer_name", "grad_idx", "is_add_noise", "is_lower_clip", "min_num")
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 # MindArmour's examples/privacy/sup_privacy/sup_privacy.py, and its tutorial "Protecting user privacy with suppress
 # privacy" (r1.3)
+DENSE = (("fc1.weight", 2, True, False, -1), ("fc2.weight", 4, True, False, -1), ("fc3.weight", 6, True, False, 50))
 PUBLISHED_LAYERS = {
-    "mindarmour-example": _published(
-        ("conv1.weight", 0, False, True, 10),
-        ("conv2.weight", 1, False, True, 150),
-        ("fc1.weight", 2, True, False, -1),
-        ("fc2.weight", 4, True, False, -1),
-        ("fc3.weight", 6, True, False, 50),
-    ),
-    "mindarmour-tutorial": _published(
-        ("conv1.weight", 0, True, True, 10),
-        ("conv2.weight", 1, True, True, 50),
-        ("fc1.weight", 2, True, False, -1),
-        ("fc2.weight", 4, True, False, -1),
-        ("fc3.weight", 6, True, False, 50),
-    ),
+    "mindarmour-example": _rows(("conv1.weight", 0, False, True, 10), ("conv2.weight", 1, False, True, 150), *DENSE),
+    "mindarmour-tutorial": _rows(("conv1.weight", 0, True, True, 10), ("conv2.weight", 1, True, True, 50), *DENSE),
 }
-Layers = Annotated[
-    str | list[dict],
-    f"{' or '.join(map(repr, PUBLISHED_LAYERS))}, or a list of dictionaries of MaskLayerDes's arguments",
-]
+NAMES = " or ".join(map(repr, PUBLISHED_LAYERS))
+Layers = Annotated[str | list[dict], f"{NAMES}, or a list of dictionaries of MaskLayerDes's arguments"]
 
 
 def mask_layers(layers: str | list[dict[str, Any]]) -> list[MaskLayerDes]:
@@ -149,7 +129,7 @@ def propose_mask_layers(network: nn.Cell) -> list[MaskLayerDes]:
 
 def matched(
     network: nn.Cell, mask_layers: Sequence[MaskLayerDes], *, first_wins: bool = False
-) -> list[tuple[ms.Parameter, MaskLayerDes]]:
+) -> list[tuple[Parameter, MaskLayerDes]]:
     """The (parameter, description) pairs of the layers to suppress, in the network's order.
 
     Args:
@@ -168,13 +148,11 @@ def matched(
             if name in chosen:
                 raise ValueError(f"layer_name {layer.layer_name!r} names {name} a second time: describe it once.")
             if name not in trainable:
+                raise ValueError(f"layer_name {layer.layer_name!r} names {name}, which is not trained: choose another.")
+            index = trainable.index(name)
+            if layer.grad_idx not in (None, index):
                 raise ValueError(
-                    f"layer_name {layer.layer_name!r} names {name}, which is not trained: choose a trainable parameter."
-                )
-            if layer.grad_idx is not None and layer.grad_idx != trainable.index(name):
-                raise ValueError(
-                    f"grad_idx is {layer.grad_idx}, but {name} is trainable parameter {trainable.index(name)}: "
-                    "correct it or give None."
+                    f"grad_idx is {layer.grad_idx}, but {name} is trainable parameter {index}: correct it or give None."
                 )
             chosen[name] = layer
     return [(parameter, chosen[parameter.name]) for parameter in network.get_parameters() if parameter.name in chosen]

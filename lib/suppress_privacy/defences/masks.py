@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from suppress_privacy.defences.layers import MaskLayerDes
+
 # All from the reference implementation.
 LARGE_LAYER = 10_000  # weights; beyond it a layer is masked by threshold alone
+LEAST_UPPER_BOUND = 0.10
 LOWER_BOUND = 0.005  # least magnitude of a weight that stays, where it is moved at all
 NOISY_MAGNITUDE = 0.5  # weights beyond it may receive noise
 NOISE = 0.1  # half-width of the uniform noise
@@ -26,22 +29,11 @@ class LayerUpdate:
     lowered: int = 0  # moved to the upper bound
     noised: int = 0
 
-    @property
-    def suppressed(self) -> int:
-        return self.mask.size - int(np.count_nonzero(self.mask))
-
     def entry(self, target: int) -> dict[str, Any]:
         """Its part of `SuppressCtrl.report`, if `target` weights were to be suppressed."""
-        return {
-            "weights": self.mask.size,
-            "suppressed": self.suppressed,
-            "alive": self.mask.size - self.suppressed,
-            "target": target,
-            "threshold": self.threshold,
-            "raised": self.raised,
-            "lowered": self.lowered,
-            "noised": self.noised,
-        }
+        weights, alive = self.mask.size, int(np.count_nonzero(self.mask))
+        entry = {"weights": weights, "suppressed": weights - alive, "alive": alive, "target": target}
+        return entry | {name: getattr(self, name) for name in ("threshold", "raised", "lowered", "noised")}
 
 
 def weights_to_suppress(count: int, sparsity: float, min_num: int) -> int:
@@ -50,28 +42,19 @@ def weights_to_suppress(count: int, sparsity: float, min_num: int) -> int:
 
 
 def update_small_layer(
-    weights: np.ndarray,
-    mask: np.ndarray,
-    suppress: int,
-    *,
-    min_num: int,
-    noise: bool,
-    lower_clip: bool,
-    upper_bound: float,
-    rng: np.random.Generator,
+    weights: np.ndarray, mask: np.ndarray, suppress: int, layer: MaskLayerDes, rng: np.random.Generator
 ) -> LayerUpdate:
-    """Masks, bounds and noise for a layer of up to 10,000 weights.
+    """Masks, bounds and noise for a layer of up to 10,000 weights; of a larger one mask and upper bound.
 
     Args:
         weights: float32 [n], flat in row-major order.
         mask: bool [n], True where the weight has stayed so far.
         suppress: weights to be zero after this update, 1 to n.
-        min_num: weights that must stay; -1 for no minimum.
-        noise: whether kept weights beyond 0.5 receive noise.
-        lower_clip: whether kept weights of at most 0.005 are moved to 0.005.
-        upper_bound: kept weights beyond it are moved to it.
+        layer: how many must stay, and what happens to those.
         rng: draws the noise.
     """
+    small_layer, upper_bound = len(weights) <= LARGE_LAYER, max(LEAST_UPPER_BOUND, layer.upper_bound)
+    clip, noise = layer.is_lower_clip and small_layer, layer.is_add_noise and small_layer
     magnitude = np.abs(weights.astype(np.float64))
     threshold = float(np.partition(magnitude, suppress - 1)[suppress - 1])
     sign = np.where(weights > 0, 1.0, -1.0)  # zero counts as negative, as in the reference
@@ -79,10 +62,10 @@ def update_small_layer(
     small = mask & (magnitude <= threshold)
     # Row-major order decides ties: a weight is masked while fewer than `limit` before it are.
     masked_before: np.ndarray = np.cumsum(~mask | small) - (~mask | small)
-    dropped = small & (masked_before < min(suppress, len(weights) - min_num))
+    dropped = small & (masked_before < min(suppress, len(weights) - layer.min_num))
     spared = small & ~dropped
     above = mask & ~small
-    raised = above & lower_clip & (magnitude <= LOWER_BOUND) & (threshold > LOWER_BOUND / 2)
+    raised = above & clip & (magnitude <= LOWER_BOUND) & (threshold > LOWER_BOUND / 2)
     lowered = above & ~raised & (magnitude > upper_bound)
     noised = above & ~raised & ~lowered & noise & (magnitude > NOISY_MAGNITUDE)
 

@@ -7,24 +7,23 @@ Its strength is set by what it costs: sigma is the largest at which the accuracy
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import numpy as np
 from mindspore import nn
 
 from suppress_privacy.checks import Bounds, NotNegative, Seed, checked
-from suppress_privacy.defences.settings import DefenceSettings, defence
-from suppress_privacy.lenet import DEPTHS, Features, Rest, predict
+from suppress_privacy.defences.settings import DefenceSettings
+from suppress_privacy.lenet import Depth, Features, Rest, predict
 from suppress_privacy.runtime import generator
-from suppress_privacy.training import Defence, Plan
+from suppress_privacy.training import Defence, Facts, Plan
 
+Accuracy = Callable[[float], float]  # under noise of a standard deviation
 HALVINGS = 30
 LARGEST = 1e6  # noise beyond any feature's size
 
 
-def accuracies_under(
-    network: nn.Cell, images: np.ndarray, labels: np.ndarray, *, depth: str, seed: int
-) -> Callable[[float], float]:
+def accuracies_under(network: nn.Cell, images: np.ndarray, labels: np.ndarray, *, depth: str, seed: int) -> Accuracy:
     """How accurate a network is whose features at `depth` are released with noise.
 
     Args:
@@ -47,7 +46,7 @@ def accuracies_under(
 
 
 @checked
-def sigma_at(wanted: Annotated[float, Bounds(at_least=0, at_most=1)], accuracy: Callable[[float], float]) -> float:
+def sigma_at(wanted: Annotated[float, Bounds(at_least=0, at_most=1)], accuracy: Accuracy) -> float:
     """The standard deviation at which the accuracy has come down to a wanted one, by bisection.
 
     Args:
@@ -87,13 +86,7 @@ class FeatureNoise(Defence):
     """
 
     @checked
-    def __init__(
-        self,
-        depth: Literal[DEPTHS],  # type: ignore[valid-type]
-        sigma: NotNegative,
-        seed: Seed = 0,
-        wanted_accuracy: float | None = None,
-    ) -> None:
+    def __init__(self, depth: Depth, sigma: NotNegative, seed: Seed = 0, wanted_accuracy: float | None = None) -> None:
         super().__init__(auto_prefix=False)
         self.depth = self.releases = depth
         self.sigma = sigma
@@ -106,16 +99,15 @@ class FeatureNoise(Defence):
     def test_accuracy(self, network: nn.Cell, images: np.ndarray, labels: np.ndarray) -> float:
         return accuracies_under(network, images, labels, depth=self.depth, seed=self._seed)(self.sigma)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         return {"sigma": self.sigma, "wanted_accuracy": self.wanted_accuracy}
 
 
-@defence("feature-noise")
 @dataclass(frozen=True, kw_only=True)
-class NoisyFeatures(DefenceSettings):
+class NoisyFeatures(DefenceSettings, kind="feature-noise"):
     """Settings of `FeatureNoise`, as strong as brings the network down to the plan's `wanted_accuracy`."""
 
-    depth: Literal[DEPTHS] = "fc1"  # type: ignore[valid-type]
+    depth: Depth = "fc1"
 
     starts_trained: ClassVar[bool] = True
     trains: ClassVar[bool] = False
@@ -127,5 +119,5 @@ class NoisyFeatures(DefenceSettings):
         under = accuracies_under(network, data.test_images, data.test_labels, depth=self.depth, seed=plan.seed)
         return FeatureNoise(self.depth, sigma_at(wanted, under), plan.seed, wanted)
 
-    def released(self, facts: dict[str, Any]) -> FeatureNoise:
+    def released(self, facts: Facts) -> FeatureNoise:
         return FeatureNoise(self.depth, facts["sigma"], wanted_accuracy=facts["wanted_accuracy"])

@@ -5,18 +5,17 @@ follow suppression's own schedule with weights drawn by lot.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import ClassVar
 
-import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from suppress_privacy.checks import Share, checked
 from suppress_privacy.defences.layers import Layers, MaskLayerDes, mask_layers, matched
 from suppress_privacy.defences.masks import LayerUpdate, weights_to_suppress
-from suppress_privacy.defences.settings import DefenceSettings, defence
-from suppress_privacy.defences.suppress import SuppressCtrl, Suppression
-from suppress_privacy.training import Defence, Plan
+from suppress_privacy.defences.settings import DefenceSettings
+from suppress_privacy.defences.suppress import SuppressCtrl, Suppression, beside
+from suppress_privacy.training import Defence, Facts, Plan
 
 
 class Magnitude(Defence):
@@ -32,14 +31,12 @@ class Magnitude(Defence):
     """
 
     @checked
-    def __init__(
-        self, network: Annotated[nn.Cell, "the trained nn.Cell"], mask_layers: list[MaskLayerDes], sparsity: Share
-    ) -> None:
+    def __init__(self, network: nn.Cell, mask_layers: list[MaskLayerDes], sparsity: Share) -> None:
         super().__init__(auto_prefix=False)
         layers = matched(network, mask_layers)
-        self.weights = ms.ParameterTuple([weight for weight, _ in layers])
-        masks: list[ms.Parameter] = []
-        self._report: dict[str, dict[str, Any]] = {}
+        self.weights = ParameterTuple([weight for weight, _ in layers])
+        masks: list[Parameter] = []
+        self._report: dict[str, Facts] = {}
         for weight, layer in layers:
             values = weight.asnumpy().ravel()
             count = weights_to_suppress(weight.size, sparsity, layer.min_num)
@@ -48,23 +45,21 @@ class Magnitude(Defence):
             mask[smallest] = False
             threshold = float(np.abs(values[smallest[-1]])) if count else 0.0
             self._report[weight.name] = LayerUpdate(mask, values * mask, threshold).entry(count)
-            kept = ms.Tensor(mask.reshape(weight.shape).astype(np.float32))
-            masks.append(ms.Parameter(kept, name=f"mask.{weight.name}", requires_grad=False))
-            weight.set_data(ms.Tensor((values * mask).reshape(weight.shape)))
-        self.masks = ms.ParameterTuple(masks)
+            masks.append(beside(weight, "mask", mask.reshape(weight.shape)))
+            weight.set_data(Tensor((values * mask).reshape(weight.shape)))
+        self.masks = ParameterTuple(masks)
 
     def after_update(self) -> None:
         for index in range(len(self.weights)):
             ops.assign(self.weights[index], self.weights[index] * self.masks[index])
 
-    def report(self) -> dict[str, dict[str, Any]]:
+    def report(self) -> dict[str, Facts]:
         """By layer, as `SuppressCtrl.report`."""
         return {name: dict(entry) for name, entry in self._report.items()}
 
 
-@defence("magnitude")
 @dataclass(frozen=True, kw_only=True)
-class MagnitudePruning(DefenceSettings):
+class MagnitudePruning(DefenceSettings, kind="magnitude"):
     """Settings of `Magnitude`; `layers` is what `mask_layers` takes."""
 
     sparsity: Share
@@ -92,9 +87,8 @@ class RandomMasks(SuppressCtrl):
         return LayerUpdate(mask, weights * mask, threshold=0.0)
 
 
-@defence("random-mask")
 @dataclass(frozen=True, kw_only=True)
-class RandomMasking(Suppression):
+class RandomMasking(Suppression, kind="random-mask"):
     """Settings of `RandomMasks`."""
 
     control: ClassVar[type[SuppressCtrl]] = RandomMasks

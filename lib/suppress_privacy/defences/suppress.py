@@ -15,35 +15,28 @@ MindArmour's own way, through the gradient of plain SGD, is kept as `compat=True
 
 import logging
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
-from suppress_privacy.checks import Bounds, Seed, Share, Whole, check, checked
+from suppress_privacy.checks import Bounds, CheckedFields, Seed, Share, Whole, check, checked
+from suppress_privacy.defences import masks
 from suppress_privacy.defences.layers import NAME, Layers, MaskLayerDes, mask_layers, matched, named
-from suppress_privacy.defences.masks import (
-    LARGE_LAYER,
-    LayerUpdate,
-    update_large_layer,
-    update_small_layer,
-    weights_to_suppress,
-)
-from suppress_privacy.defences.settings import CheckedFields, DefenceSettings, defence
+from suppress_privacy.defences.settings import DefenceSettings
 from suppress_privacy.runtime import generator
-from suppress_privacy.training import Defence, Plan
+from suppress_privacy.training import Defence, Facts, Plan, ToTrain
 
 log = logging.getLogger(__name__)
 
 # All from the reference implementation.
-LEAST_UPPER_BOUND = 0.10
 NEARLY_ZERO = 1e-7  # what the reference counts as zero: acting through the gradient leaves a residue
 DEAD_FIRST_LAYER = 0.02  # an update is given up while the first layer's largest weight is below it
 RECOMMENDED_INTERVAL = (10, 20)  # steps between updates
 LARGEST_RATE = 0.5
 
-MASK_LAYERS = "a list of at least one MaskLayerDes"
+Rate = Annotated[float, Bounds(above=0, at_most=LARGEST_RATE)]
+Described = Annotated[list[MaskLayerDes], Bounds(at_least=1), "a list of at least one MaskLayerDes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,13 +91,12 @@ class Schedule(Rise):
 
     def updates(self, last_step: int) -> dict[int, float]:
         """The updates up to `last_step`: from step to target sparsity, in order."""
-        steps: list[int] = []
+        found: dict[int, float] = {}
         previous = 0
         for step in range(self.first_step, last_step + 1):
             if step >= previous + self.interval or step == self.final_update:
-                steps.append(step)
-                previous = step
-        return {step: self.sparsity(step) for step in steps}
+                found[step], previous = self.sparsity(step), step
+        return found
 
 
 class SuppressCtrl(Defence):
@@ -122,45 +114,31 @@ class SuppressCtrl(Defence):
 
     @checked
     def __init__(
-        self,
-        networks: Annotated[nn.Cell, "the nn.Cell to train"],
-        mask_layers: Annotated[list[MaskLayerDes], MASK_LAYERS],
-        schedule: Schedule,
-        *,
-        lr: Annotated[float, Bounds(above=0, at_most=LARGEST_RATE)],
-        seed: Seed,
-        compat: bool,
+        self, networks: ToTrain, mask_layers: Described, schedule: Schedule, *, lr: Rate, seed: Seed, compat: bool
     ) -> None:
-        if not mask_layers:
-            raise ValueError(f"mask_layers is []; it must be {MASK_LAYERS}: describe one.")
-        low, high = RECOMMENDED_INTERVAL
-        if not low < schedule.interval < high:
-            log.info(
-                "Masks are updated every %.4g steps; between %d and %d is recommended.", schedule.interval, low, high
-            )
+        steps, (low, high) = schedule.interval, RECOMMENDED_INTERVAL
+        if not low < steps < high:
+            log.info("Masks are updated every %.4g steps; between %d and %d is recommended.", steps, low, high)
         super().__init__(auto_prefix=False)
         object.__setattr__(self, "networks", networks)  # not a child: this cell owns masks alone
-        self.schedule = schedule
-        self.compat = compat
+        self.schedule, self.compat = schedule, compat
         self.layers = matched(networks, mask_layers, first_wins=compat)
-        self.weights = ms.ParameterTuple([parameter for parameter, _ in self.layers])
-        self.masks = ms.ParameterTuple([_state("mask", weight, 1) for weight in self.weights])
+        self.weights = ParameterTuple([parameter for parameter, _ in self.layers])
+        self.masks = ParameterTuple([beside(weight, "mask", 1) for weight in self.weights])
         self.masks_gradients = False  # this and the next as the optimiser says
         self.layer_of_gradient: tuple[int, ...] = ()
-        self._first_parameter = next(iter(networks.get_parameters()))
+        first = self._first_parameter = next(iter(networks.get_parameters()))
         # Larger layers never move a kept weight, so the step adds nothing to theirs: -1.
-        movable = [compat or weight.size <= LARGE_LAYER or weight is self._first_parameter for weight in self.weights]
-        self.move_of = tuple(sum(movable[:index]) if movable[index] else -1 for index in range(len(movable)))
-        self.moves = ms.ParameterTuple(
-            [_state("move", weight, 0) for weight, moves in zip(self.weights, movable, strict=True) if moves]
-        )
+        movable = [each for each in self.weights if compat or each.size <= masks.LARGE_LAYER or each is first]
+        self.moves = ParameterTuple([beside(weight, "move", 0) for weight in movable])
+        place = {weight.name: index for index, weight in enumerate(movable)}
+        self.move_of = tuple(place.get(weight.name, -1) for weight in self.weights)
         self._lr = lr
         self._rng = generator(seed, "suppression noise")
-        self._kept = self._masks_as_arrays()
         self._moving = False
         self._planned_to = 0
         self._updates: dict[int, float] = {}
-        self._report: dict[str, dict[str, Any]] = {}
+        self._report: dict[str, Facts] = {}
 
     def attach(self, optimizer: nn.Optimizer) -> None:
         # Plain SGD leaves a weight of zero where it is when its gradient is zero; to mask that is the cheaper way.
@@ -170,13 +148,12 @@ class SuppressCtrl(Defence):
         trained = [parameter.name for parameter in optimizer.parameters]  # the order its gradients come in
         self.layer_of_gradient = tuple(masked.index(name) if name in masked else -1 for name in trained)
 
-    def on_gradients(self, gradients: tuple[ms.Tensor, ...]) -> tuple[ms.Tensor, ...]:
+    def on_gradients(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         if not self.masks_gradients:
             return gradients
-        acted: tuple[ms.Tensor, ...] = ()
-        for index in range(len(gradients)):
+        acted: tuple[Tensor, ...] = ()
+        for index, gradient in enumerate(gradients):
             layer = self.layer_of_gradient[index]
-            gradient = gradients[index]
             if layer >= 0:
                 gradient = gradient * self.masks[layer]
                 if self.compat:
@@ -198,7 +175,7 @@ class SuppressCtrl(Defence):
             if not self.compat:
                 self()
             for move in self.moves:
-                move.set_data(ms.Tensor.from_numpy(np.zeros(move.shape, np.float32)))
+                move.set_data(Tensor.from_numpy(np.zeros(move.shape, np.float32)))
             self._moving = False
         if step in self._updates:
             self.update_masks(self._updates[step])
@@ -218,40 +195,34 @@ class SuppressCtrl(Defence):
     def update_masks(self, target_sparsity: float) -> None:
         """Set the masks to a target sparsity; they and the moves act in the next training step."""
         for index, (parameter, layer) in enumerate(self.layers):
-            suppress = weights_to_suppress(parameter.size, target_sparsity, layer.min_num)
+            suppress = masks.weights_to_suppress(parameter.size, target_sparsity, layer.min_num)
             if suppress < 1:
                 continue
             old = parameter.asnumpy().ravel()
             if parameter is self._first_parameter and np.abs(old).max() < DEAD_FIRST_LAYER:
                 log.info("%s is all below %g: this mask update is left out.", parameter.name, DEAD_FIRST_LAYER)
                 return
-            update = self.updated(index, old, self._kept[index], suppress)
+            update = self.updated(index, old, self.masks[index].asnumpy().ravel() > 0, suppress)
             if update is None:
                 continue
-            self._kept[index] = update.mask
             self._moving = True
             shape = parameter.shape
-            self.masks[index].set_data(ms.Tensor.from_numpy(update.mask.reshape(shape).astype(np.float32)))
+            self.masks[index].set_data(Tensor.from_numpy(update.mask.reshape(shape).astype(np.float32)))
             if self.move_of[index] >= 0:
                 move = (old - update.weights) / self._lr if self.compat else update.mask * (update.weights - old)
-                self.moves[self.move_of[index]].set_data(ms.Tensor.from_numpy(move.reshape(shape).astype(np.float32)))
+                self.moves[self.move_of[index]].set_data(Tensor.from_numpy(move.reshape(shape).astype(np.float32)))
             self._report[parameter.name] = update.entry(suppress)
 
-    def _masks_as_arrays(self) -> list[np.ndarray]:
-        """The masks by layer, bool [n], where NumPy has them at once."""
-        return [mask.asnumpy().ravel() > 0 for mask in self.masks]
-
-    def report(self) -> dict[str, dict[str, Any]]:
+    def report(self) -> dict[str, Facts]:
         """By layer, at its last update: its weights, how many are suppressed, alive, and were to be suppressed
         (target), the threshold, and how many were raised to the lower bound, lowered to the upper, and given
         noise."""
         return {name: dict(entry) for name, entry in self._report.items()}
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Facts:
         return {"rng": self._rng.bit_generator.state, "moving": self._moving, "report": self._report}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self._kept = self._masks_as_arrays()
+    def restore(self, state: Facts) -> None:
         self._rng.bit_generator.state = state["rng"]
         self._moving, self._report = state["moving"], state["report"]
 
@@ -279,7 +250,7 @@ class SuppressCtrl(Defence):
         """Print the schedule."""
         print(self.schedule)
 
-    def updated(self, index: int, weights: np.ndarray, mask: np.ndarray, suppress: int) -> LayerUpdate | None:
+    def updated(self, index: int, weights: np.ndarray, mask: np.ndarray, suppress: int) -> masks.LayerUpdate | None:
         """One layer after an update that shall leave `suppress` of its weights at zero; None leaves it as it is.
 
         Args:
@@ -289,19 +260,8 @@ class SuppressCtrl(Defence):
             suppress: from 1.
         """
         if self.move_of[index] < 0:
-            return update_large_layer(weights, mask, suppress)
-        layer = self.layers[index][1]
-        small = len(weights) <= LARGE_LAYER
-        return update_small_layer(
-            weights,
-            mask,
-            suppress,
-            min_num=layer.min_num,
-            noise=layer.is_add_noise and small,
-            lower_clip=layer.is_lower_clip and small,
-            upper_bound=max(LEAST_UPPER_BOUND, layer.upper_bound),
-            rng=self._rng,
-        )
+            return masks.update_large_layer(weights, mask, suppress)
+        return masks.update_small_layer(weights, mask, suppress, self.layers[index][1], self._rng)
 
 
 class SuppressPrivacyFactory:
@@ -349,20 +309,13 @@ class SuppressPrivacyFactory:
                 unknown, ambiguous or named twice, a grad_idx that contradicts the layer's name.
         """
         check("policy", policy, Literal["local_train"])
-        schedule = Schedule(
-            batch_num=batch_num,
-            start_epoch=start_epoch,
-            end_epoch=end_epoch,
-            mask_times=mask_times,
-            sparse_start=sparse_start,
-            sparse_end=sparse_end,
-        )
+        steps = {"batch_num": batch_num, "start_epoch": start_epoch, "end_epoch": end_epoch, "mask_times": mask_times}
+        schedule = Schedule(**steps, sparse_start=sparse_start, sparse_end=sparse_end)
         return SuppressCtrl(networks, mask_layers, schedule, lr=lr, seed=seed, compat=compat)
 
 
-@defence("suppress")
 @dataclass(frozen=True, kw_only=True)
-class Suppression(Rise, DefenceSettings):
+class Suppression(Rise, DefenceSettings, kind="suppress"):
     """Settings of `SuppressCtrl`; `layers` is what `mask_layers` takes."""
 
     layers: Layers
@@ -375,10 +328,8 @@ class Suppression(Rise, DefenceSettings):
 
     def fits(self, epochs: int, lr: float) -> None:
         if self.end_epoch > epochs:
-            raise ValueError(
-                f"epochs is {epochs}, the defence's end_epoch is {self.end_epoch}; its schedule must end within the "
-                "training: change one of them."
-            )
+            ends = f"the defence's end_epoch is {self.end_epoch}; its schedule must end within the training"
+            raise ValueError(f"epochs is {epochs}, {ends}: change one of them.")
         if lr > LARGEST_RATE:
             raise ValueError(f"optimizer.lr is {lr}; with suppression it is at most {LARGEST_RATE}: lower it.")
 
@@ -388,6 +339,7 @@ class Suppression(Rise, DefenceSettings):
         return self.control(network, mask_layers(self.layers), schedule, lr=plan.lr, seed=plan.seed, compat=False)
 
 
-def _state(kind: str, weight: ms.Parameter, value: int) -> ms.Parameter:
-    filled = ms.Tensor(np.full(weight.shape, value, np.float32))
-    return ms.Parameter(filled, name=f"{kind}.{weight.name}", requires_grad=False)
+def beside(weight: Parameter, kind: str, values: np.ndarray | int) -> Parameter:
+    """A parameter of a weight's shape that is not trained, such as its mask."""
+    filled = np.broadcast_to(values, weight.shape).astype(np.float32)
+    return Parameter(Tensor(filled), name=f"{kind}.{weight.name}", requires_grad=False)

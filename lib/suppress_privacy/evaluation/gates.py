@@ -37,9 +37,8 @@ def beats_the_mean_image(skill: Estimate) -> Gate:
 
 def near_perfect_at_conv1(psnr: Estimate) -> Gate:
     """The positive control: the first layer's features give the image back."""
-    return Gate(
-        "conv1-near-perfect", f"lower end of PSNR at conv1 above {CONV1_PSNR:g} dB", psnr.low, psnr.low > CONV1_PSNR
-    )
+    asked = f"lower end of PSNR at conv1 above {CONV1_PSNR:g} dB"
+    return Gate("conv1-near-perfect", asked, psnr.low, psnr.low > CONV1_PSNR)
 
 
 def shuffled_learns_nothing(skill: Estimate) -> Gate:

@@ -1,7 +1,7 @@
 """95 % intervals for means over seeds and images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -10,6 +10,7 @@ from scipy.stats import binomtest, t
 from suppress_privacy.runtime import generator
 
 LEVEL = 0.95
+LIMITS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)  # quantiles
 RESAMPLES = 10_000
 BLOCK = 1_000  # resamples held at a time at full precision
 FEW = 1_000  # images whose counts are kept at full precision, ready to be multiplied
@@ -39,7 +40,7 @@ def bootstrap_mean(values: np.ndarray, *, seed: int = 0, resampled: np.ndarray |
     """
     values = np.asarray(values, np.float64)
     resampled = bootstrap_means(values, seed=seed) if resampled is None else resampled
-    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(resampled, LIMITS)
     reach = seed_reach(values.mean(1))
     mean = float(values.mean())
     return Estimate(mean, float(min(low, mean - reach)), float(max(high, mean + reach)), values.size)
@@ -98,5 +99,10 @@ def proportion(successes: np.ndarray, *, seed: int = 0, resampled: np.ndarray | 
     bootstrap = bootstrap_mean(successes, seed=seed, resampled=resampled)
     images = np.shape(successes)[1]
     wilson = binomtest(round(bootstrap.mean * images), images).proportion_ci(LEVEL, method="wilson")
-    low, high = max(0.0, min(wilson.low, bootstrap.low)), min(1.0, max(wilson.high, bootstrap.high))
-    return Estimate(bootstrap.mean, float(low), float(high), bootstrap.n)
+    return widest(bootstrap, wilson)
+
+
+def widest(share: Estimate, *others: tuple[float, float]) -> Estimate:
+    """The estimate of a share, its interval widened to hold these as well, within [0, 1]."""
+    lows, highs = zip((share.low, share.high), *others, strict=True)
+    return replace(share, low=float(max(0.0, min(lows))), high=float(min(1.0, max(highs))))

@@ -1,8 +1,7 @@
 """Why an attack succeeds or fails: how much of an image is left in a network's features."""
 
-import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
 
 class _Pullback(nn.Cell):
@@ -13,7 +12,7 @@ class _Pullback(nn.Cell):
         self.network = network
         self.gradient = ops.GradOperation(sens_param=True)
 
-    def construct(self, images: ms.Tensor, weights: ms.Tensor) -> ms.Tensor:
+    def construct(self, images: Tensor, weights: Tensor) -> Tensor:
         return self.gradient(self.network)(images, weights)
 
 
@@ -26,13 +25,13 @@ def jacobians(network: nn.Cell, images: np.ndarray) -> np.ndarray:
     """
     network.set_train(False)
     pullback = _Pullback(network)
-    given = ms.Tensor(images)
+    given = Tensor(images)
     count = network(given).shape[1]
     rows = []
     for unit in range(count):
         weights = np.zeros((len(images), count), np.float32)
         weights[:, unit] = 1
-        rows.append(pullback(given, ms.Tensor(weights)).asnumpy().reshape(len(images), -1))
+        rows.append(pullback(given, Tensor(weights)).asnumpy().reshape(len(images), -1))
     return np.stack(rows, axis=1).astype(np.float64)
 
 

@@ -1,17 +1,16 @@
 """How well scores tell members from non-members."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.integrate import trapezoid
 from scipy.stats import binomtest, norm
 
 from suppress_privacy.checks import Share, checked
-from suppress_privacy.evaluation.intervals import LEVEL, Estimate, bootstrap_mean
+from suppress_privacy.evaluation.intervals import LEVEL, LIMITS, Estimate, bootstrap_mean, widest
 from suppress_privacy.runtime import generator
 
 RESAMPLES = 1000
-LIMITS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 
 @dataclass(frozen=True)
@@ -75,14 +74,8 @@ def tpr_estimate(scores: np.ndarray, members: np.ndarray, false_positive_rate: S
     rates = np.array([tpr_at(roc(*row), false_positive_rate) for row in zip(scores, members, strict=True)])
     count = int(np.sum(members[0]))
     exact = binomtest(round(rates.mean() * count), count).proportion_ci(LEVEL, method="exact")
-    over_seeds = bootstrap_mean(rates[:, None])
     low, high = np.quantile(_resampled_rates(scores, members[0], false_positive_rate), LIMITS)
-    return Estimate(
-        float(rates.mean()),
-        float(max(0.0, min(exact.low, over_seeds.low, low))),
-        float(min(1.0, max(exact.high, over_seeds.high, high))),
-        int(np.size(members)),
-    )
+    return replace(widest(bootstrap_mean(rates[:, None]), exact, (low, high)), n=members.size)
 
 
 def _resampled_rates(scores: np.ndarray, members: np.ndarray, false_positive_rate: float) -> np.ndarray:
@@ -104,11 +97,8 @@ def auc_estimate(scores: np.ndarray, members: np.ndarray) -> Estimate:
     to the bootstrap's over seeds where those differ more. Arguments and return value as `tpr_estimate`."""
     areas = np.array([auc(roc(*row)) for row in zip(scores, members, strict=True)])
     spread = float(np.mean([delong_deviation(*row) for row in zip(scores, members, strict=True)]))
-    over_seeds = bootstrap_mean(areas[:, None])
-    mean = float(areas.mean())
-    reach = norm.ppf((1 + LEVEL) / 2) * spread
-    low, high = max(0.0, min(mean - reach, over_seeds.low)), min(1.0, max(mean + reach, over_seeds.high))
-    return Estimate(mean, low, high, int(np.size(members)))
+    mean, reach = float(areas.mean()), norm.ppf((1 + LEVEL) / 2) * spread
+    return replace(widest(bootstrap_mean(areas[:, None]), (mean - reach, mean + reach)), n=np.size(members))
 
 
 def placements(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -120,13 +110,12 @@ def placements(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.
     """
     scores, members = np.asarray(scores, np.float64), np.asarray(members, bool)
     inside, outside = scores[members], scores[~members]
-    inside_order, outside_order = np.sort(inside), np.sort(outside)
 
     def share_below(values: np.ndarray, others: np.ndarray) -> np.ndarray:
-        below = np.searchsorted(others, values, "left") + np.searchsorted(others, values, "right")
-        return below / (2 * len(others))
+        order = np.sort(others)
+        return (np.searchsorted(order, values, "left") + np.searchsorted(order, values, "right")) / (2 * len(order))
 
-    return share_below(inside, outside_order), 1 - share_below(outside, inside_order)
+    return share_below(inside, outside), 1 - share_below(outside, inside)
 
 
 def delong_deviation(scores: np.ndarray, members: np.ndarray) -> float:

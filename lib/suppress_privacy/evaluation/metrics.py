@@ -12,6 +12,7 @@ from skimage.metrics import structural_similarity
 from suppress_privacy.checks import Positive, checked
 from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, proportion
 
+Gallery = Mapping[int, np.ndarray]  # images [G, C, H, W] by label
 SSIM_WINDOW = 7  # pixels, uniform: the reference's, and scikit-image's default
 MOST_PSNR = 100.0  # dB; a perfect image would have none
 FALSE_POSITIVE_RATE = 0.01  # at which membership inference is judged
@@ -43,22 +44,20 @@ class Metric:
         return replace(found, low=max(self.low, found.low), high=min(self.high, found.high))
 
 
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("skill", "skill against the mean image", high=1, primary=True),
-        Metric("rank1", "identified among its class", 0, 1, proportion=True, primary=True),
-        Metric("psnr", "PSNR (dB)"),
-        Metric("ssim", "SSIM (data range 1)", -1, 1),
-        Metric("ssim_range2", "SSIM (data range 2)", -1, 1),
-        Metric("relative_l2", "relative L2 distance", low=0),
-        Metric("confidence", "confidence in the true label", 0, 1, judged=True),
-        Metric("label_accuracy", "labels recovered", 0, 1, proportion=True, judged=True),
-        Metric("label_found", "labels found from gradients", 0, 1, proportion=True),
-        Metric("auc", "area under the ROC", 0, 1, of="scores"),
-        Metric("tpr_at_1pct_fpr", f"true positives at {FALSE_POSITIVE_RATE:.0%} false positives", 0, 1, of="scores"),
-    )
-}
+_ALL = (
+    Metric("skill", "skill against the mean image", high=1, primary=True),
+    Metric("rank1", "identified among its class", 0, 1, proportion=True, primary=True),
+    Metric("psnr", "PSNR (dB)"),
+    Metric("ssim", "SSIM (data range 1)", -1, 1),
+    Metric("ssim_range2", "SSIM (data range 2)", -1, 1),
+    Metric("relative_l2", "relative L2 distance", low=0),
+    Metric("confidence", "confidence in the true label", 0, 1, judged=True),
+    Metric("label_accuracy", "labels recovered", 0, 1, proportion=True, judged=True),
+    Metric("label_found", "labels found from gradients", 0, 1, proportion=True),
+    Metric("auc", "area under the ROC", 0, 1, of="scores"),
+    Metric("tpr_at_1pct_fpr", f"true positives at {FALSE_POSITIVE_RATE:.0%} false positives", 0, 1, of="scores"),
+)
+METRICS = {metric.name: metric for metric in _ALL}
 
 
 def relative_l2(originals: np.ndarray, images: np.ndarray) -> np.ndarray:
@@ -76,9 +75,8 @@ def relative_l2(originals: np.ndarray, images: np.ndarray) -> np.ndarray:
     originals, images = _checked(originals, images)
     norm = np.sqrt((originals**2).sum((1, 2, 3)))
     if (norm == 0).any():
-        raise ValueError(
-            f"original image {int((norm == 0).argmax())} is black, so no distance relative to it exists: leave it out."
-        )
+        black = int((norm == 0).argmax())
+        raise ValueError(f"original image {black} is black, so no distance relative to it exists: leave it out.")
     return np.sqrt(((originals - images) ** 2).sum((1, 2, 3))) / norm
 
 
@@ -97,19 +95,12 @@ def ssim(originals: np.ndarray, images: np.ndarray, *, data_range: Positive) -> 
         ValueError: as `relative_l2`, or an image smaller than the window.
     """
     originals, images = _checked(originals, images)
-    if min(originals.shape[2:]) < SSIM_WINDOW:
-        raise ValueError(
-            f"images are {originals.shape[2:]} pixels; SSIM's window needs {SSIM_WINDOW} a side: give larger images."
-        )
+    sides = originals.shape[2:]
+    if min(sides) < SSIM_WINDOW:
+        raise ValueError(f"images are {sides} pixels; SSIM's window needs {SSIM_WINDOW} a side: give larger ones.")
     # One call for all of them: images below each other, and of its map the places whose window lies in one image.
-    columns = originals.shape[3]
-    _, similarity = structural_similarity(
-        originals.reshape(-1, columns),
-        images.reshape(-1, columns),
-        win_size=SSIM_WINDOW,
-        data_range=data_range,
-        full=True,
-    )
+    below = (values.reshape(-1, sides[1]) for values in (originals, images))
+    _, similarity = structural_similarity(*below, win_size=SSIM_WINDOW, data_range=data_range, full=True)
     edge = SSIM_WINDOW // 2
     return similarity.reshape(originals.shape)[:, :, edge:-edge, edge:-edge].mean((1, 2, 3))
 
@@ -163,9 +154,7 @@ def psnr(originals: np.ndarray, images: np.ndarray) -> np.ndarray:
     return -10 * np.log10(np.maximum(mse(originals, images), 10 ** (-MOST_PSNR / 10)))
 
 
-def identified(
-    originals: np.ndarray, images: np.ndarray, labels: np.ndarray, gallery: Mapping[int, np.ndarray]
-) -> np.ndarray:
+def identified(originals: np.ndarray, images: np.ndarray, labels: np.ndarray, gallery: Gallery) -> np.ndarray:
     """Whether the original is the nearest to its reconstruction among it and others of its class (rank 1).
 
     Args:
@@ -189,11 +178,7 @@ def identified(
 
 
 def reconstruction_metrics(
-    originals: np.ndarray,
-    images: np.ndarray,
-    labels: np.ndarray,
-    prior: np.ndarray,
-    gallery: Mapping[int, np.ndarray],
+    originals: np.ndarray, images: np.ndarray, labels: np.ndarray, prior: np.ndarray, gallery: Gallery
 ) -> dict[str, np.ndarray]:
     """The metrics that need no evaluator, float64 [N] each; arguments as `identified` and `skill` take them."""
     return {

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import stats
 
-from suppress_privacy.evaluation.intervals import LEVEL, Estimate, bootstrap_means, seed_reach
+from suppress_privacy.evaluation.intervals import LEVEL, LIMITS, Estimate, bootstrap_means, seed_reach
 from suppress_privacy.evaluation.membership import placements
 
 HOLDS, FAILS, NOT_TESTED = "holds", "fails", "not tested"
@@ -85,11 +85,11 @@ def lower_auc(what: str, scores: np.ndarray, control: np.ndarray, members: np.nd
     Returns:
         the comparison; its effect is the area minus the control's.
     """
-    own, other = (
-        [np.stack(kind) for kind in zip(*(placements(row, members) for row in rows), strict=True)]
-        for rows in (scores, control)
-    )
-    of_members, of_others = own[0] - other[0], own[1] - other[1]  # [S, members], [S, others]; same mean in each row
+    pairs = [
+        [of - by for of, by in zip(placements(row, members), placements(other, members), strict=True)]
+        for row, other in zip(scores, control, strict=True)
+    ]
+    of_members, of_others = map(np.stack, zip(*pairs, strict=True))  # [S, members], [S, others]; same mean in each row
     around = of_others - of_others.mean(1, keepdims=True)  # the seeds' part is in the members' already
     resampled = bootstrap_means(of_members) + bootstrap_means(around, seed=1)
     return _below_zero(what, of_members.mean(1), resampled, float(of_members.mean()))
@@ -114,7 +114,7 @@ def higher_in_one_group(what: str, values: np.ndarray, control: np.ndarray) -> C
 
 
 def _below_zero(what: str, by_seed: np.ndarray, resampled: np.ndarray, effect: float) -> Comparison:
-    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(resampled, LIMITS)
     reach = seed_reach(by_seed)
     low, high = min(low, effect - reach), max(high, effect + reach)
     p = float((1 + np.sum(resampled >= 0)) / (1 + len(resampled)))
@@ -161,11 +161,8 @@ def verdicts(evidence: Mapping[str, Evidence], weakness: str) -> dict[str, Verdi
         evidence: by claim.
         weakness: why no attack's failure can count as protection, or nothing.
     """
-    best = {
-        claim: min(entry.alternatives, key=lambda found: _weakness(max(found, key=_weakness)))
-        for claim, entry in evidence.items()
-        if not entry.missing
-    }
+    tested = {claim: entry.alternatives for claim, entry in evidence.items() if not entry.missing}
+    best = {claim: min(found, key=lambda one: _weakness(max(one, key=_weakness))) for claim, found in tested.items()}
     p_values = {claim: [one.p for one in found if one.p is not None] for claim, found in best.items()}
     adjusted = holm({claim: max(values) for claim, values in p_values.items() if values})
     answers = {}
