@@ -70,13 +70,12 @@ from dataclasses import dataclass
 from mindspore import nn
 
 from suppress_privacy.checks import Share
-from suppress_privacy.defences.settings import DefenceSettings, defence
+from suppress_privacy.defences.settings import DefenceSettings
 from suppress_privacy.training import Defence, Plan
 
 
-@defence("nothing")
 @dataclass(frozen=True, kw_only=True)
-class Nothing(DefenceSettings):
+class Nothing(DefenceSettings, kind="nothing"):
     """A defence that does nothing, so much of it."""
 
     share: Share

@@ -25,6 +25,8 @@ class DefenceSettings(CheckedFields, ABC):
     trains: ClassVar[bool] = True  # there can be training under it
 
     def __init_subclass__(cls, *, kind: str) -> None:
+        if kind in DEFENCES:
+            raise ValueError(f"kind is {kind!r}, a defence of {DEFENCES[kind].__module__} already: take another.")
         cls.kind = kind
         DEFENCES[kind] = cls
 
