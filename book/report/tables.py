@@ -1,6 +1,6 @@
 """Tables in Markdown, each written by one function from the summary alone."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,7 @@ def by_attack(report: Report, attacks: Sequence[Variant], arms: Sequence[Arm], m
 
     Metrics that none of the attacks has are left out.
     """
-    made = [(attack, title, arm) for attack in attacks for title, arm in report.made_on(attack, arms)]
+    made = report.made(attacks, arms)
     metrics = [name for name in metrics if any(report.estimate(name, arm, attack) for attack, _, arm in made)]
     rows = []
     for attack, title, arm in made:
@@ -67,12 +67,12 @@ def depth_table(report: Report) -> str:
 
 def gradient_table(report: Report) -> str:
     """Attacks on gradients, and how often they found the label itself."""
-    return by_attack(report, report.gradients, report.arms, OF_IMAGES)
+    return by_attack(report, report.seeing("gradients"), report.arms, OF_IMAGES)
 
 
 def membership_table(report: Report) -> str:
     """Membership inference: area under the ROC and true positives at few false positives."""
-    return by_attack(report, report.membership, report.arms, OF_SCORES)
+    return by_attack(report, report.seeing("outputs"), report.arms, OF_SCORES)
 
 
 def judges_table(report: Report) -> str:
@@ -80,8 +80,7 @@ def judges_table(report: Report) -> str:
     columns = [(metric, evaluator) for metric in JUDGED for evaluator in report.summary.evaluators]
     rows = [
         [attack.title, title, *(interval(report.estimate(metric, arm, attack, by)) for metric, by in columns)]
-        for attack in report.ladder
-        for title, arm in report.made_on(attack, report.pair)
+        for attack, title, arm in report.made(report.ladder, report.pair)
     ]
     return table(["attack", "model", *(f"{METRICS[metric].label}, {by}" for metric, by in columns)], rows)
 
@@ -99,10 +98,9 @@ def mechanism_table(report: Report) -> str:
 
 def arms_table(report: Report) -> str:
     """Every model of the study: its accuracy, zeros, and what the strongest attack gets from it."""
-    strongest = [{arm.title: interval(each) for arm, each in report.strongest(name)} for name in PRIMARY]
     rows = []
     for arm in report.arms:
-        gets = [by_title.get(arm.title, "n/a") for by_title in strongest]
+        gets = [interval(report.strongest(name, arm)) for name in PRIMARY]
         rank, seeds = interval(arm.mechanism.effective_rank, 1), str(len(arm.seeds))
         rows.append([arm.title, _mean_and_range(arm.test_accuracy), zeros(arm), *gets, rank, seeds])
     gets = [f"{METRICS[name].label}, strongest attack" for name in PRIMARY]
@@ -184,12 +182,12 @@ def training_facts(facts: Mapping[str, float], report: Mapping[str, Mapping[str,
     return "\n\n".join(part for part in parts if part) or "This arm has no defence."
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown, or nothing without rows; a first cell like the one above it is left empty."""
-    found = [list(row) for row in rows]
-    above = ["", *(row[0] for row in found)]
-    shown = [["" if row[0] == last else row[0], *row[1:]] for row, last in zip(found, above, strict=False)]
-    return str(pd.DataFrame(shown, columns=heads).to_markdown(index=False, disable_numparse=True)) if found else ""
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, repeat: bool = False) -> str:
+    """A table in Markdown, or nothing without rows; a first cell like the one above it is left empty or repeated."""
+    found = pd.DataFrame(rows, columns=heads)
+    first = found.iloc[:, 0]
+    found.isetitem(0, first if repeat else first.where(first != first.shift(), ""))
+    return str(found.to_markdown(index=False, disable_numparse=True)) if len(rows) else ""
 
 
 def interval(estimate: Estimate | None, digits: int = 3) -> str:
