@@ -61,14 +61,10 @@ class Report:
 
     # Arms
 
-    @property
-    def arms(self) -> list[Arm]:
-        return self.summary.arms
-
     def arm(self, name: str) -> Arm | None:
         """An arm of study.yaml at its own settings."""
         own = self.study.factors(self.profile, Model(name, 0))
-        return next((arm for arm in self.arms if arm.factors == own), None)
+        return next((arm for arm in self.summary.arms if arm.factors == own), None)
 
     @cached_property
     def pair(self) -> list[Arm]:
@@ -81,7 +77,9 @@ class Report:
         """The suppressed arm by the value of what it is swept over."""
         role = self.study.roles.suppressed
         swept = self.study.arms[role].sweep
-        return {float(arm.factors[swept.setting]): arm for arm in self.arms if swept and arm.factors["arm"] == role}
+        return {
+            float(arm.factors[swept.setting]): arm for arm in self.summary.arms if swept and arm.factors["arm"] == role
+        }
 
     def documented(self, arm: Arm, metric: str) -> float | None:
         """The documented figure of the model that an arm stands for."""
@@ -91,12 +89,10 @@ class Report:
 
     @cached_property
     def attacks(self) -> list[Variant]:
-        order = list(self.study.attacks)
         planned = {str(each): each for job in self.study.jobs(self.profile) for each in job.variants}
         there = [each for each in planned.values() if any(key(each.columns()) <= cell for cell in self._estimates)]
-        return [
-            replace(each, title=self.title(each)) for each in sorted(there, key=lambda one: order.index(one.attack))
-        ]
+        there.sort(key=lambda each: [*self.study.attacks].index(each.attack))
+        return [replace(each, title=self.title(each)) for each in there]
 
     def title(self, variant: Variant) -> str:
         """An attack's title with those of its factors that are not the same for all attacks beside it."""
@@ -124,8 +120,7 @@ class Report:
         """
         own = {str(each) for name in self.study.attacks for each in self.study.variants(self.profile, name)}
         found = [each for each in self.seeing("nothing", "features") if str(each) in own]
-        depth = self.study.roles.depth
-        return [each for each in found if each.factors.get("depth", depth) == depth]
+        return [each for each in found if each.factors.get("depth") in (None, self.study.roles.depth)]
 
     @cached_property
     def reference(self) -> list[Variant]:
@@ -145,7 +140,7 @@ class Report:
     @cached_property
     def depths(self) -> list[Variant]:
         """Attacks on features of other depths, the first layer first."""
-        elsewhere = [each for each in self.attacks if each.factors.get("depth") not in (None, self.study.roles.depth)]
+        elsewhere = [each for each in self.seeing("features") if each.factors["depth"] != self.study.roles.depth]
         return sorted(elsewhere, key=lambda each: DEPTHS.index(str(each.factors["depth"])))
 
     # Figures

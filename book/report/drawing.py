@@ -154,7 +154,8 @@ def points(axis: Axes, found: Iterable[tuple[float, Estimate | None]], *, across
         places, estimates = zip(*there, strict=True)
         means = [each.mean for each in estimates]
         look["xerr" if across else "yerr"] = reach(estimates)
-        axis.errorbar(*((means, places) if across else (places, means)), **look)
+        x, y = (means, places) if across else (places, means)
+        axis.errorbar(x, y, **look)
 
 
 def reach(found: Collection[Estimate]) -> np.ndarray:

@@ -72,7 +72,6 @@ def ladder(report: Report) -> Figure | None:
     drawn, axes = _panels(len(PRIMARY), 4.5, 0.38 * len(report.ladder) + 1.4)
     for axis, metric in zip(axes, PRIMARY, strict=True):
         _attack_rows(axis, report, report.ladder, metric)
-        _at_the_mean_image(axis)
     return legend(drawn)
 
 
@@ -121,17 +120,14 @@ def _series(axis: Axes, report: Report, metric: str, arm: Factors, attacks: Atta
 def _name_rows(axis: Axes, titles: Sequence[str], metric: str) -> None:
     count = len(titles)
     axis.set(xlabel=METRICS[metric].label, yticks=range(count), yticklabels=titles, ylim=(count - 0.4, -0.6))
-
-
-def _at_the_mean_image(axis: Axes) -> None:
-    """Mark zero. A bad attack is worse than the mean image without bound: what is left of the axis does not matter."""
-    axis.axvline(0, color="black", linewidth=1)
-    axis.set_xlim(left=max(axis.get_xlim()[0], -1.0))
+    if metric in PRIMARY:  # a bad attack is worse than the mean image without bound: how much so does not matter
+        axis.axvline(0, color="black", linewidth=1)
+        axis.set_xlim(left=max(axis.get_xlim()[0], -1.0))
 
 
 def _attacked(report: Report, attacks: Sequence[Variant]) -> list[Arm]:
     """Arms that any of these attacks was made on."""
-    return [arm for arm in report.arms if report.made(attacks, [arm])]
+    return [arm for arm in report.summary.arms if report.made(attacks, [arm])]
 
 
 @figure
@@ -152,7 +148,7 @@ def grid_all(report: Report) -> Figure | None:
     Rows of ten digits, one of each class: the originals, and what one learned attack makes of the features of every
     model.
     """
-    return _grid(report, report.learned[-1:], report.arms)
+    return _grid(report, report.learned[-1:], report.summary.arms)
 
 
 @figure
@@ -264,13 +260,12 @@ def ladder_by_model(report: Report) -> Figure | None:
     """
     shuffled = report.claims.checks.shuffled["attack"]
     attacks = [each for each in report.ladder if each.sees != "nothing" and each.attack != shuffled]
-    drawn, axes = _panels(len(PRIMARY), 5, 0.38 * len(report.arms) + 1.6)
+    drawn, axes = _panels(len(PRIMARY), 5, 0.38 * len(report.summary.arms) + 1.6)
     for axis, metric in zip(axes, PRIMARY, strict=True):
         for number, attack in enumerate(attacks):
-            found = [report.estimate(metric, arm.factors, attack) for arm in report.arms]
+            found = [report.estimate(metric, arm.factors, attack) for arm in report.summary.arms]
             points(axis, enumerate(found), across=True, label=attack.title, **look_of(number))
-        _name_rows(axis, [arm.title for arm in report.arms], metric)
-        _at_the_mean_image(axis)
+        _name_rows(axis, [arm.title for arm in report.summary.arms], metric)
     return legend(drawn)
 
 
@@ -297,9 +292,8 @@ def trade_off(report: Report) -> Figure | None:
 
 def _strongest(axis: Axes, report: Report, metric: str, held: Callable[[Arm], Estimate]) -> None:
     """What the strongest attack gets from each model, against something else of it."""
-    for number, arm in enumerate(report.arms):
-        at = held(arm)
-        found = report.strongest(metric, arm)
+    for number, arm in enumerate(report.summary.arms):
+        at, found = held(arm), report.strongest(metric, arm)
         points(axis, [(at.mean, found)], xerr=reach([at]), label=arm.title, **look_of(number))
 
 

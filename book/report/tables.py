@@ -47,9 +47,9 @@ def by_attack(report: Report, attacks: Sequence[Variant], arms: Sequence[Arm], m
     metrics = [name for name in metrics if any(report.estimate(name, arm, attack) for attack, _, arm in made)]
     rows = []
     for attack, title, arm in made:
-        found = [report.estimate(name, arm, attack) for name in metrics]
-        cells = [interval(each, DIGITS.get(name, 3)) for name, each in zip(metrics, found, strict=True)]
-        first = next(each for each in found if each)
+        found = {name: report.estimate(name, arm, attack) for name in metrics}
+        cells = [interval(each, DIGITS.get(name, 3)) for name, each in found.items()]
+        first = next(each for each in found.values() if each)
         rows.append([attack.title, title, *cells, f"{first.n // len(first.seeds):,}", str(len(first.seeds))])
     of = "candidates" if set(metrics) <= set(OF_SCORES) else "images"
     return table(["attack", "model", *(METRICS[name].label for name in metrics), of, "seeds"], rows)
@@ -62,17 +62,17 @@ def ladder_table(report: Report) -> str:
 
 def depth_table(report: Report) -> str:
     """Attacks on features of other depths."""
-    return by_attack(report, report.depths, report.arms, OF_IMAGES)
+    return by_attack(report, report.depths, report.summary.arms, OF_IMAGES)
 
 
 def gradient_table(report: Report) -> str:
     """Attacks on gradients, and how often they found the label itself."""
-    return by_attack(report, report.seeing("gradients"), report.arms, OF_IMAGES)
+    return by_attack(report, report.seeing("gradients"), report.summary.arms, OF_IMAGES)
 
 
 def membership_table(report: Report) -> str:
     """Membership inference: area under the ROC and true positives at few false positives."""
-    return by_attack(report, report.seeing("outputs"), report.arms, OF_SCORES)
+    return by_attack(report, report.seeing("outputs"), report.summary.arms, OF_SCORES)
 
 
 def judges_table(report: Report) -> str:
@@ -88,18 +88,17 @@ def judges_table(report: Report) -> str:
 def mechanism_table(report: Report) -> str:
     """How much of an image the first dense layer's features hold, of the tutorial's two models."""
     heads = ("model", "effective rank of the Jacobian", "dead units", "norm of the features")
-    looks = [(arm.title, arm.mechanism) for arm in report.pair]
-    rows = [
-        [title, interval(look.effective_rank), _percent(look.dead_units), interval(look.feature_norm)]
-        for title, look in looks
-    ]
+    rows = []
+    for arm in report.pair:
+        rank, norm = interval(arm.mechanism.effective_rank), interval(arm.mechanism.feature_norm)
+        rows.append([arm.title, rank, _percent(arm.mechanism.dead_units), norm])
     return table(heads, rows)
 
 
 def arms_table(report: Report) -> str:
     """Every model of the study: its accuracy, zeros, and what the strongest attack gets from it."""
     rows = []
-    for arm in report.arms:
+    for arm in report.summary.arms:
         gets = [interval(report.strongest(name, arm)) for name in PRIMARY]
         rank, seeds = interval(arm.mechanism.effective_rank, 1), str(len(arm.seeds))
         rows.append([arm.title, _mean_and_range(arm.test_accuracy), zeros(arm), *gets, rank, seeds])

@@ -48,7 +48,7 @@ def test_attacks_are_grouped_by_what_they_see(full):
 def test_what_looks_at_no_model_is_the_same_for_all(full):
     black = full.ladder[0]
     ordinary, suppressed = full.pair
-    assert full.made([black], full.arms) == [(black, "any", {"arm": NONE})]
+    assert full.made([black], full.summary.arms) == [(black, "any", {"arm": NONE})]
     assert full.estimate("skill", ordinary.factors, black) == full.estimate("skill", suppressed.factors, black)
     assert full.estimate("skill", ordinary.factors, black).mean == 0.04  # of "none"
     assert full.difference("skill", suppressed.factors, black) is None

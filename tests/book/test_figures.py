@@ -86,14 +86,14 @@ def test_figures_of_all_models_tell_them_apart(full):
     for figure in (figures.trade_off(full), figures.rank(full)):
         looks = [(each[0].get_color(), each[0].get_marker()) for each in figure.axes[0].containers]
         assert len(looks) == 17 == len(set(looks))
-        assert {text.get_text() for text in figure.legends[0].get_texts()} == {arm.title for arm in full.arms}
-    arm = full.arms[3]
+        assert {text.get_text() for text in figure.legends[0].get_texts()} == {arm.title for arm in full.summary.arms}
+    arm = full.summary.arms[3]
     strongest = len(arm.factors["arm"]) / 100 + len("decoder") / 1000
     at = drawn(figures.trade_off(full).axes[0])[arm.title][0]
     assert at == pytest.approx([np.mean([100 * (1 - accuracy) for accuracy in arm.test_accuracy]), strongest])
     assert drawn(figures.rank(full).axes[0])[arm.title][0] == pytest.approx([33, strongest])
     by_model = figures.ladder_by_model(full).axes[0]
-    assert [tick.get_text() for tick in by_model.get_yticklabels()] == [arm.title for arm in full.arms]
+    assert [tick.get_text() for tick in by_model.get_yticklabels()] == [arm.title for arm in full.summary.arms]
     assert drawn(by_model)["decoder network"][3] == pytest.approx([strongest, 3])
     # without what looks at no model, and without what can learn nothing from one
     assert list(drawn(by_model)) == [attack.title for attack in full.ladder[2:-1]]
