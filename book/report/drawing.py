@@ -3,8 +3,9 @@
 With what all figures share: one style, and colours and markers that tell models apart.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import wraps
+from operator import itemgetter
 from typing import Any, ParamSpec
 
 import matplotlib.pyplot as plt
@@ -137,8 +138,7 @@ def convergence(pictures: Pictures, rows: Iterable[tuple[str, str, int]]) -> Fig
         axis.plot(steps, middle, label=title.replace(":\n", ", "), markersize=4, **look)
         axis.fill_between(steps, low, high, color=look["color"], alpha=0.2, linewidth=0)
     axis.set(xlabel="step", ylabel="best objective so far", yscale="log")
-    legend(figure, ncols=2)
-    return figure
+    return legend(figure, ncols=2)
 
 
 def look_of(number: int, *, line: bool = False) -> dict[str, Any]:
@@ -147,18 +147,25 @@ def look_of(number: int, *, line: bool = False) -> dict[str, Any]:
     return {"color": COLOURS[number % len(COLOURS)], "marker": marker, "linestyle": "-" if line else ""}
 
 
-def points(axis: Axes, at: Sequence[float], found: Sequence[Estimate], *, across: bool = False, **look: Any) -> None:
-    """Means with their intervals at places along x, or at heights, with the intervals across."""
-    if found:
-        means = np.array([each.mean for each in found])
-        reach = np.abs([[each.low for each in found], [each.high for each in found]] - means)
-        look["xerr" if across else "yerr"] = reach
-        x, y = (means, at) if across else (at, means)
+def points(axis: Axes, found: Iterable[tuple[float, Estimate | None]], *, across: bool = False, **look: Any) -> None:
+    """Means with their intervals at places along x, or at heights, with the intervals across; those that there are."""
+    there = [(at, each) for at, each in sorted(found, key=itemgetter(0)) if each]
+    if there:
+        places, estimates = zip(*there, strict=True)
+        means = [each.mean for each in estimates]
+        look["xerr" if across else "yerr"] = reach(estimates)
+        x, y = (means, places) if across else (places, means)
         axis.errorbar(x, y, **look)
 
 
-def legend(figure: Figure, place: str = "outside upper center", ncols: int = 4) -> None:
-    """One legend for all panels: what any of them shows, once."""
+def reach(found: Collection[Estimate]) -> np.ndarray:
+    """How far intervals reach below and above their means, [2, K]."""
+    return np.abs([[each.low - each.mean for each in found], [each.high - each.mean for each in found]])
+
+
+def legend(figure: Figure, place: str = "outside upper center", ncols: int = 4) -> Figure:
+    """The figure, with one legend for all panels: what any of them shows, once."""
     pairs = [pair for axis in figure.axes for pair in zip(*axis.get_legend_handles_labels(), strict=True)]
     known = {name: handle for handle, name in pairs}
     figure.legend(known.values(), known.keys(), loc=place, ncols=ncols)
+    return figure

@@ -1,9 +1,8 @@
 """The book's figures by name. Each enters itself: its docstring is its caption, then its alternative text."""
 
 import inspect
-import io
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from report import drawing
 from report.context import NOBODY, Factors, Report
-from report.drawing import image_rows, legend, look_of, points, styled
+from report.drawing import image_rows, legend, look_of, points, reach, styled
 from report.tables import PRIMARY, TUTORIAL
+from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.membership import roc as roc_of
 from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, METRICS
 from suppress_privacy.files import atomically
@@ -29,6 +29,7 @@ from suppress_study.targets import EXTREMES
 
 DPI = 150
 ERROR_TICKS = (0.5, 1, 1.5, 2, 3, 5, 10, 20, 50, 90)  # per cent
+Attacks = Iterable[tuple[float, Variant]]  # each with its place along an axis
 Draw = Callable[[Report], Figure | None]
 
 
@@ -36,7 +37,6 @@ Draw = Callable[[Report], Figure | None]
 class Entry:
     """A figure of the book."""
 
-    name: str
     caption: str
     alt: str  # what there is to see, for who does not see it
     draw: Draw  # gives None where the profile has nothing to show in it
@@ -48,20 +48,18 @@ FIGURES: dict[str, Entry] = {}
 def figure(draw: Draw) -> Draw:
     """Enter a figure into `FIGURES` by its function's name."""
     caption, alt = (" ".join(part.split()) for part in inspect.cleandoc(draw.__doc__ or "").split("\n\n"))
-    FIGURES[draw.__name__] = Entry(draw.__name__, caption, alt, styled(draw))
+    FIGURES[draw.__name__] = Entry(caption, alt, styled(draw))
     return FIGURES[draw.__name__].draw
 
 
 def show(report: Report, name: str, folder: Path) -> Image | None:
     """Draw a figure, keep it for the pages as NAME.png, and give it to a notebook with its alternative text."""
-    drawn = FIGURES[name].draw(report)
+    drawn, path = FIGURES[name].draw(report), folder / f"{name}.png"
     if drawn is None:
         return None
-    content = io.BytesIO()
-    drawn.savefig(content, dpi=DPI, format="png", bbox_inches="tight")
-    with atomically(folder / f"{name}.png") as part:
-        part.write_bytes(content.getvalue())
-    return Image(content.getvalue(), alt=FIGURES[name].alt)
+    with atomically(path) as part:
+        drawn.savefig(part, dpi=DPI, format="png", bbox_inches="tight")
+    return Image(path.read_bytes(), alt=FIGURES[name].alt)
 
 
 @figure
@@ -74,9 +72,7 @@ def ladder(report: Report) -> Figure | None:
     drawn, axes = _panels(len(PRIMARY), 4.5, 0.38 * len(report.ladder) + 1.4)
     for axis, metric in zip(axes, PRIMARY, strict=True):
         _attack_rows(axis, report, report.ladder, metric)
-        _at_the_mean_image(axis)
-    legend(drawn)
-    return drawn
+    return legend(drawn)
 
 
 @figure
@@ -98,43 +94,40 @@ def documented(report: Report) -> Figure | None:
     return drawn
 
 
-def _panels(count: int, width: float, height: float) -> tuple[Figure, Sequence[Axes]]:
-    """Panels side by side, with one y axis."""
-    drawn, axes = plt.subplots(1, count, figsize=(width * count, height), sharey=True, squeeze=False)
+def _panels(count: int, width: float, height: float, *, sharey: bool = True) -> tuple[Figure, Sequence[Axes]]:
+    """Panels side by side."""
+    drawn, axes = plt.subplots(1, count, figsize=(width * count, height), sharey=sharey, squeeze=False)
     return drawn, axes[0]
 
 
 def _attack_rows(axis: Axes, report: Report, attacks: Sequence[Variant], metric: str) -> None:
     """One row an attack, one marker a model; of attacks that look at no model one for all, in grey."""
-    series: list[tuple[Factors, float, dict[str, Any]]] = [
-        (arm.factors, 0.2 * (number - (len(report.pair) - 1) / 2), look_of(number) | {"label": arm.title})
-        for number, arm in enumerate(report.pair)
-    ]
+    looking = [(row, attack) for row, attack in enumerate(attacks) if attack.sees != "nothing"]
+    for number, arm in enumerate(report.pair):
+        shift = 0.2 * (number - (len(report.pair) - 1) / 2)
+        shifted = [(row + shift, attack) for row, attack in looking]
+        _series(axis, report, metric, arm.factors, shifted, across=True, label=arm.title, **look_of(number))
     grey = {"color": "grey", "marker": "*", "linestyle": "", "label": "no model looked at"}
-    for arm, shift, look in [*series, (NOBODY, 0.0, grey)]:
-        found = {
-            row + shift: each
-            for row, attack in enumerate(attacks)
-            if (arm == NOBODY) == (attack.sees == "nothing") and (each := report.estimate(metric, arm, attack))
-        }
-        points(axis, list(found), list(found.values()), across=True, **look)
+    _series(axis, report, metric, NOBODY, enumerate(attacks), across=True, **grey)
     _name_rows(axis, [attack.title for attack in attacks], metric)
+
+
+def _series(axis: Axes, report: Report, metric: str, arm: Factors, attacks: Attacks, **look: Any) -> None:
+    """What attacks get from an arm, each at its place."""
+    points(axis, [(at, report.estimate(metric, arm, attack)) for at, attack in attacks], **look)
 
 
 def _name_rows(axis: Axes, titles: Sequence[str], metric: str) -> None:
     count = len(titles)
     axis.set(xlabel=METRICS[metric].label, yticks=range(count), yticklabels=titles, ylim=(count - 0.4, -0.6))
-
-
-def _at_the_mean_image(axis: Axes) -> None:
-    """Mark zero. A bad attack is worse than the mean image without bound: what is left of the axis does not matter."""
-    axis.axvline(0, color="black", linewidth=1)
-    axis.set_xlim(left=max(axis.get_xlim()[0], -1.0))
+    if metric in PRIMARY:  # a bad attack is worse than the mean image without bound: how much so does not matter
+        axis.axvline(0, color="black", linewidth=1)
+        axis.set_xlim(left=max(axis.get_xlim()[0], -1.0))
 
 
 def _attacked(report: Report, attacks: Sequence[Variant]) -> list[Arm]:
     """Arms that any of these attacks was made on."""
-    return [arm for arm in report.arms if any(report.made_on(attack, [arm]) for attack in attacks)]
+    return [arm for arm in report.summary.arms if report.made(attacks, [arm])]
 
 
 @figure
@@ -155,7 +148,7 @@ def grid_all(report: Report) -> Figure | None:
     Rows of ten digits, one of each class: the originals, and what one learned attack makes of the features of every
     model.
     """
-    return _grid(report, report.learned[-1:], report.arms)
+    return _grid(report, report.learned[-1:], report.summary.arms)
 
 
 @figure
@@ -164,12 +157,13 @@ def gradients(report: Report) -> Figure | None:
 
     Rows of ten digits, one of each class: the originals, and what each attack on gradients makes of them.
     """
-    return _grid(report, report.gradients, report.pair)
+    return _grid(report, report.seeing("gradients"), report.pair)
 
 
-def _grid(report: Report, attacks: Iterable[Variant], arms: Iterable[Arm]) -> Figure | None:
-    rows = report.shown(attacks, arms)
-    return drawing.reconstruction_grid(report.results.pictures, rows, report.first_of_each_class)
+def _grid(report: Report, attacks: Iterable[Variant], arms: Sequence[Arm]) -> Figure | None:
+    images, rows = report.results.images, report.shown(attacks, arms)
+    first_of_each_class = images[images.campaign == report.study.campaign].groupby("label").image.min()
+    return drawing.reconstruction_grid(report.results.pictures, rows, first_of_each_class.tolist())
 
 
 @figure
@@ -205,8 +199,8 @@ def convergence(report: Report) -> Figure | None:
     Lines falling over the steps of the tuned attack, one a model, the middle half of the images shaded.
     """
     shown = report.shown(report.ladder, report.pair)
-    steps = {run: report.results.runs[run].settings["settings"].get("iters", 1) for _, run in shown}
-    return drawing.convergence(report.results.pictures, [(title, run, steps[run]) for title, run in shown])
+    rows = [(title, run, report.results.runs[run].settings["settings"].get("iters", 1)) for title, run in shown]
+    return drawing.convergence(report.results.pictures, rows)
 
 
 @figure
@@ -215,23 +209,21 @@ def depth(report: Report) -> Figure | None:
 
     A panel for each family of attacks: skill against the depth of the features it is given, one line a model.
     """
-    if not report.families:
+    families: dict[str, list[tuple[float, Variant]]] = {}  # by title without the depth
+    for each in report.seeing("features"):
+        compared = replace(each, factors={**each.factors, "depth": report.study.roles.depth})
+        families.setdefault(report.title(compared), []).append((DEPTHS.index(str(each.factors["depth"])), each))
+    families = {title: attacks for title, attacks in families.items() if len(attacks) > 1}
+    if not families:
         return None
-    drawn, axes = _panels(len(report.families), 3.2, 3.2)
-    for axis, (title, attacks) in zip(axes, report.families.items(), strict=True):
+    drawn, axes = _panels(len(families), 3.2, 3.2)
+    for axis, (title, attacks) in zip(axes, families.items(), strict=True):
         for number, arm in enumerate(_attacked(report, report.depths)):
-            found = {
-                DEPTHS.index(str(attack.factors["depth"])): each
-                for attack in attacks
-                if (each := report.estimate("skill", arm.factors, attack))
-            }
-            at, look = sorted(found), look_of(number, line=True)
-            points(axis, at, [found[place] for place in at], label=arm.title, **look)
+            _series(axis, report, "skill", arm.factors, attacks, label=arm.title, **look_of(number, line=True))
         axis.axhline(0, color="black", linewidth=1)
         axis.set(title=title, xlabel="features seen at", xticks=range(len(DEPTHS)), xticklabels=DEPTHS)
     axes[0].set(ylabel=METRICS["skill"].label)
-    legend(drawn)
-    return drawn
+    return legend(drawn)
 
 
 @figure
@@ -242,22 +234,21 @@ def smoothness(report: Report) -> Figure | None:
     Two panels: confidence and skill of the tutorial's attack against its weight of smoothness, with the weight that
     each device gives it marked.
     """
-    attacks = report.smoothness
-    if len(attacks) < 2:
+    weighed = [each for each in report.attacks if each.factors.get("smoothness") == "cpu"]
+    if len(weighed) < 2:
         return None
-    own = report.study.variant(report.profile, next(iter(attacks.values())).attack).settings["smoothness_weight"]
-    drawn, axes = plt.subplots(1, 2, figsize=(9, 3.4))
+    attacks = [(float(each.factors.get("smoothness_weight", 0)), each) for each in weighed]
+    own = report.study.variant(report.profile, weighed[0].attack).settings["smoothness_weight"]
+    drawn, axes = _panels(2, 4.5, 3.4, sharey=False)
     for axis, metric in zip(axes, ("confidence", "skill"), strict=True):
         for number, arm in enumerate(report.pair):
-            found = {at: each for at, one in attacks.items() if (each := report.estimate(metric, arm.factors, one))}
-            points(axis, list(found), list(found.values()), label=arm.title, **look_of(number, line=True))
+            _series(axis, report, metric, arm.factors, attacks, label=arm.title, **look_of(number, line=True))
         # Of an image of side s that is black at its edges the CPU's sum is s times the mean that other devices take.
         for title, weight in (("CPU", own), ("Ascend", own / SIDE)):
             axis.axvline(weight, color="grey", linewidth=1, linestyle="--")
             axis.annotate(title, (weight, 1), xycoords=("data", "axes fraction"), fontsize=7, ha="center")
         axis.set(xlabel="weight of smoothness (CPU scale)", ylabel=METRICS[metric].label, xscale="log")
-    legend(drawn)
-    return drawn
+    return legend(drawn)
 
 
 @figure
@@ -267,16 +258,15 @@ def ladder_by_model(report: Report) -> Figure | None:
     Panels with a row for every model: skill and share of images identified by every attack, each with its 95 %
     interval.
     """
-    drawn, axes = _panels(len(PRIMARY), 5, 0.38 * len(report.arms) + 1.6)
+    shuffled = report.claims.checks.shuffled["attack"]
+    attacks = [each for each in report.ladder if each.sees != "nothing" and each.attack != shuffled]
+    drawn, axes = _panels(len(PRIMARY), 5, 0.38 * len(report.summary.arms) + 1.6)
     for axis, metric in zip(axes, PRIMARY, strict=True):
-        for number, attack in enumerate(report.climbed):
-            by_row = [report.estimate(metric, arm.factors, attack) for arm in report.arms]
-            found = {row: each for row, each in enumerate(by_row) if each}
-            points(axis, list(found), list(found.values()), across=True, label=attack.title, **look_of(number))
-        _name_rows(axis, [arm.title for arm in report.arms], metric)
-        _at_the_mean_image(axis)
-    legend(drawn)
-    return drawn
+        for number, attack in enumerate(attacks):
+            found = [report.estimate(metric, arm.factors, attack) for arm in report.summary.arms]
+            points(axis, enumerate(found), across=True, label=attack.title, **look_of(number))
+        _name_rows(axis, [arm.title for arm in report.summary.arms], metric)
+    return legend(drawn)
 
 
 @figure
@@ -286,11 +276,9 @@ def trade_off(report: Report) -> Figure | None:
     Panels with a point for every model: what the strongest attack gets, as skill and as share of images identified,
     against the test error on a logarithmic axis.
     """
-    drawn, axes = plt.subplots(1, len(PRIMARY), figsize=(5.25 * len(PRIMARY), 5), squeeze=False)
-    for axis, metric in zip(axes[0], PRIMARY, strict=True):
-        for number, (arm, strongest) in enumerate(report.strongest(metric)):
-            error, reach = _mean_and_reach(1 - np.array(arm.test_accuracy))
-            points(axis, [error], [strongest], xerr=reach, label=arm.title, **look_of(number))
+    drawn, axes = _panels(len(PRIMARY), 5.25, 5, sharey=False)
+    for axis, metric in zip(axes, PRIMARY, strict=True):
+        _strongest(axis, report, metric, lambda arm: _per_cent([1 - share for share in arm.test_accuracy]))
         axis.set(xlabel="test error (%)", ylabel=f"{METRICS[metric].label},\nstrongest attack", xscale="log")
         axis.xaxis.set_major_formatter(ScalarFormatter())
         low, high = axis.get_xlim()
@@ -299,14 +287,20 @@ def trade_off(report: Report) -> Figure | None:
             axis.set_xticks(ticks)
         # Of models that are much alike the logarithm's own ticks are all there is to read.
         axis.xaxis.set_minor_formatter(NullFormatter() if len(ticks) > 1 else ScalarFormatter())
-    legend(drawn, "outside lower center", 3)
-    return drawn
+    return legend(drawn, "outside lower center", 3)
 
 
-def _mean_and_reach(shares: np.ndarray) -> tuple[float, np.ndarray]:
-    """Their mean in per cent, and how far their range reaches below and above it, [2, 1]."""
-    values = 100 * shares
-    return float(values.mean()), np.array([[values.mean() - values.min()], [values.max() - values.mean()]])
+def _strongest(axis: Axes, report: Report, metric: str, held: Callable[[Arm], Estimate]) -> None:
+    """What the strongest attack gets from each model, against something else of it."""
+    for number, arm in enumerate(report.summary.arms):
+        at, found = held(arm), report.strongest(metric, arm)
+        points(axis, [(at.mean, found)], xerr=reach([at]), label=arm.title, **look_of(number))
+
+
+def _per_cent(shares: Sequence[float]) -> Estimate:
+    """Their mean with their range for an interval."""
+    values = 100 * np.array(shares)
+    return Estimate(values.mean(), values.min(), values.max(), len(values))
 
 
 @figure
@@ -318,15 +312,12 @@ def sweep(report: Report) -> Figure | None:
     """
     if len(report.sweep) < 2:
         return None
-    drawn, axes = plt.subplots(1, 1 + len(PRIMARY), figsize=(3.5 * (1 + len(PRIMARY)), 3.2))
-    at = [100 * share for share in report.sweep]
-    means, reach = zip(*(_mean_and_reach(np.array(arm.test_accuracy)) for arm in report.sweep.values()), strict=True)
-    axes[0].errorbar(at, means, yerr=np.hstack(reach), **look_of(0, line=True))
+    drawn, axes = _panels(1 + len(PRIMARY), 3.5, 3.2, sharey=False)
+    arms, look = [(100 * share, arm) for share, arm in report.sweep.items()], look_of(0, line=True)
+    points(axes[0], [(at, _per_cent(arm.test_accuracy)) for at, arm in arms], **look)
     axes[0].set(xlabel="weights suppressed (%)", ylabel="test accuracy (%)")
     for axis, metric in zip(axes[1:], PRIMARY, strict=True):
-        shares = {arm.title: 100 * share for share, arm in report.sweep.items()}
-        found = {shares[arm.title]: each for arm, each in report.strongest(metric) if arm.title in shares}
-        points(axis, sorted(found), [found[share] for share in sorted(found)], **look_of(0, line=True))
+        points(axis, [(at, report.strongest(metric, arm)) for at, arm in arms], **look)
         axis.set(xlabel="weights suppressed (%)", ylabel=f"{METRICS[metric].label},\nstrongest attack")
     return drawn
 
@@ -339,13 +330,9 @@ def rank(report: Report) -> Figure | None:
     attack.
     """
     drawn, axis = plt.subplots(figsize=(8, 4.2))
-    for number, (arm, strongest) in enumerate(report.strongest("skill")):
-        held = arm.mechanism.effective_rank
-        reach = [[held.mean - held.low], [held.high - held.mean]]
-        points(axis, [held.mean], [strongest], xerr=reach, label=arm.title, **look_of(number))
+    _strongest(axis, report, "skill", lambda arm: arm.mechanism.effective_rank)
     axis.set(xlabel="effective rank of the Jacobian at fc1", ylabel="skill of the strongest attack")
-    legend(drawn, "outside right upper", 1)
-    return drawn
+    return legend(drawn, "outside right upper", 1)
 
 
 @figure
@@ -354,12 +341,13 @@ def roc(report: Report) -> Figure | None:
 
     Receiver operating characteristics on logarithmic axes, one panel an attack, with the diagonal of guessing.
     """
-    if not report.membership:
+    attacks = report.seeing("outputs")
+    if not attacks:
         return None
-    drawn, axes = _panels(len(report.membership), 4, 3.6)
-    for axis, attack in zip(axes, report.membership, strict=True):
+    drawn, axes = _panels(len(attacks), 4, 3.6)
+    for axis, attack in zip(axes, attacks, strict=True):
         least = 1.0
-        for number, arm in enumerate(_attacked(report, report.membership)):
+        for number, arm in enumerate(_attacked(report, attacks)):
             look = {"color": look_of(number)["color"], "linestyle": ("-", "--", ":", "-.")[number % 4]}
             for run in report.runs(arm.factors, attack).values():
                 found = report.results.arrays(run)
@@ -371,5 +359,4 @@ def roc(report: Report) -> Figure | None:
         axis.set(title=attack.title, xlabel="false positive rate", xscale="log", yscale="log")
         axis.set(xlim=(least, 1), ylim=(least, 1))
     axes[0].set(ylabel="true positive rate")
-    legend(drawn, ncols=3)
-    return drawn
+    return legend(drawn, ncols=3)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from report.context import Factors, Report
+from report.context import Report
 from report.tables import interval, zeros
 from suppress_privacy.evaluation.gates import REQUIRED, Gate
 from suppress_privacy.evaluation.intervals import Estimate
@@ -19,20 +19,19 @@ def answer(report: Report) -> str:
         return NOT_RUN
     accuracy = [sum(arm.test_accuracy) / len(arm.test_accuracy) for arm in report.pair]
     said = [report.documented(arm, "test_accuracy") for arm in report.pair]
-    lines = [
+    text = (
         f"With {zeros(report.pair[1])} of each weight matrix at zero, test accuracy is {accuracy[1]:.4f}, "
         f"against {accuracy[0]:.4f} for the ordinary model (the tutorial: {said[1]:.4f} against {said[0]:.4f}). An "
-        "independent classifier's confidence in the true digit, given what the tutorial's attack reconstructs, is",
-        "",
-    ]
+        "independent classifier's confidence in the true digit, given what the tutorial's attack reconstructs, is\n"
+    )
     said = [report.documented(arm, "confidence") for arm in report.pair]
     for attack in report.reference:
         values = [interval(report.estimate("confidence", arm.factors, attack)) for arm in report.pair]
-        lines.append(
-            f"- {values[0]} for the ordinary and {values[1]} for the suppressed model ({attack.title}), where the "
+        text += (
+            f"\n- {values[0]} for the ordinary and {values[1]} for the suppressed model ({attack.title}), where the "
             f"tutorial reports {said[0]:.3f} and {said[1]:.3f}: {_fall(report, attack)}."
         )
-    return "\n".join(lines)
+    return text
 
 
 def _documented_fall(report: Report) -> float:
@@ -59,10 +58,9 @@ def attack_reading(report: Report) -> str:
     """A list: how the models differ under the tutorial's attack, and whether it beats the mean image."""
     ordinary, suppressed = report.pair
     mean = next(each for each in report.ladder if each.kind == "mean")
-    floor = report.estimate("relative_l2", ordinary.factors, mean)
     lines = []
     for attack in report.reference:
-        distance = report.estimate("relative_l2", ordinary.factors, attack)
+        distance, floor = (report.estimate("relative_l2", ordinary.factors, each) for each in (attack, mean))
         if floor is None or distance is None:
             continue
         confidence, labels, apart = (
@@ -84,19 +82,17 @@ def gap_left(report: Report) -> str:
     control = report.arm(report.study.roles.control)
     if control is None or len(report.pair) < 2:
         return NO_CONTROL
-    last = list(report.summary.evaluators)[-1]
+    pair, last = (report.pair[1], control), list(report.summary.evaluators)[-1]
     lines = []
     for attack in report.reference:
-
-        def both(metric: str, evaluator: str = "", attack: Variant = attack) -> str:
-            pair: list[Factors] = [report.pair[1].factors, control.factors]
-            return " against ".join(interval(report.estimate(metric, arm, attack, evaluator)) for arm in pair)
-
+        confidence, by_last, skill = (
+            " against ".join(interval(report.estimate(metric, arm.factors, attack, evaluator)) for arm in pair)
+            for metric, evaluator in (("confidence", ""), ("confidence", last), ("skill", ""))
+        )
         lines.append(
             f"- **{attack.title}**, suppressed against ordinary network of the same optimiser: confidence "
-            f"{both('confidence')}, where the tutorial's own two models are {_documented_fall(report):.3f} apart; by "
-            f"the evaluator of another architecture {both('confidence', last)}; skill {both('skill')}, 0 being the "
-            "mean image."
+            f"{confidence}, where the tutorial's own two models are {_documented_fall(report):.3f} apart; by the "
+            f"evaluator of another architecture {by_last}; skill {skill}, 0 being the mean image."
         )
     return "\n".join(lines)
 
@@ -104,10 +100,8 @@ def gap_left(report: Report) -> str:
 def verdict_counts(report: Report) -> str:
     """How many claims hold, fail, and were not tested: one sentence."""
     answers = [answer.verdict for answer in report.summary.verdicts.values()]
-    return (
-        f"Of {len(answers)} claims {answers.count('holds')} hold, {answers.count('fails')} fail, and "
-        f"{answers.count('not tested')} were not tested by this run."
-    )
+    hold, fail, untested = (answers.count(answer) for answer in ("holds", "fails", "not tested"))
+    return f"Of {len(answers)} claims {hold} hold, {fail} fail, and {untested} were not tested by this run."
 
 
 def gate_verdict(report: Report) -> str:
@@ -151,15 +145,9 @@ def provenance(report: Report) -> str:
 def coverage(report: Report) -> str:
     """What the intervals speak of."""
     seeds = len(report.summary.seeds)
-    if seeds == 1:
-        return (
-            "Intervals are 95 % over images of the one model trained for each row; how much another training "
-            "would differ they do not cover."
-        )
-    return (
-        f"Intervals are 95 % over up to {seeds} trainings and their images; where a table says one seed, over the "
-        "images of that one model."
-    )
+    one = "images of the one model trained for each row; how much another training would differ they do not cover."
+    more = f"up to {seeds} trainings and their images; where a table says one seed, over the images of that one model."
+    return f"Intervals are 95 % over {one if seeds == 1 else more}"
 
 
 def banner(report: Report) -> str:

@@ -1,73 +1,69 @@
 """Tables of how fast the package is, in Markdown, from what `make bench` wrote."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-import pandas as pd
+from report.tables import table
 
 Bench = dict[str, Any]  # results/bench.json
 
 
 def ratios(bench: Bench) -> str:
     """What each ratio came to over the rounds, beside what is aimed at."""
-    return _table(
-        {
-            "ratio": ratio["what"],
-            "median": f"{ratio['median']:.3g}",
-            "95 % interval": _between(*ratio["interval"]) if ratio["interval"] else "too few rounds",
-            "rounds": len(ratio["rounds"]),
-            "aim": f"{ratio['aim'][0]} {ratio['aim'][1]:g}",
-        }
-        for ratio in bench["ratios"].values()
-    )
+    rows = []
+    for ratio in bench["ratios"].values():
+        interval = _between(*ratio["interval"]) if ratio["interval"] else "too few rounds"
+        bound, value = ratio["aim"]
+        rounds = str(len(ratio["rounds"]))
+        rows.append([ratio["what"], f"{ratio['median']:.3g}", interval, rounds, f"{bound} {value:g}"])
+    return table(["ratio", "median", "95 % interval", "rounds", "aim"], rows)
 
 
 def times(bench: Bench) -> str:
-    """Median, least and greatest time of every contender; short stretches scaled to a whole epoch or all images."""
+    """Median, least and greatest time of every contender."""
+    rows = []
+    for what, who, seconds in _timed(bench):
+        scale, unit = (1000, "ms") if " step, " in what else (1, "s")
+        values = [scale * value for value in seconds]
+        rows.append([what, who, f"{median(values):.3g} {unit}", _between(min(values), max(values))])
+    return table(["what", "who", "median", "least to greatest"], rows, repeat=True)
+
+
+def _timed(bench: Bench) -> Iterator[tuple[str, str, list[float]]]:
+    """What was timed, of whom, and the seconds; short stretches scaled to a whole epoch or all images."""
     epoch, images, found = bench["epoch_steps"], bench["attack_images"], bench["measurements"]
-    rows = [
-        _row("training step, batch 32", who, [run["seconds"] for run in runs], "ms")
-        for who, runs in found["step"].items()
-    ]
-    rows += [
-        _row("suppressed epoch", who, [run["suppressed"] / run["steps"] * epoch for run in runs])
-        for who, runs in found["epoch"].items()
-    ]
-    rows += [
-        _row(f"attack, {images} images, 100 steps", who, [run["seconds"] / run["images"] * images for run in runs])
-        for who, runs in found["attack"].items()
-    ]
-    rows += [
-        _row(f"attack, {int(count):,} images", "ours", [run["seconds"] for run in runs])
-        for count, runs in found["attack by images"].items()
-    ]
+    for who, runs in found["step"].items():
+        yield "training step, batch 32", who, [run["seconds"] for run in runs]
+    for who, runs in found["epoch"].items():
+        yield "suppressed epoch", who, [run["suppressed"] / run["steps"] * epoch for run in runs]
+    for who, runs in found["attack"].items():
+        yield f"attack, {images} images, 100 steps", who, [run["seconds"] / run["images"] * images for run in runs]
+    for count, runs in found["attack by images"].items():
+        yield f"attack, {int(count):,} images", "ours", [run["seconds"] for run in runs]
     for width, runs in found["step by width"].items():
         for kind in ("dense", "suppressed"):
             what = f"{kind} step, ConvNet of {runs[0]['weights']:,} parameters (width {width})"
-            rows.append(_row(what, "ours", [run[kind] for run in runs], "ms"))
-    rows.append(_row("whole training, 10 epochs", "ours", [run["seconds"] for run in found["training"]["ours"]]))
-    return _table(rows)
+            yield what, "ours", [run[kind] for run in runs]
+    yield "whole training, 10 epochs", "ours", [run["seconds"] for run in found["training"]["ours"]]
 
 
 def memory(bench: Bench) -> str:
     """Peak memory of the processes that trained and attacked, in GB."""
     found = bench["measurements"]
-    peaks = {
+    runs = {
         "whole training on MNIST, ours": found["training"]["ours"],
         "suppressed epoch, MindArmour": found["epoch"]["mindarmour"],
         "1,000 images attacked, ours": found["attack by images"]["1000"],
     }
-    return _table(
-        {"what": what, "peak memory": f"{max(run['peak_memory_bytes'] for run in runs) / 1e9:.2f} GB"}
-        for what, runs in peaks.items()
-    )
+    peaks = {what: max(run["peak_memory_bytes"] for run in those) / 1e9 for what, those in runs.items()}
+    return table(["what", "peak memory"], [[what, f"{peak:.2f} GB"] for what, peak in peaks.items()])
 
 
 def profile(bench: Bench) -> str:
     """Where an ordinary training step spends its time, as oneDNN reports it."""
     spent = bench["profile_ms"].items()
-    return _table({"oneDNN primitive": kind, "a step": f"{milliseconds:.2f} ms"} for kind, milliseconds in spent)
+    return table(["oneDNN primitive", "a step"], [[kind, f"{milliseconds:.2f} ms"] for kind, milliseconds in spent])
 
 
 def machine(bench: Bench) -> str:
@@ -86,15 +82,5 @@ def substitutions(bench: Bench) -> dict[str, str]:
     return {f"bench_{part.__name__}": part(bench) for part in shown} | {"bench_interval": bench["interval"]}
 
 
-def _row(what: str, who: str, seconds: list[float], unit: str = "s") -> dict[str, str]:
-    values = [1000 * value if unit == "ms" else value for value in seconds]
-    ends = _between(min(values), max(values))
-    return {"what": what, "who": who, "median": f"{median(values):.3g} {unit}", "least to greatest": ends}
-
-
 def _between(low: float, high: float) -> str:
     return f"{low:.3g} to {high:.3g}"
-
-
-def _table(rows: Iterable[dict[str, Any]]) -> str:
-    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)

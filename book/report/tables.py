@@ -1,6 +1,6 @@
 """Tables in Markdown, each written by one function from the summary alone."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -43,13 +43,13 @@ def by_attack(report: Report, attacks: Sequence[Variant], arms: Sequence[Arm], m
 
     Metrics that none of the attacks has are left out.
     """
-    made = [(attack, title, arm) for attack in attacks for title, arm in report.made_on(attack, arms)]
+    made = report.made(attacks, arms)
     metrics = [name for name in metrics if any(report.estimate(name, arm, attack) for attack, _, arm in made)]
     rows = []
     for attack, title, arm in made:
-        found = [report.estimate(name, arm, attack) for name in metrics]
-        cells = [interval(each, DIGITS.get(name, 3)) for name, each in zip(metrics, found, strict=True)]
-        first = next(each for each in found if each)
+        found = {name: report.estimate(name, arm, attack) for name in metrics}
+        cells = [interval(each, DIGITS.get(name, 3)) for name, each in found.items()]
+        first = next(each for each in found.values() if each)
         rows.append([attack.title, title, *cells, f"{first.n // len(first.seeds):,}", str(len(first.seeds))])
     of = "candidates" if set(metrics) <= set(OF_SCORES) else "images"
     return table(["attack", "model", *(METRICS[name].label for name in metrics), of, "seeds"], rows)
@@ -62,17 +62,17 @@ def ladder_table(report: Report) -> str:
 
 def depth_table(report: Report) -> str:
     """Attacks on features of other depths."""
-    return by_attack(report, report.depths, report.arms, OF_IMAGES)
+    return by_attack(report, report.depths, report.summary.arms, OF_IMAGES)
 
 
 def gradient_table(report: Report) -> str:
     """Attacks on gradients, and how often they found the label itself."""
-    return by_attack(report, report.gradients, report.arms, OF_IMAGES)
+    return by_attack(report, report.seeing("gradients"), report.summary.arms, OF_IMAGES)
 
 
 def membership_table(report: Report) -> str:
     """Membership inference: area under the ROC and true positives at few false positives."""
-    return by_attack(report, report.membership, report.arms, OF_SCORES)
+    return by_attack(report, report.seeing("outputs"), report.summary.arms, OF_SCORES)
 
 
 def judges_table(report: Report) -> str:
@@ -80,8 +80,7 @@ def judges_table(report: Report) -> str:
     columns = [(metric, evaluator) for metric in JUDGED for evaluator in report.summary.evaluators]
     rows = [
         [attack.title, title, *(interval(report.estimate(metric, arm, attack, by)) for metric, by in columns)]
-        for attack in report.ladder
-        for title, arm in report.made_on(attack, report.pair)
+        for attack, title, arm in report.made(report.ladder, report.pair)
     ]
     return table(["attack", "model", *(f"{METRICS[metric].label}, {by}" for metric, by in columns)], rows)
 
@@ -89,20 +88,18 @@ def judges_table(report: Report) -> str:
 def mechanism_table(report: Report) -> str:
     """How much of an image the first dense layer's features hold, of the tutorial's two models."""
     heads = ("model", "effective rank of the Jacobian", "dead units", "norm of the features")
-    looks = [(arm.title, arm.mechanism) for arm in report.pair]
-    rows = [
-        [title, interval(look.effective_rank), _percent(look.dead_units), interval(look.feature_norm)]
-        for title, look in looks
-    ]
+    rows = []
+    for arm in report.pair:
+        rank, norm = interval(arm.mechanism.effective_rank), interval(arm.mechanism.feature_norm)
+        rows.append([arm.title, rank, _percent(arm.mechanism.dead_units), norm])
     return table(heads, rows)
 
 
 def arms_table(report: Report) -> str:
     """Every model of the study: its accuracy, zeros, and what the strongest attack gets from it."""
-    strongest = [{arm.title: interval(each) for arm, each in report.strongest(name)} for name in PRIMARY]
     rows = []
-    for arm in report.arms:
-        gets = [by_title.get(arm.title, "n/a") for by_title in strongest]
+    for arm in report.summary.arms:
+        gets = [interval(report.strongest(name, arm)) for name in PRIMARY]
         rank, seeds = interval(arm.mechanism.effective_rank, 1), str(len(arm.seeds))
         rows.append([arm.title, _mean_and_range(arm.test_accuracy), zeros(arm), *gets, rank, seeds])
     gets = [f"{METRICS[name].label}, strongest attack" for name in PRIMARY]
@@ -184,12 +181,12 @@ def training_facts(facts: Mapping[str, float], report: Mapping[str, Mapping[str,
     return "\n\n".join(part for part in parts if part) or "This arm has no defence."
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown, or nothing without rows; a first cell like the one above it is left empty."""
-    found = [list(row) for row in rows]
-    above = ["", *(row[0] for row in found)]
-    shown = [["" if row[0] == last else row[0], *row[1:]] for row, last in zip(found, above, strict=False)]
-    return str(pd.DataFrame(shown, columns=heads).to_markdown(index=False, disable_numparse=True)) if found else ""
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, repeat: bool = False) -> str:
+    """A table in Markdown, or nothing without rows; a first cell like the one above it is left empty or repeated."""
+    found = pd.DataFrame(rows, columns=heads)
+    first = found.iloc[:, 0]
+    found.isetitem(0, first if repeat else first.where(first != first.shift(), ""))
+    return str(found.to_markdown(index=False, disable_numparse=True)) if len(rows) else ""
 
 
 def interval(estimate: Estimate | None, digits: int = 3) -> str:

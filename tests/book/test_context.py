@@ -36,20 +36,19 @@ def test_attacks_are_grouped_by_what_they_see(full):
     assert titles(full.reference) == reference
     assert titles(full.reported) == [*ladder[:2], *reference]
     assert titles(full.learned) == learned
-    assert titles(full.climbed) == [*ladder[2:], *reference, *learned]
     assert titles(full.depths) == [
         f"{title} at {at}" for at in ("conv1", "conv2", "fc2", "logits") for title in learned
     ]
-    assert titles(full.gradients)[:3] == [f"DLG, {moment} of training" for moment in ("end", "middle", "start")]
-    assert titles(full.membership) == ["loss threshold", "LiRA"]
-    assert list(full.families) == learned and all(len(each) == 5 for each in full.families.values())
-    assert list(full.smoothness) == [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1]
+    assert titles(full.seeing("gradients"))[:3] == [
+        f"DLG, {moment} of training" for moment in ("end", "middle", "start")
+    ]
+    assert titles(full.seeing("outputs")) == ["loss threshold", "LiRA"]
 
 
 def test_what_looks_at_no_model_is_the_same_for_all(full):
     black = full.ladder[0]
     ordinary, suppressed = full.pair
-    assert full.made_on(black, full.arms) == [("any", {"arm": NONE})]
+    assert full.made([black], full.summary.arms) == [(black, "any", {"arm": NONE})]
     assert full.estimate("skill", ordinary.factors, black) == full.estimate("skill", suppressed.factors, black)
     assert full.estimate("skill", ordinary.factors, black).mean == 0.04  # of "none"
     assert full.difference("skill", suppressed.factors, black) is None
@@ -89,7 +88,6 @@ def test_pictures_are_of_the_first_seed_and_attacks_that_see_nothing_have_one_ro
     assert [full.results.runs[run].seed for _, run in rows] == [0, 0, 0, 0]
     assert full.results.runs[rows[3][1]].factors["arm"] == "suppressed-example"
     assert list(full.runs(full.pair[0].factors, full.ladder[2])) == [0, 1, 2, 3, 4]
-    assert full.first_of_each_class == list(range(0, 30, 3))
 
 
 def test_results_of_another_profile_are_refused(tmp_path):

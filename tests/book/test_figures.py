@@ -86,15 +86,17 @@ def test_figures_of_all_models_tell_them_apart(full):
     for figure in (figures.trade_off(full), figures.rank(full)):
         looks = [(each[0].get_color(), each[0].get_marker()) for each in figure.axes[0].containers]
         assert len(looks) == 17 == len(set(looks))
-        assert {text.get_text() for text in figure.legends[0].get_texts()} == {arm.title for arm in full.arms}
-    arm = full.arms[3]
+        assert {text.get_text() for text in figure.legends[0].get_texts()} == {arm.title for arm in full.summary.arms}
+    arm = full.summary.arms[3]
     strongest = len(arm.factors["arm"]) / 100 + len("decoder") / 1000
     at = drawn(figures.trade_off(full).axes[0])[arm.title][0]
     assert at == pytest.approx([np.mean([100 * (1 - accuracy) for accuracy in arm.test_accuracy]), strongest])
     assert drawn(figures.rank(full).axes[0])[arm.title][0] == pytest.approx([33, strongest])
     by_model = figures.ladder_by_model(full).axes[0]
-    assert [tick.get_text() for tick in by_model.get_yticklabels()] == [arm.title for arm in full.arms]
+    assert [tick.get_text() for tick in by_model.get_yticklabels()] == [arm.title for arm in full.summary.arms]
     assert drawn(by_model)["decoder network"][3] == pytest.approx([strongest, 3])
+    # without what looks at no model, and without what can learn nothing from one
+    assert list(drawn(by_model)) == [attack.title for attack in full.ladder[2:-1]]
 
 
 def test_errors_can_be_read_off_whether_models_are_alike_or_not(full):
@@ -111,7 +113,7 @@ def test_errors_can_be_read_off_whether_models_are_alike_or_not(full):
 def test_the_sweep_is_in_the_order_of_sparsity(full):
     accuracy, skill, _ = figures.sweep(full).axes
     assert skill.containers[0][0].get_xydata()[:, 0].tolist() == [50, 80, 90, 95, 98]
-    swept = [np.mean(arm.test_accuracy) for arm in full.sweep.values()]
+    swept = [np.mean(full.sweep[share].test_accuracy) for share in sorted(full.sweep)]
     assert accuracy.containers[0][0].get_ydata() == pytest.approx(100 * np.array(swept))
     low, high = accuracy.containers[0].lines[2][0].get_segments()[3][:, 1]  # the example's own, over five seeds
     found = full.sweep[0.95].test_accuracy
@@ -135,7 +137,7 @@ def test_depths_are_in_the_order_of_the_network(full):
 def test_a_roc_is_of_the_runs_own_scores(report):
     axis = figures.roc(report).axes[1]
     assert axis.get_title() == "LiRA" and axis.get_xscale() == axis.get_yscale() == "log"
-    run = report.results.arrays(report.runs(report.pair[1].factors, report.membership[1])[0])
+    run = report.results.arrays(report.runs(report.pair[1].factors, report.seeing("outputs")[1])[0])
     curve = roc(run.score.to_numpy(), run.member.to_numpy())
     line = next(line for line in axis.lines if line.get_label() == "suppressed (example)")
     assert np.array_equal(line.get_ydata(), curve.true_positive_rate)
