@@ -10,9 +10,8 @@ from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.metrics import METRICS
 from suppress_privacy.lenet import DEPTHS
 from suppress_study.claims import Claims
-from suppress_study.measured import key
 from suppress_study.plan import NONE, Model, Study, Variant
-from suppress_study.results import Results
+from suppress_study.results import Results, key
 from suppress_study.settings import Value
 from suppress_study.summary import Arm, Summary
 
@@ -224,7 +223,7 @@ class Report:
         planned = (run for job in self.study.jobs(self.profile) for run in job.runs if run.kind == "attack")
         for run in planned:
             if run.name in self.results.runs:
-                runs.setdefault(key({**run.arm, **run.attack}), {})[run.model.seed] = run.name
+                runs.setdefault(key(run.factors), {})[run.seed] = run.name
         return runs
 
     def runs(self, arm: Factors, attack: Variant) -> dict[int, str]:
