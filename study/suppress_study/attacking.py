@@ -82,9 +82,7 @@ def attack(variant: Variant, scene: Scene) -> Found:
         raise ValueError(f"{variant.attack} sees {variant.sees} of a network, and there is none: name an arm.")
     if released := victim.defence.releases:
         if variant.sees != "features":
-            raise ValueError(
-                f"{variant.attack} does not look at features, which alone this model protects: leave it out."
-            )
+            raise ValueError(f"{variant.attack} does not look at features, which alone this model protects: omit it.")
         if variant.factors["depth"] != released:
             raise ValueError(f"depth is {variant.factors['depth']}; this model releases {released} alone: attack that.")
     return SEES[variant.sees](variant, scene, victim)

@@ -131,9 +131,8 @@ class Lower(OfAttacks):
         what = f"{metric} of {by} on {self.arm} below {control}, {len(seeds)} seeds"
         if metric == "auc":
             members = own.column("member")[0].astype(bool)
-            if (
-                auc_estimate(other.column("score"), other.column("member").astype(bool)).low <= 0.5
-            ):  # as good as a guess
+            # No better than guessing: there is nothing that a defence could lower.
+            if auc_estimate(other.column("score"), other.column("member").astype(bool)).low <= 0.5:
                 raise Untested(f"nothing to lower: {_called(other)} finds no members of {control}'s training")
             found = verdict.lower_auc(what, own.rows("score", seeds), other.rows("score", seeds), members)
         else:

@@ -76,11 +76,8 @@ class Trainings:
 
     def kept(self) -> list[float]:
         """Of the weights that its defence acts on the share that is left, by its reports; empty without reports."""
-        reports = [report for report in self.results("defence") if report]
-        return [
-            sum(layer["alive"] for layer in report.values()) / sum(layer["weights"] for layer in report.values())
-            for report in reports
-        ]
+        reports = [report.values() for report in self.results("defence") if report]
+        return [sum(layer["alive"] for layer in each) / sum(layer["weights"] for layer in each) for each in reports]
 
     def reproduced(self, metric: str) -> Estimate:
         """What to hold beside a documented figure: the estimate over seeds."""

@@ -221,10 +221,8 @@ class Models:
         """
         path = self.folder / "runs" / f"train-{model}.npz"
         if not path.is_file():
-            by_notebook = f"the notebook train with arm={model.arm} seed={model.seed}"
-            raise ValueError(
-                f"{self.folder} has no run train-{model}: make run TARGET=train-{model} makes it, or {by_notebook}."
-            )
+            remedy = f"make run TARGET=train-{model} makes it, or the notebook train"
+            raise ValueError(f"{self.folder} has no run train-{model}: {remedy}.")
         return read_job(path)[0][0]
 
     def load(self, model: Model) -> Trained:

@@ -35,7 +35,7 @@ def checked_parameters(name: str, values: dict[str, Any]) -> dict[str, Any]:
     Raises:
         TypeError, ValueError: an unknown name, a value of the wrong type, or one that the study does not know.
     """
-    declared = papermill.inspect_notebook(str(notebook_path(name)))
+    declared = papermill.inspect_notebook(notebook_path(name))
     parameters = {key: yaml.safe_load(entry["default"]) for key, entry in declared.items()}
     for key, value in values.items():
         if key not in declared:
@@ -83,22 +83,17 @@ def _check_victim(parameters: dict[str, Any], study: Study, variants: Sequence[V
         raise SettingsError(f"arm is {arm!r}, whose features at a depth are not defined: attack a LeNet5.")
     if not victim:
         if Model(arm, seed) in study.judges().values():
-            raise SettingsError(
-                f"arm {arm} with seed {seed} is an evaluator, which would judge itself: take another seed."
-            )
+            raise SettingsError(f"arm {arm} with seed {seed} is an evaluator, which would judge itself: take another.")
         return
     if ":" not in victim and not Path(victim).is_file():
         raise SettingsError(f"victim is {victim!r}; it must be a checkpoint file or module:callable: correct it.")
     if unknown := next((each for each in variants if each.factors.get("moment", "end") != "end"), None):
-        raise SettingsError(
-            f"attacks has {unknown}; of a network that was not trained here only the end is known: leave it out."
-        )
+        raise SettingsError(f"attacks has {unknown}; of a network from elsewhere only the end is known: leave it out.")
     builds_on = study.arm(parameters["profile"], arm).earlier()
     if builds_on and any("shadows" in each.settings for each in variants):
-        raise SettingsError(
-            f"arm is {arm!r}, which builds on {builds_on[0]}; shadow networks are trained by its recipe, and a network "
-            "from elsewhere has no such base: take an arm trained from scratch, or attacks without shadows."
-        )
+        shadows = "shadow networks are trained by its recipe, and yours has no such base"
+        remedy = "take an arm trained from scratch, or attacks without shadows"
+        raise SettingsError(f"arm is {arm!r}, which builds on {builds_on[0]}; {shadows}: {remedy}.")
 
 
 def execute(name: str, output: Path, values: dict[str, Any]) -> None:
@@ -114,9 +109,7 @@ def execute(name: str, output: Path, values: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".part-") as folder:
         part = Path(folder) / output.name
         try:
-            papermill.execute_notebook(
-                str(notebook_path(name)), str(part), parameters, progress_bar=sys.stderr.isatty()
-            )
+            papermill.execute_notebook(notebook_path(name), part, parameters, progress_bar=sys.stderr.isatty())
         except PapermillExecutionError:
             os.replace(part, output.with_suffix(".failed.ipynb"))
             raise

@@ -13,6 +13,7 @@ from suppress_privacy.checks import check
 from suppress_study.results import Run, key
 from suppress_study.settings import Arm, Attack, Content, Profile, Sees, SettingsError, Value, merged, named, validated
 
+Changes = Mapping[str, Any] | None  # settings, or values of them, in place of the study's
 NONE = "none"  # the arm of an attack that looks at no model
 PLACES = {"features": "depth", "gradients": "moment"}  # what says where an attack looks, by what it sees
 
@@ -106,9 +107,7 @@ class Study(Content):
 
     # Arms and models
 
-    def arm(
-        self, profile: str, name: str, overrides: Mapping[str, Any] | None = None, value: float | None = None
-    ) -> Arm:
+    def arm(self, profile: str, name: str, overrides: Changes = None, value: float | None = None) -> Arm:
         """An arm as a profile makes it, at a value of its sweep, with a rerunner's `overrides` on top."""
         own = named(self.arms, name, "arm")
         changes = [self.profile(profile).overrides.get(name, {}), overrides or {}]
@@ -177,13 +176,7 @@ class Study(Content):
         return [setting for setting in attack.settings if any(setting in sweep for sweep in sweeps)]
 
     def variants(
-        self,
-        profile: str,
-        name: str,
-        *,
-        at: Sequence[str] = (),
-        sweep: Mapping[str, list[Value]] | None = None,
-        overrides: Mapping[str, Any] | None = None,
+        self, profile: str, name: str, *, at: Sequence[str] = (), sweep: Changes = None, overrides: Changes = None
     ) -> list[Variant]:
         """An attack at every place where it looks and every value it is swept over.
 
@@ -229,16 +222,12 @@ class Study(Content):
 
     # Jobs
 
-    def _run(
-        self, profile: str, kind: str, what: str, seed: int, factors: dict[str, Value], settings: dict[str, Any]
-    ) -> Run:
-        return Run(f"{kind}-{what}", kind, self.campaign, profile, factors, seed, settings)
-
-    def training(self, profile: str, model: Model, overrides: Mapping[str, Any] | None = None) -> Job:
+    def training(self, profile: str, model: Model, overrides: Changes = None) -> Job:
         """The job that makes a model, which may be of any arm and seed."""
         arm = self.arm(profile, model.arm, overrides, model.value)
         factors = {"arm": model.arm, **arm.factors()}
-        return Job("train", model, "", (self._run(profile, "train", str(model), model.seed, factors, arm.recipe()),))
+        run = Run(f"train-{model}", "train", self.campaign, profile, factors, model.seed, arm.recipe())
+        return Job("train", model, "", (run,))
 
     def attacking(
         self,
@@ -248,7 +237,7 @@ class Study(Content):
         *,
         attacks: Sequence[str] = (),
         at: Sequence[str] = (),
-        overrides: Mapping[str, Any] | None = None,
+        overrides: Changes = None,
         factors: Mapping[str, Value] | None = None,
     ) -> Job:
         """The job of a group of attacks on a model, which may be of any arm and seed; no group: the profile's own.
@@ -269,14 +258,14 @@ class Study(Content):
             for each in self.variants(profile, name, at=at, sweep=sweep, overrides=overrides)
             if (each.sees == "nothing") == (model.arm == NONE)
         ]
-        of_model = dict(factors or self.factors(profile, model))
+        of_model, campaign, seed = dict(factors or self.factors(profile, model)), self.campaign, model.seed
         runs = [
-            self._run(profile, "attack", f"{each}-{model}", model.seed, of_model | each.columns(), each.recipe())
+            Run(f"attack-{each}-{model}", "attack", campaign, profile, of_model | each.columns(), seed, each.recipe())
             for each in variants
         ]
         if model.arm in self.arms and not group and not attacks:
             recipe = self.arm_of(profile, model).recipe()
-            runs.append(self._run(profile, "mechanism", str(model), model.seed, of_model, recipe))
+            runs.append(Run(f"mechanism-{model}", "mechanism", campaign, profile, of_model, seed, recipe))
         return Job("attack", model, group, tuple(runs), tuple(variants))
 
     def jobs(self, profile: str) -> list[Job]:

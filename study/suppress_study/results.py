@@ -100,17 +100,21 @@ class Results:
         Raises:
             ResultError: a file is damaged, or is not the one that runs.jsonl names.
         """
-        published = _published(folder)
+        published, files = _published(folder)
+        for name, sha256 in files.items():
+            if not (folder / name).is_file() or sha256_of(folder / name) != sha256:
+                raise ResultError(f"{folder / name} is missing or is not the one that runs.jsonl names: restore it.")
         own = [pair for path in sorted((folder / "runs").glob("*.npz")) for pair in read_job(path)]
         newer = {run.name: run for run, _ in own}
-        runs = {name: run for name, run in published.runs.items() if name not in newer} | newer
-        before = (published.images, published.membership)
-        tables = {unit: [table[~table.run.isin(newer)]] for unit, table in zip(UNITS, before, strict=True)}
+        runs = {name: run for name, run in published.items() if name not in newer} | newer
+        pictures = _read_pictures(folder / "pictures.npz") if files else Pictures()
+        before = {unit: _read_table(folder / f"{name}.parquet", bool(files)) for unit, name in UNITS.items()}
+        tables = {unit: [table[~table.run.isin(newer)]] for unit, table in before.items()}
         for run, arrays in own:
             if unit := _unit(arrays):
                 tables[unit].append(rows_of(run, arrays))
-            show(published.pictures, run.name, arrays)
-        return cls(runs, _joined(tables["image"]), _joined(tables["candidate"]), published.pictures)
+            show(pictures, run.name, arrays)
+        return cls(runs, _joined(tables["image"]), _joined(tables["candidate"]), pictures)
 
     def rows(self) -> dict[str, pd.DataFrame]:
         """Each run's rows of whichever table has them."""
@@ -237,22 +241,15 @@ def _write_table(folder: Path, table: pd.DataFrame) -> dict[str, str]:
     order = [name for name in ("evaluator", *UNITS, "run") if name in table]
     with atomically(folder) as part:
         for (campaign, seed), rows in table.groupby(["campaign", "seed"], observed=True):
-            content = pa.Table.from_pandas(
-                rows.sort_values(order, kind="stable").drop(columns=["campaign", "seed"]), preserve_index=False
-            ).replace_schema_metadata()
+            rows = rows.sort_values(order, kind="stable").drop(columns=["campaign", "seed"])
+            content = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata()
             floats = [field.name for field in content.schema if pa.types.is_floating(field.type)]
+            others = [name for name in content.column_names if name not in floats]
+            form = {"compression": "zstd", "compression_level": 19, "data_page_size": PAGE, "use_dictionary": others}
+            form |= {"column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT"), "row_group_size": len(content)}
             place = part / f"campaign={campaign}" / f"seed={seed}"
             place.mkdir(parents=True)
-            pq.write_table(
-                content,
-                place / "part-0.parquet",
-                compression="zstd",
-                compression_level=19,
-                data_page_size=PAGE,
-                row_group_size=len(content),
-                use_dictionary=[name for name in content.column_names if name not in floats],
-                column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
-            )
+            pq.write_table(content, place / "part-0.parquet", **form)
         if folder.exists():
             old = folder.with_name(f".part-old-{folder.name}")
             folder.rename(old)
@@ -294,10 +291,11 @@ def _read_pictures(path: Path) -> Pictures:
 
 def published_runs(folder: Path) -> dict[str, Run]:
     """The runs of a folder's runs.jsonl by name, superseded ones too; none where there is no such file."""
-    return _published_lines(folder)[0]
+    return _published(folder)[0]
 
 
-def _published_lines(folder: Path) -> tuple[dict[str, Run], dict[str, str]]:
+def _published(folder: Path) -> tuple[dict[str, Run], dict[str, str]]:
+    """Its runs, and its files with their SHA-256."""
     path = folder / "runs.jsonl"
     if not path.is_file():
         return {}, {}
@@ -315,15 +313,6 @@ def _published_lines(folder: Path) -> tuple[dict[str, Run], dict[str, str]]:
     except (ValueError, KeyError, TypeError) as error:
         raise ResultError(f"{path} is damaged: restore it, or publish again.") from error
     return runs, files
-
-
-def _published(folder: Path) -> Results:
-    runs, files = _published_lines(folder)
-    for name, sha256 in files.items():
-        if not (folder / name).is_file() or sha256_of(folder / name) != sha256:
-            raise ResultError(f"{folder / name} is missing or is not the one that runs.jsonl names: restore it.")
-    images, membership = (_read_table(folder / f"{name}.parquet", bool(files)) for name in UNITS.values())
-    return Results(runs, images, membership, _read_pictures(folder / "pictures.npz") if files else Pictures())
 
 
 def _read_table(path: Path, published: bool) -> pd.DataFrame:

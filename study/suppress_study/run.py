@@ -102,8 +102,7 @@ def prepare(options: argparse.Namespace, study: Study) -> str:
     known = before | {json.dumps(run.environment["data"], indent=1) for run in published.values()}
     if options.keep and known - {text}:
         raise SetupError(
-            f"{options.results} has runs on other data than {data.name} as found here: have that data (MNIST_DIR "
-            "names a copy), or run the study anew."
+            f"{options.results} has runs on other data than {data.name}: name theirs in MNIST_DIR, or run anew."
         )
     if text not in before:
         with atomically(described) as part:

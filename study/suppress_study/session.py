@@ -34,12 +34,6 @@ class Session:
         kept = ("mode", "overrides", "attack_overrides", "victim")
         self.asked = {name: parameters[name] for name in kept if parameters.get(name)}
 
-    def write(self, name: str, runs: list[tuple[Run, Arrays]]) -> Path:
-        """Keep runs as one file; returns its path."""
-        path = self.folder / "runs" / f"{name}.npz"
-        write_job(path, runs)
-        return path
-
 
 class Training(Session):
     """One model of the study, made as its arm says; `arm` has the settings."""
@@ -60,7 +54,7 @@ class Training(Session):
         with made("training", self.environment) as making:
             trained = models.make(self.arm, self.model.seed, self.data, checkpoints, earlier=earlier)
         run = replace(job.runs[0], asked=self.asked, **making, **trained.outcome(earlier))
-        self.write(str(job), [(run, {})])
+        write_job(self.folder / "runs" / f"{job}.npz", [(run, {})])
         return trained
 
 
@@ -118,7 +112,9 @@ class Attacking(Session):
     def save(self) -> Path:
         """Keep all runs of the session as one file; returns its path."""
         named = [*self.parameters["attacks"], *self.parameters["at"]]
-        return self.write("-".join([str(self.job), *named]), [*self.made.values()])
+        path = self.folder / "runs" / f"{'-'.join([str(self.job), *named])}.npz"
+        write_job(path, self.made.values())
+        return path
 
     def first_of_each_class(self) -> list[int]:
         """Positions of one target of each class."""

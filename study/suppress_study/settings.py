@@ -311,9 +311,7 @@ def validated(model: type[T], content: Any, place: str) -> T:
 
 def named(known: Mapping[str, K], name: str, what: str) -> K:
     if name not in known:
-        raise SettingsError(
-            f"{what} is {name!r}; allowed are {', '.join(known)}: use one of these or add it to study.yaml."
-        )
+        raise SettingsError(f"{what} is {name!r}; allowed are {', '.join(known)}: use one or add it to study.yaml.")
     return known[name]
 
 

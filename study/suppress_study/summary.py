@@ -116,9 +116,7 @@ def summarise(results: Results, study: Study, profile: str, claims: Claims, *, a
         notice=data["notice"],
         seeds=list(ordinary.runs) if ordinary else study.profile(profile).seeds(),
         missing=measured.missing,
-        images=max(
-            values.shape[1] for cell in cells for which, values in cell.values.items() if which == ("skill", "")
-        ),
+        images=max(cell.column("skill").shape[1] for cell in cells if ("skill", "") in cell.values),
         commits=sorted({run.commit.removesuffix(DIRTY) for run in found}),
         uncommitted=sum(run.commit.endswith(DIRTY) for run in found),
         evaluators={name: run.results["test_accuracy"] for name, run in measured.judges.items()},

@@ -51,10 +51,8 @@ def choose_targets(data: Mnist, counts: Counts) -> Targets:
     for name, _, count, labels in sets:
         available = np.bincount(labels, minlength=CLASSES).min()
         if count >= available:
-            raise ValueError(
-                f"targets.{name} is {count}; {data.name} has {available} of the rarest class, and some must be "
-                "left to compare with: ask for fewer."
-            )
+            left = f"{data.name} has {available} of the rarest class, and some must be left to compare with"
+            raise ValueError(f"targets.{name} is {count}; {left}: ask for fewer.")
     rng = generator(SEED, "targets")
     chosen = [
         (in_training, index)

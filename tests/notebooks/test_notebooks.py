@@ -108,7 +108,7 @@ def test_a_notebook_defines_nothing_and_uses_every_parameter(path):
         (
             "attack",
             {"victim": "suppress_privacy:LeNet5", "attacks": ["dlg"], "at": ["start"]},
-            "attacks has dlg-start; of a network that was not trained here only the end is known: leave it out",
+            "attacks has dlg-start; of a network from elsewhere only the end is known: leave it out",
         ),
     ],
 )
