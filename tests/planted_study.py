@@ -2,11 +2,12 @@
 
 import copy
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
 from suppress_study.plan import NONE, Model, Study
-from suppress_study.results import Results, Run, write_job
+from suppress_study.results import Results, write_job
 from suppress_study.settings import FOLDER, read_yaml
 
 PROFILE = {
@@ -43,8 +44,8 @@ def training(wanted, settings):
     """What a training leaves: as accurate as it is to be, a twentieth of the weights kept where that is the defence."""
     defended = bool(settings.get("defence"))
     share = settings["defence"].get("sparse_end", 0.95) if defended else 0.0
-    accuracy = (0.98 if defended or settings["cut"] else 0.99) + 0.0001 * wanted.model.seed
-    facts = {"wanted_accuracy": 0.98 + 0.0001 * wanted.model.seed, "epochs": 3} if settings["cut"] else {}
+    accuracy = (0.98 if defended or settings["cut"] else 0.99) + 0.0001 * wanted.seed
+    facts = {"wanted_accuracy": 0.98 + 0.0001 * wanted.seed, "epochs": 3} if settings["cut"] else {}
     return {
         "test_accuracy": accuracy,
         "sparsity": {"fc1.weight": share, "fc2.weight": share},
@@ -56,10 +57,10 @@ def training(wanted, settings):
 
 def attacked(wanted, rng, evaluators):
     """What an attack leaves: image by image its skill, and the rest after it."""
-    name = wanted.attack["attack"]
+    name = wanted.factors["attack"]
     shape = 10 if wanted.settings["sees"] == "gradients" else IMAGES
     image = np.arange(shape) * (IMAGES // shape)
-    better = 0.35 if wanted.attack.get("depth") == "conv1" else -0.1 * (wanted.arm["arm"] == "suppressed-example")
+    better = 0.35 if wanted.factors.get("depth") == "conv1" else -0.1 * (wanted.factors["arm"] == "suppressed-example")
     skill = np.float32(SKILL[name] + (name not in ("black", "ridge-shuffled")) * better + 0.01 * rng.random(shape))
     arrays = {
         "image": image,
@@ -90,7 +91,7 @@ def attacked(wanted, rng, evaluators):
 
 def candidates(wanted, rng):
     member = np.arange(CANDIDATES) < CANDIDATES // 2
-    signal = 0.2 if wanted.arm["arm"] == "suppressed-example" else 2.0
+    signal = 0.2 if wanted.factors["arm"] == "suppressed-example" else 2.0
     score = np.float32(signal * member + rng.standard_normal(CANDIDATES))
     return {"candidate": np.arange(CANDIDATES), "index": np.arange(CANDIDATES), "label": np.zeros(CANDIDATES, int)} | {
         "member": member,
@@ -98,17 +99,11 @@ def candidates(wanted, rng):
     }
 
 
-def made(study, wanted):
+def made(study, model, wanted):
     """One run of the plan with its arrays; the draws are its name's."""
     rng = np.random.default_rng(int(sha256(wanted.name)[:8], 16))
-    run = Run(
-        name=wanted.name,
-        kind=wanted.kind,
-        campaign=study.campaign,
-        profile="tiny",
-        factors=wanted.arm | wanted.attack,
-        seed=wanted.model.seed,
-        settings=wanted.settings,
+    run = replace(
+        wanted,
         commit="0123456789ab",
         environment=copy.deepcopy(ENVIRONMENT),
         times={"started": "2026-01-01T00:00:00Z", "seconds": {"all": 1.0}},
@@ -116,12 +111,12 @@ def made(study, wanted):
     )
     if wanted.kind == "train":
         run.checkpoint = {"name": "checkpoint_lenet-1_1.ckpt", "sha256": sha256(wanted.name)}
-        built_on = study.arm_of("tiny", wanted.model).earlier()
+        built_on = study.arm_of("tiny", model).earlier()
         run.networks = {arm: sha256(f"train-{Model(arm, run.seed)}") for arm in built_on}
         run.results = training(wanted, wanted.settings)
         return run, {}
-    if wanted.model.arm != NONE:
-        run.networks["victim"] = sha256(f"train-{wanted.model}")
+    if model.arm != NONE:
+        run.networks["victim"] = sha256(f"train-{model}")
     run.networks |= {name: sha256(f"train-{judge}") for name, judge in study.judges().items()}
     if wanted.kind == "mechanism":
         run.results = {"dead_units": 0.1} | {
@@ -135,7 +130,7 @@ def made(study, wanted):
 
 def jobs(study):
     """All jobs of the profile by their names, each a list of runs with their arrays."""
-    return {str(job): [made(study, wanted) for wanted in job.runs] for job in study.jobs("tiny")}
+    return {str(job): [made(study, job.model, wanted) for wanted in job.runs] for job in study.jobs("tiny")}
 
 
 def write(folder, planted):

@@ -9,9 +9,8 @@ from typing import Any
 from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.lenet import DEPTHS
 from suppress_study.claims import Claims
-from suppress_study.measured import key
-from suppress_study.plan import NONE, Model, Study, Variant, Wanted
-from suppress_study.results import Results
+from suppress_study.plan import NONE, Model, Study, Variant
+from suppress_study.results import Results, Run, key
 from suppress_study.settings import Value
 from suppress_study.summary import Arm, Summary
 
@@ -181,7 +180,7 @@ class Report:
     # Runs
 
     @cached_property
-    def _attacked(self) -> list[Wanted]:
+    def _attacked(self) -> list[Run]:
         """Attacks of the plan of which there are runs."""
         planned = (run for job in self.study.jobs(self.profile) for run in job.runs if run.kind == "attack")
         return [run for run in planned if run.name in self.results.runs]
@@ -189,7 +188,7 @@ class Report:
     def runs(self, arm: Factors, attack: Variant) -> dict[int, str]:
         """Names of the runs of an attack on an arm, by seed."""
         cell = _cell(arm, attack)
-        return {run.model.seed: run.name for run in self._attacked if key({**run.arm, **run.attack}) == cell}
+        return {run.seed: run.name for run in self._attacked if key(run.factors) == cell}
 
     def shown(self, attacks: Iterable[Variant], arms: Sequence[Arm]) -> list[tuple[str, str]]:
         """Titles and names of runs whose pictures a figure shows: those of the first seed, which keeps the most."""

@@ -9,6 +9,7 @@ called otherwise today is in renamed.json.
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from suppress_privacy import load_mnist
 from suppress_privacy.defences.layers import PUBLISHED_LAYERS
 from suppress_study.plan import NONE, Model, Study
-from suppress_study.results import JUDGED, Pictures, Results, Run, _joined, rows_of, show
+from suppress_study.results import JUDGED, Pictures, Results, _joined, rows_of, show
 from suppress_study.targets import choose_targets
 
 RENAMED = json.loads((Path(__file__).parent / "renamed.json").read_text())
@@ -71,11 +72,12 @@ class Converter:
 
     def __init__(self, study):
         self.study = study
-        self.wanted = {run.name: run for job in study.jobs("full") for run in job.runs}
+        jobs = study.jobs("full")
+        self.wanted = {run.name: run for job in jobs for run in job.runs}
         self.by_attack = {
-            (run.model, json.dumps(run.attack, sort_keys=True)): run
-            for run in self.wanted.values()
-            if run.kind == "attack"
+            (job.model, json.dumps(variant.columns(), sort_keys=True)): run
+            for job in jobs
+            for variant, run in zip(job.variants, job.runs, strict=False)
         }
         self.targets = choose_targets(load_mnist(), study.profile("full").targets)
         places = zip(self.targets.in_training.tolist(), self.targets.index.tolist(), strict=True)
@@ -104,14 +106,9 @@ class Converter:
             wanted = self.wanted[f"{record['kind']}-{model}"]
             require_equal(record["name"], recipe(record["settings"]), wanted.settings)
         networks = record.get("networks", {})
-        run = Run(
+        run = replace(
+            wanted,
             name=record["name"] if superseded else wanted.name,
-            kind=record["kind"],
-            campaign=self.study.campaign,
-            profile="full",
-            factors=wanted.arm | wanted.attack,
-            seed=model.seed,
-            settings=wanted.settings,
             commit=record["commit"],
             environment={key: record[key] for key in ("device", "versions", "machine", "data")},
             times=record["times"],

@@ -11,8 +11,7 @@ import numpy as np
 from mindspore import nn
 
 import suppress_privacy
-from suppress_privacy.attacks import ATTACKS, gradients
-from suppress_privacy.attacks.views import FeatureView, GradientView, MembershipView, NothingView, Reconstruction
+from suppress_privacy.attacks import ATTACKS, gradients, views
 from suppress_privacy.evaluation import mechanism
 from suppress_privacy.evaluation.gates import objective_fell
 from suppress_privacy.evaluation.membership import auc, roc, tpr_at
@@ -23,13 +22,12 @@ from suppress_privacy.mnist import Mnist
 from suppress_privacy.runtime import generator
 from suppress_study.models import Trained
 from suppress_study.plan import Variant
-from suppress_study.results import JUDGED
+from suppress_study.results import JUDGED, Arrays
 from suppress_study.targets import CLASSES, SEED, Targets, pictured
 
 SHADOW_SEED = 0  # the same shadows for all victims of one recipe
 CURVE_QUANTILES = (0.25, 0.5, 0.75)
 JACOBIAN_IMAGES = 50  # auxiliary images on which the mechanism is measured
-Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -78,50 +76,48 @@ def attack(variant: Variant, scene: Scene) -> Found:
         ValueError: the network does not give what the attack sees.
     """
     victim = scene.victim
-    if victim and victim.defence.releases:
-        released = victim.defence.releases
+    if variant.sees == "nothing":
+        return _on_nothing(variant, scene)
+    if victim is None:
+        raise ValueError(f"{variant.attack} sees {variant.sees} of a network, and there is none: name an arm.")
+    if released := victim.defence.releases:
         if variant.sees != "features":
-            raise ValueError(
-                f"{variant.attack} does not look at features, which alone this model protects: leave it out."
-            )
+            raise ValueError(f"{variant.attack} does not look at features, which alone this model protects: omit it.")
         if variant.factors["depth"] != released:
             raise ValueError(f"depth is {variant.factors['depth']}; this model releases {released} alone: attack that.")
-    return SEES[variant.sees](variant, scene)
+    return SEES[variant.sees](variant, scene, victim)
 
 
 def _on_nothing(variant: Variant, scene: Scene) -> Found:
     targets = scene.targets
-    view = NothingView(len(targets.labels), targets.auxiliary, targets.auxiliary_labels)
+    view = views.NothingView(len(targets.labels), targets.auxiliary, targets.auxiliary_labels)
     found = ATTACKS[variant.kind].run(view, seed=scene.seed, **variant.settings)
     return _judged(found, np.arange(len(targets.labels)), scene)
 
 
-def _on_features(variant: Variant, scene: Scene) -> Found:
-    victim, targets = _required(variant, scene), scene.targets
+def _on_features(variant: Variant, scene: Scene, victim: Trained) -> Found:
+    targets = scene.targets
     features, rest = victim.halves(str(variant.factors["depth"]))
     seen = victim.defence.release(predict(features, targets.images), generator(scene.seed, "released noise"))
     release = victim.defence.release if victim.defence.releases else None
-    view = FeatureView(seen, features, rest, targets.auxiliary, targets.auxiliary_labels, release)
+    view = views.FeatureView(seen, features, rest, targets.auxiliary, targets.auxiliary_labels, release)
     found = ATTACKS[variant.kind].run(view, seed=scene.seed, **variant.settings)
     return _judged(found, np.arange(len(targets.labels)), scene)
 
 
-def _on_gradients(variant: Variant, scene: Scene) -> Found:
-    victim, targets = _required(variant, scene), scene.targets
+def _on_gradients(variant: Variant, scene: Scene, victim: Trained) -> Found:
+    targets = scene.targets
     network = gradients.twice_differentiable(victim.at(str(variant.factors["moment"])))
     shown = targets.first_of_each_class(variant.images_per_class)
     observe = gradients.Observer(network, CLASSES)
-    shape = targets.images.shape[1:]
-    views = [
-        GradientView(observe(targets.images[position], int(targets.labels[position])), network, shape)
-        for position in shown
-    ]
-    return _judged(ATTACKS[variant.kind].run(views, seed=scene.seed, **variant.settings), shown, scene)
+    images = zip(targets.images[shown], targets.labels[shown].tolist(), strict=True)
+    seen = [views.GradientView(observe(image, label), network, image.shape) for image, label in images]
+    return _judged(ATTACKS[variant.kind].run(seen, seed=scene.seed, **variant.settings), shown, scene)
 
 
-def _on_outputs(variant: Variant, scene: Scene) -> Found:
+def _on_outputs(variant: Variant, scene: Scene, victim: Trained) -> Found:
     """Candidates: as many training as test images; the attacker owns both sets whole, bar who was trained on."""
-    victim, data = _required(variant, scene), scene.data
+    data = scene.data
     count = min(variant.candidates, len(data.test_labels), len(data.train_labels))
     rng = generator(SEED, "membership candidates")
     images = np.concatenate([data.train_images, data.test_images])
@@ -144,28 +140,18 @@ def _on_outputs(variant: Variant, scene: Scene) -> Found:
                 np.savez_compressed(file, logits=logits)
         return logits
 
-    view = MembershipView(predict(victim.network, images), labels, candidates, train_shadow)
-    return Found(
-        {
-            "candidate": few_bytes(np.arange(len(candidates))),
-            "score": few_digits(ATTACKS[variant.kind].run(view, seed=SHADOW_SEED, **variant.settings)),
-            "member": candidates < len(data.train_labels),
-            "index": few_bytes(np.concatenate([of_train, of_test])),
-            "label": few_bytes(labels[candidates]),
-        }
-    )
+    view = views.MembershipView(predict(victim.network, images), labels, candidates, train_shadow)
+    scores = few_digits(ATTACKS[variant.kind].run(view, seed=SHADOW_SEED, **variant.settings))
+    index = np.concatenate([of_train, of_test])
+    which = {"candidate": np.arange(len(candidates)), "index": index, "label": labels[candidates]}
+    arrays = {"score": scores, "member": candidates < len(data.train_labels)}
+    return Found(arrays | {name: few_bytes(values) for name, values in which.items()})
 
 
-SEES = {"nothing": _on_nothing, "features": _on_features, "gradients": _on_gradients, "outputs": _on_outputs}
+SEES = {"features": _on_features, "gradients": _on_gradients, "outputs": _on_outputs}
 
 
-def _required(variant: Variant, scene: Scene) -> Trained:
-    if scene.victim is None:
-        raise ValueError(f"{variant.attack} sees {variant.sees} of a network, and there is none: name an arm.")
-    return scene.victim
-
-
-def _judged(found: Reconstruction, shown: np.ndarray, scene: Scene) -> Found:
+def _judged(found: views.Reconstruction, shown: np.ndarray, scene: Scene) -> Found:
     """Metrics of the reconstructions of the targets at the positions `shown`."""
     targets = scene.targets
     originals, labels = targets.images[shown], targets.labels[shown]
@@ -183,19 +169,11 @@ def _judged(found: Reconstruction, shown: np.ndarray, scene: Scene) -> Found:
         arrays["fell"] = objective_fell(found.curve)
     arrays = {name: few_digits(values) for name, values in arrays.items()}
     chosen = pictured(arrays["skill"] if scene.keep_extremes else None, labels)
-    return Found(
-        {
-            "image": few_bytes(shown),
-            "index": few_bytes(targets.index[shown]),
-            "label": few_bytes(labels),
-            "in_training": targets.in_training[shown],
-            **arrays,
-            "pictured": few_bytes(shown[chosen]),
-            "reconstruction": _bytes(found.images[chosen]),
-            "original": _bytes(originals[chosen]),
-        },
-        found.chosen or {},
-    )
+    which = {"image": shown, "index": targets.index[shown], "label": labels, "pictured": shown[chosen]}
+    pictures = {"reconstruction": found.images[chosen], "original": originals[chosen]}
+    arrays |= {name: few_bytes(values) for name, values in which.items()} | {"in_training": targets.in_training[shown]}
+    arrays |= {name: np.rint(images * 255).astype(np.uint8) for name, images in pictures.items()}
+    return Found(arrays, found.chosen or {})
 
 
 def measure_mechanism(victim: Trained, targets: Targets) -> dict[str, Any]:
@@ -222,10 +200,6 @@ def few_digits(values: np.ndarray) -> np.ndarray:
 def few_bytes(values: np.ndarray) -> np.ndarray:
     """Integers from 0 in the smallest type that holds them all."""
     return values.astype(np.min_scalar_type(values.max()))
-
-
-def _bytes(images: np.ndarray) -> np.ndarray:
-    return np.rint(images * 255).astype(np.uint8)
 
 
 def _shadow_key(victim: Trained, data: Mnist, indices: np.ndarray, seed: int) -> str:

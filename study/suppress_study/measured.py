@@ -8,19 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, proportion, seed_mean
 from suppress_privacy.evaluation.membership import auc, roc
 from suppress_privacy.evaluation.metrics import METRICS
-from suppress_study.plan import NONE, Model, Study, Wanted
-from suppress_study.results import ResultError, Results, Run
+from suppress_study.plan import NONE, Job, Model, Study
+from suppress_study.results import ResultError, Results, Run, key
 from suppress_study.settings import Arm, Value, validated
 
 Factors = Mapping[str, Value]
+Columns = dict[tuple[str, str], np.ndarray]  # (metric or other column, evaluator or "") -> [S, N]
 Reference = str | Factors  # to an attack of study.yaml
-
-
-def key(factors: Factors) -> frozenset[tuple[str, Value]]:
-    """Factors to look things up by."""
-    return frozenset(factors.items())
 
 
 @dataclass
@@ -29,8 +26,8 @@ class Cell:
 
     arm: Factors
     attack: Factors
-    runs: dict[int, str]  # by seed
-    values: dict[tuple[str, str], np.ndarray]  # (metric or other column, evaluator or "") -> [S, N]
+    runs: dict[int, str] = field(default_factory=dict)  # by seed
+    values: Columns = field(default_factory=dict)
 
     @property
     def factors(self) -> dict[str, Value]:
@@ -39,10 +36,19 @@ class Cell:
     def seeds(self) -> list[int]:
         return list(self.runs)
 
-    def rows(self, metric: str, seeds: Iterable[int], evaluator: str = "") -> np.ndarray:
-        """Those seeds' values, [S, N]."""
-        have = self.seeds()
-        return self.values[metric, evaluator][[have.index(seed) for seed in seeds]]
+    def column(self, metric: str) -> np.ndarray:
+        """All values, [S, N]; of a judged metric by the first evaluator, whose verdict counts."""
+        return next(values for (name, _), values in self.values.items() if name == metric)
+
+    def rows(self, metric: str, seeds: Iterable[int], evaluator: str | None = None) -> np.ndarray:
+        """Those seeds' values, [S, N]; without an evaluator as `column`."""
+        values = self.column(metric) if evaluator is None else self.values[metric, evaluator]
+        return values[[self.seeds().index(seed) for seed in seeds]]
+
+    def reproduced(self, metric: str) -> Estimate:
+        """What to hold beside a documented figure: the estimate over training images."""
+        values = self.column(metric)[:, self.column("in_training")[0].astype(bool)]
+        return proportion(values) if np.isin(values, (0, 1)).all() else bootstrap_mean(values)
 
     def mean(self, metric: str, seeds: Iterable[int]) -> float:
         """Of a metric of images, or of the area under the ROC, over those seeds."""
@@ -70,11 +76,12 @@ class Trainings:
 
     def kept(self) -> list[float]:
         """Of the weights that its defence acts on the share that is left, by its reports; empty without reports."""
-        reports = [report for report in self.results("defence") if report]
-        return [
-            sum(layer["alive"] for layer in report.values()) / sum(layer["weights"] for layer in report.values())
-            for report in reports
-        ]
+        reports = [report.values() for report in self.results("defence") if report]
+        return [sum(layer["alive"] for layer in each) / sum(layer["weights"] for layer in each) for each in reports]
+
+    def reproduced(self, metric: str) -> Estimate:
+        """What to hold beside a documented figure: the estimate over seeds."""
+        return seed_mean(self.kept() if metric == "kept" else self.results(metric))
 
 
 @dataclass
@@ -84,10 +91,10 @@ class Measured:
     study: Study
     profile: str
     results: Results
-    wanted: dict[str, Wanted]
+    wanted: dict[str, Run]  # as they are planned
     missing: int
     judges: dict[str, Run]
-    arms: dict[frozenset, Trainings]
+    arms: dict[frozenset, Trainings] = field(default_factory=dict)
     cells: dict[frozenset, Cell] = field(default_factory=dict)
 
     @classmethod
@@ -103,37 +110,40 @@ class Measured:
             ResultError: a run is missing, was made with other settings than the study's, on other data than the
                 rest, or of other networks.
         """
-        wanted = {run.name: run for job in study.jobs(profile) for run in job.runs}
+        jobs = study.jobs(profile)
+        wanted = {run.name: run for job in jobs for run in job.runs}
         judges = {name: f"train-{model}" for name, model in study.judges().items()}
-        there = {name for name in wanted if name in results.runs}
-        lacking = sorted(set(judges.values()) - there if allow_missing else set(wanted) - there)
+        found = {name: results.runs[name] for name in wanted if name in results.runs}
+        lacking = sorted({*(judges.values() if allow_missing else wanted)} - {*found})
         if lacking:
             raise ResultError(f"run {lacking[0]} is missing: run what makes it, or the whole study.")
-        found = {name: results.runs[name] for name in wanted if name in there}
-        _require_one_study(found, wanted, study, judges)
-        measured = cls(
-            study, profile, results, wanted, len(wanted) - len(there), {n: found[j] for n, j in judges.items()}, {}
-        )
-        measured._gather(found)
+        for job in jobs:
+            for run in job.runs:
+                if run.name in found:
+                    _require_one_study(run, f"train-{job.model}", found, judges)
+        missing = len(wanted) - len(found)
+        measured = cls(study, profile, results, wanted, missing, {name: found[run] for name, run in judges.items()})
+        measured._gather(jobs, found)
         return measured
 
-    def _gather(self, found: dict[str, Run]) -> None:
-        tables = {table: self.results.rows(table) for table in ("images", "membership")}
-        by_cell: dict[frozenset, dict[int, Wanted]] = {}
-        for run in self.wanted.values():
-            look = found.get(f"mechanism-{run.model}")
-            # A model counts once its features have been looked at, which is the last thing done to it.
-            if run.kind == "train" and run.name in found and look:
-                settings = self.study.arm_of(self.profile, run.model)
-                arm = self.arms.setdefault(key(run.arm), Trainings(run.model.kind, run.arm, settings))
-                arm.runs[run.model.seed], arm.mechanisms[run.model.seed] = found[run.name], look
-            if run.kind == "attack" and run.name in found and (look or run.model.arm == NONE):
-                by_cell.setdefault(key({**run.arm, **run.attack}), {})[run.model.seed] = run
-        for cell, runs in by_cell.items():
-            names = {seed: runs[seed].name for seed in sorted(runs)}
-            frames = [tables["images"].get(name, tables["membership"].get(name)) for name in names.values()]
-            first = next(iter(runs.values()))
-            self.cells[cell] = Cell(first.arm, first.attack, names, _stacked(frames, list(self.study.evaluators)))
+    def _gather(self, jobs: list[Job], found: dict[str, Run]) -> None:
+        tables = self.results.rows()
+        for job in jobs:
+            model, look = job.model, found.get(f"mechanism-{job.model}")
+            if look is None and model.arm != NONE:
+                continue  # a model counts once its features have been looked at, which is the last thing done to it
+            if job.kind == "train" and look and job.runs[0].name in found:
+                factors, settings = job.runs[0].factors, self.study.arm_of(self.profile, model)
+                arm = self.arms.setdefault(key(factors), Trainings(model.kind, factors, settings))
+                arm.runs[model.seed], arm.mechanisms[model.seed] = found[job.runs[0].name], look
+            of_arm = self.study.factors(self.profile, model)
+            for variant, run in zip(job.variants, job.runs, strict=False):
+                if run.name in found:
+                    cell = self.cells.setdefault(key(run.factors), Cell(of_arm, variant.columns()))
+                    cell.runs[run.seed] = run.name
+        for cell in self.cells.values():
+            cell.runs = dict(sorted(cell.runs.items()))
+            cell.values = _stacked([tables[name] for name in cell.runs.values()], list(self.study.evaluators))
 
     def arm(self, name: str) -> Trainings | None:
         """An arm of study.yaml, at its own settings."""
@@ -155,22 +165,27 @@ class Measured:
         return max(made, key=lambda cell: cell.mean(metric, seeds)) if seeds else None
 
 
-def _require_one_study(found: dict[str, Run], wanted: dict[str, Wanted], study: Study, judges: dict[str, str]) -> None:
-    """Raise unless runs have the study's settings, one data set, and are of the networks whose trainings are there."""
-    first = next(iter(judges.values()))
-    for name, run in found.items():
-        made_with = run.settings
-        if run.kind != "attack":  # settings that the study has gained since have their defaults in an older run
-            made_with = validated(Arm, run.settings | {"title": ""}, f"run {name}").recipe()
-        if _plain(made_with) != _plain(wanted[name].settings):
-            raise ResultError(f"run {name} was made with other settings than study.yaml has: delete it and run again.")
-        if run.environment["data"] != found[first].environment["data"]:
-            raise ResultError(f"run {name} was made on other data than {first}: delete it and run again.")
-        own = f"train-{wanted[name].model}"
-        for role, sha256 in run.networks.items():
-            training = {"victim": own, **judges}.get(role, f"train-{Model(role, run.seed)}")
-            if found[training].checkpoint["sha256"] != sha256:
-                raise ResultError(f"run {name} is of other weights than {training} left: delete it and run again.")
+def _require_one_study(planned: Run, own: str, found: dict[str, Run], judges: dict[str, str]) -> None:
+    """Raise unless a run has the study's settings and data, and is of the networks whose trainings are there.
+
+    Args:
+        planned: the run as the study has it.
+        own: name of the training of the model that it is of.
+        found: all runs that there are.
+        judges: names of the evaluators' trainings.
+    """
+    name, run, first = planned.name, found[planned.name], next(iter(judges.values()))
+    made_with = run.settings
+    if run.kind != "attack":  # settings that the study has gained since have their defaults in an older run
+        made_with = validated(Arm, made_with | {"title": ""}, f"run {name}").recipe()
+    if _plain(made_with) != _plain(planned.settings):
+        raise ResultError(f"run {name} was made with other settings than study.yaml has: delete it and run again.")
+    if run.environment["data"] != found[first].environment["data"]:
+        raise ResultError(f"run {name} was made on other data than {first}: delete it and run again.")
+    for role, sha256 in run.networks.items():
+        training = {"victim": own, **judges}.get(role, f"train-{Model(role, run.seed)}")
+        if found[training].checkpoint["sha256"] != sha256:
+            raise ResultError(f"run {name} is of other weights than {training} left: delete it and run again.")
 
 
 def _plain(settings: Any) -> Any:
@@ -178,7 +193,7 @@ def _plain(settings: Any) -> Any:
     return json.loads(json.dumps(settings))
 
 
-def _stacked(frames: list[pd.DataFrame], evaluators: list[str]) -> dict[tuple[str, str], np.ndarray]:
+def _stacked(frames: list[pd.DataFrame], evaluators: list[str]) -> Columns:
     """The columns that are judged of several seeds' rows, each [S, N]; by evaluators in their order."""
     if "score" in frames[0]:
         return {(name, ""): np.stack([frame[name] for frame in frames]) for name in ("score", "member")}

@@ -1,10 +1,10 @@
 """The study's networks: made as an arm says, kept with their checkpoints, found again by their run."""
 
 import importlib
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
+from suppress_privacy import training
 from suppress_privacy.convnet import ConvNet
-from suppress_privacy.files import sha256_of
+from suppress_privacy.files import atomically, sha256_of
 from suppress_privacy.lenet import Features, LeNet5, Rest
 from suppress_privacy.mnist import Mnist
-from suppress_privacy.training import (
-    CHECKPOINT_PREFIX,
-    Defence,
-    History,
-    Plan,
-    checkpoints_in,
-    epoch_of,
-    forget,
-    load_checkpoint,
-    save_checkpoint,
-    sparsity,
-    train,
-)
+from suppress_privacy.training import Defence, History, Plan, checkpoints_in, train
 from suppress_study.plan import Model, Study
 from suppress_study.results import Run, read_job
 from suppress_study.settings import Arm, Optimizer, validated
@@ -47,7 +36,7 @@ class Trained:
     defence: Defence = field(default_factory=Defence)
     base: Arm | None = None  # how the network was made that its training started from
     checkpoints: Path | None = None  # folder of its training, for what it was like on the way
-    sha256: str = ""  # of its last checkpoint's bytes, where it has one
+    file: Path | None = None  # of its weights, if it was not trained here
     _halves: dict[str, tuple[nn.Cell, nn.Cell]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def at(self, moment: str) -> nn.Cell:
@@ -67,7 +56,7 @@ class Trained:
         network = NETWORKS[self.arm.network](seed=self.seed)
         if moment == "middle":
             saved = checkpoints_in(self.checkpoints)
-            load_checkpoint(network, saved[(len(saved) - 1) // 2])
+            training.load_checkpoint(network, saved[(len(saved) - 1) // 2])
         return network
 
     def halves(self, depth: str) -> tuple[nn.Cell, nn.Cell]:
@@ -78,6 +67,31 @@ class Trained:
         if depth not in self._halves:
             self._halves[depth] = Features(self.network, depth), Rest(self.network, depth)
         return self._halves[depth]
+
+    @cached_property
+    def checkpoint(self) -> dict[str, str]:
+        """The file of its weights, where it has one: name and SHA-256."""
+        last = self.file or (checkpoints_in(self.checkpoints)[-1] if self.checkpoints else None)
+        return {"name": last.name, "sha256": sha256_of(last)} if last else {}
+
+    @property
+    def sha256(self) -> str:
+        return self.checkpoint.get("sha256", "")
+
+    def outcome(self, earlier: Mapping[str, "Trained"]) -> dict[str, Any]:
+        """What the run of its training says came out, as fields of `Run`; `earlier` is what it was built on, by arm."""
+        history, defence = self.history, self.defence
+        return {
+            "checkpoint": self.checkpoint,
+            "networks": {arm: made.sha256 for arm, made in earlier.items()},
+            "results": {
+                "test_accuracy": history.test_accuracy[-1],
+                "sparsity": {layer: shares[-1] for layer, shares in history.sparsity.items()},
+                "history": history.as_dict(),
+                "defence": defence.report(),
+                "facts": defence.facts(),
+            },
+        }
 
     def shadow(self, seed: int, data: Mnist) -> nn.Cell:
         """A network made by this one's recipe on other data."""
@@ -113,24 +127,18 @@ def make(
         copy_weights(earlier[arm.start].network, network)
         base = earlier[arm.start].arm
     defence = Defence()
+    epochs, batch_size = arm.epochs, arm.batch_size
     if arm.defence is not None:
         rate = arm.optimizer.lr if arm.optimizer else 0.0
-        defence = arm.made_by().make(network, Plan(data, arm.epochs, arm.batch_size, rate, seed, wanted))
+        defence = arm.made_by().make(network, Plan(data, epochs, batch_size, rate, seed, wanted))
     if arm.optimizer is not None:
-        steps = arm.epochs * (len(data.train_labels) // arm.batch_size)
+        by = optimizer(arm.optimizer, network, epochs * (len(data.train_labels) // batch_size))
         history = train(
-            network,
-            optimizer(arm.optimizer, network, steps),
-            data,
-            epochs=arm.epochs,
-            batch_size=arm.batch_size,
-            seed=seed,
-            defence=defence,
-            checkpoints=checkpoints,
+            network, by, data, epochs=epochs, batch_size=batch_size, seed=seed, defence=defence, checkpoints=checkpoints
         )
     else:
         history = _as_it_is(network, defence.test_accuracy(network, data.test_images, data.test_labels), checkpoints)
-    return Trained(network, arm, seed, history, defence, base, checkpoints, _last(checkpoints).get("sha256", ""))
+    return Trained(network, arm, seed, history, defence, base, checkpoints)
 
 
 def optimizer(settings: Optimizer, network: nn.Cell, steps: int) -> nn.Optimizer:
@@ -171,115 +179,80 @@ def _cut(arm: Arm, seed: int, network: nn.Cell, whole: Trained, wanted: float, c
     found = whole.history
     epoch = nearest_epoch(found.test_accuracy[: arm.epochs], wanted)
     kept = checkpoints_in(whole.checkpoints) if whole.checkpoints else []
-    until_then = [path for path in kept if epoch_of(path) <= epoch]
-    if not until_then or epoch_of(until_then[-1]) != epoch:
+    until_then = [path for path in kept if training.epoch_of(path) <= epoch]
+    if not until_then or training.epoch_of(until_then[-1]) != epoch:
         raise ValueError(f"{whole.checkpoints} has no checkpoint of epoch {epoch}: train {arm.cut} again.")
-    load_checkpoint(network, until_then[-1])
+    training.load_checkpoint(network, until_then[-1])
     if checkpoints is not None:
-        forget(checkpoints)
-        checkpoints.mkdir(parents=True, exist_ok=True)
+        training.forget(checkpoints)
         for path in until_then:
-            part = checkpoints / f".part-{path.name}"
-            shutil.copyfile(path, part)
-            os.replace(part, checkpoints / path.name)
-    history = History(
-        found.loss[:epoch],
-        found.test_accuracy[:epoch],
-        {layer: shares[:epoch] for layer, shares in found.sparsity.items()},
-    )
-    sha256 = _last(checkpoints).get("sha256", "")
-    return Trained(network, arm, seed, history, _Cut(epoch, wanted), None, checkpoints, sha256)
+            with atomically(checkpoints / path.name) as part:
+                shutil.copyfile(path, part)
+    sparsity = {layer: shares[:epoch] for layer, shares in found.sparsity.items()}
+    history = History(found.loss[:epoch], found.test_accuracy[:epoch], sparsity)
+    return Trained(network, arm, seed, history, _Cut(epoch, wanted), None, checkpoints)
 
 
 def _as_it_is(network: nn.Cell, test_accuracy: float, checkpoints: Path | None) -> History:
     """The history of no training at all; its checkpoint counts as epoch 0."""
     if checkpoints is not None:
-        forget(checkpoints)
-        save_checkpoint(network, checkpoints / f"{CHECKPOINT_PREFIX}-0_0.ckpt")
-    return History([], [test_accuracy], {layer: [share] for layer, share in sparsity(network).items()})
+        training.forget(checkpoints)
+        training.save_checkpoint(network, checkpoints / f"{training.CHECKPOINT_PREFIX}-0_0.ckpt")
+    return History([], [test_accuracy], {layer: [share] for layer, share in training.sparsity(network).items()})
 
 
-def _last(checkpoints: Path | None) -> dict[str, str]:
-    """The final checkpoint of a training: name and SHA-256."""
-    saved = checkpoints_in(checkpoints) if checkpoints else []
-    return {"name": saved[-1].name, "sha256": sha256_of(saved[-1])} if saved else {}
+@dataclass(frozen=True)
+class Models:
+    """The networks of a profile that a folder keeps, each with the run of its training."""
 
+    folder: Path
+    study: Study
+    profile: str
 
-def outcome(trained: Trained, earlier: Mapping[str, Trained]) -> dict[str, Any]:
-    """What the run of a training says beyond what every run does: fields of `results.Run`."""
-    history = trained.history
-    return {
-        "checkpoint": _last(trained.checkpoints),
-        "networks": {arm: made.sha256 for arm, made in earlier.items()},
-        "results": {
-            "test_accuracy": history.test_accuracy[-1],
-            "sparsity": {layer: shares[-1] for layer, shares in history.sparsity.items()},
-            "history": history.as_dict(),
-            "defence": trained.defence.report(),
-            "facts": trained.defence.facts(),
-        },
-    }
+    def checkpoints(self, model: Model) -> Path:
+        """Where the checkpoints of one training are."""
+        return self.folder / "checkpoints" / f"train-{model}"
 
+    def run(self, model: Model) -> Run:
+        """The run of a model's training.
 
-def checkpoint_folder(folder: Path, model: Model) -> Path:
-    """Where the checkpoints of one training are."""
-    return folder / "checkpoints" / f"train-{model}"
+        Raises:
+            ValueError: it has not been trained.
+        """
+        path = self.folder / "runs" / f"train-{model}.npz"
+        if not path.is_file():
+            remedy = f"make run TARGET=train-{model} makes it, or the notebook train"
+            raise ValueError(f"{self.folder} has no run train-{model}: {remedy}.")
+        return read_job(path)[0][0]
 
+    def load(self, model: Model) -> Trained:
+        """The network of a finished training: the weights its run names, and no others.
 
-def training_run(folder: Path, model: Model) -> Run:
-    """The run of a model's training.
+        Raises:
+            ValueError: there is no such run, or its checkpoint is not the one it recorded.
+        """
+        run, arm = self.run(model), self._recipe(model)
+        path = self.checkpoints(model) / run.checkpoint["name"]
+        if not path.is_file() or sha256_of(path) != run.checkpoint["sha256"]:
+            raise ValueError(f"{path} is missing or is not what run {run.name} was made with: train the model again.")
+        network = NETWORKS[arm.network]()
+        training.load_checkpoint(network, path)
+        base = self._recipe(Model(arm.start, model.seed)) if arm.start else None
+        defence = arm.made_by().released(run.results["facts"]) if arm.defence else Defence()
+        return Trained(network, arm, model.seed, History(**run.results["history"]), defence, base, path.parent)
 
-    Raises:
-        ValueError: it has not been trained.
-    """
-    path = folder / "runs" / f"train-{model}.npz"
-    if not path.is_file():
-        raise ValueError(
-            f"{folder} has no run train-{model}: make run TARGET=train-{model} makes it, or the notebook train "
-            f"with arm={model.arm} seed={model.seed}."
-        )
-    return read_job(path)[0][0]
+    def earlier(self, arm: Arm, seed: int) -> dict[str, Trained]:
+        """The networks that an arm builds on.
 
+        Raises:
+            ValueError: one of them has not been trained.
+        """
+        return {name: self.load(Model(name, seed)) for name in arm.earlier()}
 
-def load(folder: Path, study: Study, profile: str, model: Model) -> Trained:
-    """The network of a finished training: the weights its run names, and no others.
-
-    Args:
-        folder: of runs and checkpoints.
-        study, profile: which say how the arm is called.
-        model: which.
-
-    Raises:
-        ValueError: there is no such run, or its checkpoint is not the one it recorded.
-    """
-    run = training_run(folder, model)
-    path = checkpoint_folder(folder, model) / run.checkpoint["name"]
-    if not path.is_file() or sha256_of(path) != run.checkpoint["sha256"]:
-        raise ValueError(f"{path} is missing or is not what run {run.name} was made with: train the model again.")
-    arm = _recipe(run, study, profile, model)
-    network = NETWORKS[arm.network]()
-    load_checkpoint(network, path)
-    base = None
-    if arm.start:
-        start = Model(arm.start, model.seed)
-        base = _recipe(training_run(folder, start), study, profile, start)
-    defence = arm.made_by().released(run.results["facts"]) if arm.defence else Defence()
-    history = History(**run.results["history"])
-    return Trained(network, arm, model.seed, history, defence, base, path.parent, run.checkpoint["sha256"])
-
-
-def earlier_of(arm: Arm, seed: int, folder: Path, study: Study, profile: str) -> dict[str, Trained]:
-    """The networks that an arm builds on.
-
-    Raises:
-        ValueError: one of them has not been trained.
-    """
-    return {name: load(folder, study, profile, Model(name, seed)) for name in arm.earlier()}
-
-
-def _recipe(run: Run, study: Study, profile: str, model: Model) -> Arm:
-    """How a model was made, with a rerunner's overrides: shadow networks follow the same recipe."""
-    return validated(Arm, run.settings | {"title": study.arm_of(profile, model).title}, run.name)
+    def _recipe(self, model: Model) -> Arm:
+        """How a model was made, with a rerunner's overrides: shadow networks follow the same recipe."""
+        run, own = self.run(model), self.study.arm_of(self.profile, model)
+        return validated(Arm, run.settings | {"title": own.title, "sweep": own.sweep}, run.name)
 
 
 def own_network(source: str, arm: Arm, seed: int) -> Trained:
@@ -297,8 +270,8 @@ def own_network(source: str, arm: Arm, seed: int) -> Trained:
     module, colon, name = source.partition(":")
     if not colon:
         network = LeNet5()
-        load_checkpoint(network, source)
-        return Trained(network, arm, seed, sha256=sha256_of(source))
+        training.load_checkpoint(network, source)
+        return Trained(network, arm, seed, file=Path(source))
     try:
         network = getattr(importlib.import_module(module), name)()
     except (ImportError, AttributeError, TypeError) as error:

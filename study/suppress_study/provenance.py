@@ -13,29 +13,25 @@ from typing import Any
 
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.runtime import Runtime, processor
-from suppress_study.plan import Study, Wanted
-from suppress_study.results import Run
 from suppress_study.settings import ROOT
 
 DIRTY = "-dirty"  # ends the name of a commit that tracked files differ from
 LIBRARIES = ("mindspore", "numpy", "scipy", "scikit-image", "dp-accounting")
 
 
-class Clock:
-    """Wall-clock seconds by stage, in order: `with clock("training"): ...`."""
+@contextmanager
+def made(stage: str, environment: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a run says of its making, once that has ended: commit, environment, times and memory, as fields of `Run`.
 
-    def __init__(self) -> None:
-        self.started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.seconds[stage] = round(time.perf_counter() - started, 3)
-
-    def times(self) -> dict[str, Any]:
-        return {"started": self.started, "seconds": self.seconds}
+    with made("training", environment) as making:
+        ...
+    """
+    times: dict[str, Any] = {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    making: dict[str, Any] = {"commit": commit(), "environment": environment, "times": times}
+    started = time.perf_counter()
+    yield making
+    times["seconds"] = {stage: round(time.perf_counter() - started, 3)}
+    making["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # of this process so far
 
 
 def environment(runtime: Runtime, data: Mnist) -> dict[str, Any]:
@@ -48,37 +44,10 @@ def environment(runtime: Runtime, data: Mnist) -> dict[str, Any]:
     }
 
 
-def run_of(wanted: Wanted, study: Study, profile: str, surroundings: dict[str, Any], clock: Clock, **more: Any) -> Run:
-    """A run that was just made: what was wanted, where it was made, and what came out (further fields of `Run`)."""
-    return Run(
-        name=wanted.name,
-        kind=wanted.kind,
-        campaign=study.campaign,
-        profile=profile,
-        factors=wanted.arm | wanted.attack,
-        seed=wanted.model.seed,
-        commit=commit(),
-        environment=surroundings,
-        times=clock.times(),
-        peak_memory_bytes=peak_memory_bytes(),
-        **{"settings": wanted.settings} | more,
-    )
-
-
 def describe(data: Mnist) -> dict[str, Any]:
     """A data set as runs name it: name, sizes, SHA-256 of its bytes, and its notice."""
-    return {
-        "name": data.name,
-        "train": len(data.train_labels),
-        "test": len(data.test_labels),
-        "sha256": data.sha256,
-        "notice": data.notice,
-    }
-
-
-def peak_memory_bytes() -> int:
-    """Of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    sizes = {"train": len(data.train_labels), "test": len(data.test_labels)}
+    return {"name": data.name, **sizes, "sha256": data.sha256, "notice": data.notice}
 
 
 def commit() -> str:

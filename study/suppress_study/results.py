@@ -28,9 +28,14 @@ from suppress_privacy.files import atomically, sha256_of
 from suppress_study.settings import Value
 
 JUDGED = "judged"  # begins, before evaluator and metric, the arrays of what evaluators say
-TABLES = ("images", "membership")
 UNITS = {"image": "images", "candidate": "membership"}  # what a row of each table is about
+Arrays = dict[str, np.ndarray]
 PAGE = 1 << 24  # bytes of a column that are compressed together: all of one file
+
+
+def key(factors: Mapping[str, Value]) -> frozenset[tuple[str, Value]]:
+    """Factors to look things up by."""
+    return frozenset(factors.items())
 
 
 class ResultError(ValueError):
@@ -39,7 +44,10 @@ class ResultError(ValueError):
 
 @dataclass
 class Run:
-    """One training, one attack on one model, or one look at what a model's features hold."""
+    """One training, one attack on one model, or one look at what a model's features hold.
+
+    As planned it ends with its settings; what follows is where it was made and what came out.
+    """
 
     name: str
     kind: str  # train, attack or mechanism
@@ -48,16 +56,19 @@ class Run:
     factors: dict[str, Value]
     seed: int
     settings: dict[str, Any]  # all that decides the outcome, beyond the networks below
-    commit: str
-    environment: Any  # device, versions, machine, data; in runs.jsonl the name of the line that has them
-    times: dict[str, Any]
-    peak_memory_bytes: int
+    commit: str = ""
+    environment: Any = None  # device, versions, machine, data; in runs.jsonl the name of the line that has them
+    times: dict[str, Any] = field(default_factory=dict)
+    peak_memory_bytes: int = 0
     results: dict[str, Any] = field(default_factory=dict)  # by name: numbers, and a training's history and report
     asked: dict[str, Any] = field(default_factory=dict)  # by a rerunner: mode, overrides, victim
     checkpoint: dict[str, str] = field(default_factory=dict)  # a training's last: name and SHA-256
     networks: dict[str, str] = field(default_factory=dict)  # what it was made of: "victim", evaluator or arm -> SHA-256
     chosen: dict[str, Any] = field(default_factory=dict)  # by the attack itself, and on what ground
     superseded: str = ""  # by which run: it counts no longer
+
+    def __str__(self) -> str:
+        return self.name
 
     def line(self) -> dict[str, Any]:
         """As runs.jsonl has it: what is empty is left out."""
@@ -89,34 +100,35 @@ class Results:
         Raises:
             ResultError: a file is damaged, or is not the one that runs.jsonl names.
         """
-        published = _published(folder)
-        own = [read_job(path) for path in sorted((folder / "runs").glob("*.npz"))]
-        newer = {run.name for runs in own for run, _ in runs}
-        runs = {name: run for name, run in published.runs.items() if name not in newer}
-        tables: dict[str, list[pd.DataFrame]] = {
-            name: [table[~table.run.isin(newer)]] if len(table := getattr(published, name)) else [] for name in TABLES
-        }
-        pictures = published.pictures
-        for run, arrays in (pair for runs_of_job in own for pair in runs_of_job):
-            runs[run.name] = run
+        published, files = _published(folder)
+        for name, sha256 in files.items():
+            if not (folder / name).is_file() or sha256_of(folder / name) != sha256:
+                raise ResultError(f"{folder / name} is missing or is not the one that runs.jsonl names: restore it.")
+        own = [pair for path in sorted((folder / "runs").glob("*.npz")) for pair in read_job(path)]
+        newer = {run.name: run for run, _ in own}
+        runs = {name: run for name, run in published.items() if name not in newer} | newer
+        pictures = _read_pictures(folder / "pictures.npz") if files else Pictures()
+        before = {unit: _read_table(folder / f"{name}.parquet", bool(files)) for unit, name in UNITS.items()}
+        tables = {unit: [table[~table.run.isin(newer)]] for unit, table in before.items()}
+        for run, arrays in own:
             if unit := _unit(arrays):
-                tables[UNITS[unit]].append(rows_of(run, arrays))
+                tables[unit].append(rows_of(run, arrays))
             show(pictures, run.name, arrays)
-        return cls(runs, _joined(tables["images"]), _joined(tables["membership"]), pictures)
+        return cls(runs, _joined(tables["image"]), _joined(tables["candidate"]), pictures)
 
-    def rows(self, table: str) -> dict[str, pd.DataFrame]:
-        """A table's rows by run."""
-        return dict(tuple(getattr(self, table).groupby("run", observed=True)))
+    def rows(self) -> dict[str, pd.DataFrame]:
+        """Each run's rows of whichever table has them."""
+        tables = (self.images, self.membership)
+        return {str(run): rows for table in tables for run, rows in table.groupby("run", observed=True)}
 
     def arrays(self, name: str) -> pd.DataFrame:
-        """One run's rows of whichever table has them."""
-        found = [table[table.run == name] for table in (self.images, self.membership) if len(table)]
-        return next((rows for rows in found if len(rows)), pd.DataFrame())
+        """One run's rows; none where it is not there."""
+        return max((table[table.run == name] for table in (self.images, self.membership)), key=len)
 
     def publish(self, folder: Path) -> None:
         """Write the tables; runs.jsonl comes last, and names the others by their bytes."""
         files: dict[str, str] = {}
-        for name in TABLES:
+        for name in UNITS.values():
             files |= _write_table(folder / f"{name}.parquet", getattr(self, name))
         _write_pictures(folder / "pictures.npz", self.pictures)
         files["pictures.npz"] = sha256_of(folder / "pictures.npz")
@@ -132,22 +144,20 @@ class Results:
             part.write_text("".join(json.dumps(line, allow_nan=False) + "\n" for line in [*head, *lines]))
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write JSON whole, a row of a table a line; NaN is refused."""
-    text = json.dumps(content, indent=1, allow_nan=False)
-    if isinstance(content, dict):
-        parts = []
-        for key, value in content.items():
-            rows = isinstance(value, list) and value and isinstance(value[0], dict)
-            lines = ",\n".join(f"  {json.dumps(row, allow_nan=False)}" for row in value) if rows else ""
-            shown = f"[\n{lines}\n ]" if rows else json.dumps(value, indent=1, allow_nan=False).replace("\n", "\n ")
-            parts.append(f" {json.dumps(key)}: {shown}")
-        text = "{\n" + ",\n".join(parts) + "\n}"
+    parts = []
+    for name, value in content.items():
+        shown = json.dumps(value, indent=1, allow_nan=False).replace("\n", "\n ")
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            rows = ",\n".join(f"  {json.dumps(row)}" for row in value)
+            shown = f"[\n{rows}\n ]"
+        parts.append(f" {json.dumps(name)}: {shown}")
     with atomically(path) as part:
-        part.write_text(text + "\n")
+        part.write_text("{\n" + ",\n".join(parts) + "\n}\n")
 
 
-def write_job(path: Path, runs: Iterable[tuple[Run, Mapping[str, np.ndarray]]]) -> None:
+def write_job(path: Path, runs: Iterable[tuple[Run, Arrays]]) -> None:
     """Write the runs of one job with their arrays as one file, whole or not at all."""
     pairs = list(runs)
     arrays = {f"{number}/{name}": array for number, (_, found) in enumerate(pairs) for name, array in found.items()}
@@ -156,7 +166,7 @@ def write_job(path: Path, runs: Iterable[tuple[Run, Mapping[str, np.ndarray]]]) 
         np.savez_compressed(file, runs=np.array(lines), **arrays)
 
 
-def read_job(path: Path) -> list[tuple[Run, dict[str, np.ndarray]]]:
+def read_job(path: Path) -> list[tuple[Run, Arrays]]:
     """The runs of one job with their arrays.
 
     Raises:
@@ -167,7 +177,7 @@ def read_job(path: Path) -> list[tuple[Run, dict[str, np.ndarray]]]:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             content = dict(file)
         runs = [Run(**line) for line in json.loads(str(content.pop("runs")))]
-        found: list[dict[str, np.ndarray]] = [{} for _ in runs]
+        found: list[Arrays] = [{} for _ in runs]
         for key, array in content.items():
             number, _, name = key.partition("/")
             found[int(number)][name] = array
@@ -176,7 +186,7 @@ def read_job(path: Path) -> list[tuple[Run, dict[str, np.ndarray]]]:
     return list(zip(runs, found, strict=True))
 
 
-def rows_of(run: Run, arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def rows_of(run: Run, arrays: Arrays) -> pd.DataFrame:
     """A run's rows: of images, one for each evaluator and one without; of candidates, one each."""
     unit = _unit(arrays)
     shared = {unit: arrays[unit]} | {name: arrays[name] for name in ("index", "label") if name in arrays}
@@ -184,28 +194,20 @@ def rows_of(run: Run, arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:
     if unit == "candidate":
         return pd.DataFrame({**keys, **shared, "member": arrays["member"], "score": arrays["score"]})
     shared["in_training"] = arrays["in_training"]
-    by_evaluator: dict[str, dict[str, np.ndarray]] = {"": {}}
+    by_evaluator: dict[str, Arrays] = {"": {}}
     for name, array in arrays.items():
-        begin, *rest = name.split("/")
-        if begin == JUDGED:
-            evaluator, metric = rest
-            by_evaluator.setdefault(evaluator, {})[metric] = array
-        elif name not in (*shared, "pictured") and array.shape == arrays[unit].shape:
-            by_evaluator[""][name] = array
-    frames = [
-        pd.DataFrame(
-            {**keys, "evaluator": evaluator, **shared} | {key: np.float32(array) for key, array in found.items()}
-        )
-        for evaluator, found in by_evaluator.items()
-    ]
+        if name not in (*shared, "pictured") and array.shape == arrays[unit].shape:
+            *evaluator, metric = name.removeprefix(f"{JUDGED}/").split("/")
+            by_evaluator.setdefault("".join(evaluator), {})[metric] = array.astype(np.float32)
+    frames = [pd.DataFrame(keys | {"evaluator": name} | shared | found) for name, found in by_evaluator.items()]
     return pd.concat(frames, ignore_index=True)
 
 
-def _unit(arrays: Mapping[str, np.ndarray]) -> str:
+def _unit(arrays: Arrays) -> str:
     return next((unit for unit in UNITS if unit in arrays), "")
 
 
-def show(pictures: Pictures, run: str, arrays: Mapping[str, np.ndarray]) -> None:
+def show(pictures: Pictures, run: str, arrays: Arrays) -> None:
     """Add what a run's arrays have to show."""
     if "reconstruction" in arrays:
         pictures.images[run] = dict(zip(map(int, arrays["pictured"]), arrays["reconstruction"], strict=True))
@@ -216,9 +218,10 @@ def show(pictures: Pictures, run: str, arrays: Mapping[str, np.ndarray]) -> None
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Tables below each other: text that is missing is empty."""
+    tables = [table for table in tables if len(table)]
     if not tables:
         return pd.DataFrame({"run": pd.Series(dtype="str")})
-    table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0].reset_index(drop=True)
+    table = pd.concat(tables, ignore_index=True)
     for name, column in table.items():
         if not pd.api.types.is_numeric_dtype(column):
             text = column.astype("category")
@@ -238,22 +241,15 @@ def _write_table(folder: Path, table: pd.DataFrame) -> dict[str, str]:
     order = [name for name in ("evaluator", *UNITS, "run") if name in table]
     with atomically(folder) as part:
         for (campaign, seed), rows in table.groupby(["campaign", "seed"], observed=True):
-            content = pa.Table.from_pandas(
-                rows.sort_values(order, kind="stable").drop(columns=["campaign", "seed"]), preserve_index=False
-            ).replace_schema_metadata()
+            rows = rows.sort_values(order, kind="stable").drop(columns=["campaign", "seed"])
+            content = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata()
             floats = [field.name for field in content.schema if pa.types.is_floating(field.type)]
+            others = [name for name in content.column_names if name not in floats]
+            form = {"compression": "zstd", "compression_level": 19, "data_page_size": PAGE, "use_dictionary": others}
+            form |= {"column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT"), "row_group_size": len(content)}
             place = part / f"campaign={campaign}" / f"seed={seed}"
             place.mkdir(parents=True)
-            pq.write_table(
-                content,
-                place / "part-0.parquet",
-                compression="zstd",
-                compression_level=19,
-                data_page_size=PAGE,
-                row_group_size=len(content),
-                use_dictionary=[name for name in content.column_names if name not in floats],
-                column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
-            )
+            pq.write_table(content, place / "part-0.parquet", **form)
         if folder.exists():
             old = folder.with_name(f".part-old-{folder.name}")
             folder.rename(old)
@@ -262,18 +258,15 @@ def _write_table(folder: Path, table: pd.DataFrame) -> dict[str, str]:
 
 
 def _write_pictures(path: Path, pictures: Pictures) -> None:
-    shown = [(run, target, image) for run, by in pictures.images.items() for target, image in by.items()]
     names = list(dict.fromkeys([*pictures.images, *pictures.curves]))
     number = {name: position for position, name in enumerate(names)}
-    arrays = {"run": np.array(names, dtype=np.str_)}
+    shown = [(number[run], *each) for run, by_target in pictures.images.items() for each in by_target.items()]
+    arrays = {"run": np.array(names, np.str_)}
     if shown:
-        arrays |= {
-            "picture_run": np.array([number[run] for run, _, _ in shown], np.uint16),
-            "picture_target": np.array([target for _, target, _ in shown], np.uint16),
-            "picture": np.stack([image for _, _, image in shown]),
-            "original_target": np.array(list(pictures.originals), np.uint16),
-            "original": np.stack(list(pictures.originals.values())),
-        }
+        runs, targets, images = zip(*shown, strict=True)
+        arrays |= {"picture_run": np.array(runs, np.uint16), "picture_target": np.array(targets, np.uint16)}
+        arrays |= {"picture": np.stack(images), "original_target": np.array([*pictures.originals], np.uint16)}
+        arrays["original"] = np.stack([*pictures.originals.values()])
     if pictures.curves:
         arrays["curve_run"] = np.array([number[run] for run in pictures.curves], np.uint16)
         arrays["curve"] = np.stack(list(pictures.curves.values()))
@@ -284,23 +277,25 @@ def _write_pictures(path: Path, pictures: Pictures) -> None:
 def _read_pictures(path: Path) -> Pictures:
     with np.load(path, allow_pickle=False) as file:
         arrays = dict(file)
+
+    def rows(*columns: str) -> Iterable[tuple[Any, ...]]:
+        return zip(*(arrays.get(column, ()) for column in columns), strict=True)
+
     names, pictures = arrays["run"].tolist(), Pictures()
-    rows = (arrays.get(name, ()) for name in ("picture_run", "picture_target", "picture"))
-    for run, target, image in zip(*rows, strict=True):
+    for run, target, image in rows("picture_run", "picture_target", "picture"):
         pictures.images.setdefault(names[run], {})[int(target)] = image
-    originals = (arrays.get(name, ()) for name in ("original_target", "original"))
-    pictures.originals = {int(target): image for target, image in zip(*originals, strict=True)}
-    curves = (arrays.get(name, ()) for name in ("curve_run", "curve"))
-    pictures.curves = {names[run]: curve for run, curve in zip(*curves, strict=True)}
+    pictures.originals = {int(target): image for target, image in rows("original_target", "original")}
+    pictures.curves = {names[run]: curve for run, curve in rows("curve_run", "curve")}
     return pictures
 
 
 def published_runs(folder: Path) -> dict[str, Run]:
     """The runs of a folder's runs.jsonl by name, superseded ones too; none where there is no such file."""
-    return _published_lines(folder)[0]
+    return _published(folder)[0]
 
 
-def _published_lines(folder: Path) -> tuple[dict[str, Run], dict[str, str]]:
+def _published(folder: Path) -> tuple[dict[str, Run], dict[str, str]]:
+    """Its runs, and its files with their SHA-256."""
     path = folder / "runs.jsonl"
     if not path.is_file():
         return {}, {}
@@ -318,15 +313,6 @@ def _published_lines(folder: Path) -> tuple[dict[str, Run], dict[str, str]]:
     except (ValueError, KeyError, TypeError) as error:
         raise ResultError(f"{path} is damaged: restore it, or publish again.") from error
     return runs, files
-
-
-def _published(folder: Path) -> Results:
-    runs, files = _published_lines(folder)
-    for name, sha256 in files.items():
-        if not (folder / name).is_file() or sha256_of(folder / name) != sha256:
-            raise ResultError(f"{folder / name} is missing or is not the one that runs.jsonl names: restore it.")
-    images, membership = (_read_table(folder / f"{name}.parquet", bool(files)) for name in TABLES)
-    return Results(runs, images, membership, _read_pictures(folder / "pictures.npz") if files else Pictures())
 
 
 def _read_table(path: Path, published: bool) -> pd.DataFrame:

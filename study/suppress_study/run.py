@@ -77,16 +77,6 @@ def end_with(leader: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def require_writable(folder: Path) -> None:
-    """Raise unless files can be made in a folder, which is created if need be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise SetupError(f"results folder {folder} cannot be written ({error.strerror}): choose another.") from error
-
-
 def prepare(options: argparse.Namespace, study: Study) -> str:
     """Check settings, device, folder and data; returns the device.
 
@@ -94,7 +84,9 @@ def prepare(options: argparse.Namespace, study: Study) -> str:
     """
     profile = study.profile(options.profile)
     device = choose_device(options.device)
-    require_writable(options.results)
+    options.results.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=options.results):
+        pass  # before hours of work are lost
     for left in options.results.rglob(".part-*"):  # half-written by a run that was killed
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     published = published_runs(options.results)
@@ -106,14 +98,13 @@ def prepare(options: argparse.Namespace, study: Study) -> str:
     data = load_mnist(profile.data)
     choose_targets(data, profile.targets)  # refuses more targets than there are images
     described, text = options.results / "data.json", json.dumps(describe(data), indent=1)
-    known = {json.dumps(run.environment["data"], indent=1) for run in published.values()}
-    known |= {described.read_text()} if described.is_file() else set()
+    before = {described.read_text()} if described.is_file() else set()
+    known = before | {json.dumps(run.environment["data"], indent=1) for run in published.values()}
     if options.keep and known - {text}:
         raise SetupError(
-            f"{options.results} has runs on other data than {data.name} as found here: have that data (MNIST_DIR "
-            "names a copy), or run the study anew."
+            f"{options.results} has runs on other data than {data.name}: name theirs in MNIST_DIR, or run anew."
         )
-    if not described.is_file() or described.read_text() != text:
+    if text not in before:
         with atomically(described) as part:
             part.write_text(text)
     if data.notice:
@@ -128,15 +119,9 @@ def snakemake(options: argparse.Namespace, device: str) -> list[str]:
     # An accelerator takes one run at a time; on a CPU each run has a core of its own.
     cores = options.cores or (len(os.sched_getaffinity(0)) if device == "CPU" else 1)
     command += ["--quiet", "rules", "--cores", str(cores), *options.snakemake.split()]
-    flags = [f"{name}=True" for name in ("redraw", "keep") if getattr(options, name)]
-    return [
-        *command,
-        "--config",
-        f"profile={options.profile}",
-        f"results={options.results}",
-        f"device={device}",
-        *flags,
-    ]
+    config = {"profile": options.profile, "results": options.results, "device": device}
+    config |= {name: True for name in ("redraw", "keep") if getattr(options, name)}
+    return [*command, "--config", *(f"{name}={value}" for name, value in config.items())]
 
 
 def study(options: argparse.Namespace) -> int:
@@ -150,20 +135,17 @@ def study(options: argparse.Namespace) -> int:
     plan = Study.load()
     command = [*snakemake(options, prepare(options, plan)), "--"]
     os.environ[LEADER] = str(os.getpid())
-    targets = [[f"{options.results}/runs/{target}.npz" for target in options.targets] or ["all"]]
-    if targets == [["all"]] and not (options.redraw or options.keep):
+    stages = [options.targets]
+    if not (options.targets or options.redraw or options.keep):
         # One that is cut short has all arms of the first seeds.
-        first = plan.profile(options.profile).seeds()[:-1]
-        jobs = plan.jobs(options.profile)
-        targets[:0] = [
-            [f"{options.results}/runs/{job}.npz" for job in jobs if job.model.seed == seed] for seed in first
-        ]
+        jobs, seeds = plan.jobs(options.profile), plan.profile(options.profile).seeds()
+        stages = [[str(job) for job in jobs if job.model.seed == seed] for seed in seeds[:-1]] + stages
     sys.stdout.flush()
-    for chosen in targets[:-1]:
-        ended = subprocess.run([*command, *chosen]).returncode
-        if ended:
+    paths = [[f"{options.results}/runs/{target}.npz" for target in targets] or ["all"] for targets in stages]
+    for chosen in paths[:-1]:
+        if ended := subprocess.run([*command, *chosen]).returncode:
             return ended
-    os.execv(sys.executable, [*command, *targets[-1]])
+    os.execv(sys.executable, [*command, *paths[-1]])
 
 
 def notebook(options: argparse.Namespace) -> int:
@@ -179,9 +161,8 @@ def notebook(options: argparse.Namespace) -> int:
 
 def summarised(options: argparse.Namespace) -> int:
     """The summary of the results that are there."""
-    found = summarise(
-        Results.load(options.results), Study.load(), options.profile, Claims.load(), allow_missing=options.allow_missing
-    )
+    results, missing = Results.load(options.results), options.allow_missing
+    found = summarise(results, Study.load(), options.profile, Claims.load(), allow_missing=missing)
     found.save(options.results / "summary.json")
     return 0
 
@@ -200,29 +181,27 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m suppress_study.run", description="Run the study, or a part of it.")
     commands = top.add_subparsers(required=True)
 
-    def command(name: str, function: Callable[[argparse.Namespace], int], *, folder: bool = True) -> Any:
+    def command(name: str, function: Callable[[argparse.Namespace], int]) -> Callable[..., Any]:
         part = commands.add_parser(name, help=(function.__doc__ or "").split(".")[0])
         part.set_defaults(function=function, name=name)
-        if folder:
+        if name != "notebook":
             part.add_argument("--profile", default="quick", help="a profile of study.yaml (default: quick)")
             part.add_argument("--results", type=Path, help="folder of runs (default: results/PROFILE)")
-        return part
+        return part.add_argument
 
-    for name in ("study", "run"):
-        part = command(name, study)
-        part.add_argument("targets", nargs="*" if name == "study" else "+", help="runs, such as train-baseline-seed7")
-        part.add_argument("--device", default="auto", help="auto, Ascend, GPU or CPU (default: auto)")
-        part.add_argument("--cores", type=int, help="runs at a time (default: one a core, one on an accelerator)")
-        part.add_argument("--redraw", action="store_true", help="figures and book again, from the results alone")
-        part.add_argument(
-            "--keep", action="store_true", help="published runs count as made, whatever has changed since"
-        )
-        part.add_argument("--snakemake", default="", help="further options for Snakemake, such as --dag")
-    part = command("notebook", notebook, folder=False)
-    part.add_argument("name", help="train, attack or compare")
-    part.add_argument("output", type=Path, help="where the executed notebook goes")
-    part.add_argument("values", nargs="*", help="parameters, name=value; values are YAML")
-    command("summarise", summarised).add_argument("--allow-missing", action="store_true")
+    for name, count in (("study", "*"), ("run", "+")):
+        add = command(name, study)
+        add("targets", nargs=count, help="runs, such as train-baseline-seed7")
+        add("--device", default="auto", help="auto, Ascend, GPU or CPU (default: auto)")
+        add("--cores", type=int, help="runs at a time (default: one a core, one on an accelerator)")
+        add("--redraw", action="store_true", help="figures and book again, from the results alone")
+        add("--keep", action="store_true", help="published runs count as made, whatever has changed since")
+        add("--snakemake", default="", help="further options for Snakemake, such as --dag")
+    add = command("notebook", notebook)
+    add("name", help="train, attack or compare")
+    add("output", type=Path, help="where the executed notebook goes")
+    add("values", nargs="*", help="parameters, name=value; values are YAML")
+    command("summarise", summarised)("--allow-missing", action="store_true")
     command("publish", publish)
     return top
 
@@ -235,22 +214,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return options.function(options)
     except PapermillExecutionError as error:
-        said = f"cell {error.exec_count} failed: {error.ename}: {' '.join(error.evalue.split())}"
-        return _ended(options, said, 1)
+        code, said = 1, f"cell {error.exec_count} failed: {error.ename}: {error.evalue}"
+    except (SetupError, DataError, TypeError, ValueError, yaml.YAMLError) as error:
+        code, said = 2, str(error)
     except (DeadKernelError, RuntimeError) as error:
-        if isinstance(error, SetupError | DataError):
-            return _ended(options, str(error), 2)
-        said = " ".join(str(error).split()) or "its kernel died, perhaps for want of memory"
-        return _ended(options, f"{said}: free memory, or see that this machine can reach itself, and run again.", 1)
+        died = str(error) or "its kernel died, perhaps for want of memory"
+        code, said = 1, f"{died}: free memory, or see that this machine can reach itself, and run again."
     except OSError as error:
         place = error.filename or getattr(options, "output", options.name)
-        return _ended(options, f"{place} cannot be written ({error.strerror}): choose another place.", 2)
-    except (TypeError, ValueError, yaml.YAMLError) as error:
-        return _ended(options, " ".join(str(error).split()), 2)
-
-
-def _ended(options: argparse.Namespace, said: str, code: int) -> int:
-    print(f"{options.name}: {said}", file=sys.stderr)
+        code, said = 2, f"{place} cannot be written ({error.strerror}): choose another place."
+    print(f"{options.name}: {' '.join(said.split())}", file=sys.stderr)
     return code
 
 

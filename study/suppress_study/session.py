@@ -1,18 +1,16 @@
 """What a notebook does, from its parameters to the runs it keeps: train one model, or attack one."""
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from suppress_privacy import configure, load_mnist
-from suppress_study import attacking, models, provenance
-from suppress_study.notebook import chosen_variants
-from suppress_study.plan import NONE, Job, Model, Study, Variant
-from suppress_study.provenance import Clock
-from suppress_study.results import Pictures, Run, show, write_job
-from suppress_study.settings import ROOT, Value
+from suppress_study import attacking, models
+from suppress_study.notebook import chosen
+from suppress_study.plan import NONE, Model, Study, Variant
+from suppress_study.provenance import environment, made
+from suppress_study.results import Arrays, Pictures, Run, show, write_job
+from suppress_study.settings import ROOT
 from suppress_study.targets import choose_targets
 
 
@@ -29,47 +27,35 @@ class Session:
         self.study = Study.load()
         self.folder: Path = ROOT / parameters["results"]
         self.model = self.study.model(parameters["arm"], parameters["seed"], parameters["swept"])
+        self.models = models.Models(self.folder, self.study, self.profile)
         runtime = configure(parameters["device"], parameters["mode"])
         self.data = load_mnist(self.study.profile(self.profile).data)
-        self.surroundings = provenance.environment(runtime, self.data)
+        self.environment = environment(runtime, self.data)
         kept = ("mode", "overrides", "attack_overrides", "victim")
         self.asked = {name: parameters[name] for name in kept if parameters.get(name)}
 
 
 class Training(Session):
-    """One model of the study, made as its arm says; `settings` are the arm's."""
+    """One model of the study, made as its arm says; `arm` has the settings."""
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         super().__init__(parameters)
-        self.settings = self.study.arm(self.profile, self.model.arm, parameters["overrides"], self.model.value)
+        self.arm = self.study.arm(self.profile, self.model.arm, parameters["overrides"], self.model.value)
 
     def __str__(self) -> str:
         images = f"{len(self.data.train_labels):,} training images of {self.data.name}"
-        return (
-            f"{self.data.notice} Arm **{self.model.arm}** ({self.settings.title}), seed {self.model.seed}, on {images}."
-        )
+        return f"{self.data.notice} Arm **{self.model.arm}** ({self.arm.title}), seed {self.model.seed}, on {images}."
 
     def train(self) -> models.Trained:
         """Make the model and keep its run with its checkpoints."""
-        clock, seed = Clock(), self.model.seed
-        earlier = models.earlier_of(self.settings, seed, self.folder, self.study, self.profile)
-        with clock("training"):
-            checkpoints = models.checkpoint_folder(self.folder, self.model)
-            trained = models.make(self.settings, seed, self.data, checkpoints, earlier=earlier)
-        wanted = self.study.training(self.profile, self.model).runs[0]
-        more = models.outcome(trained, earlier) | {"settings": self.settings.recipe(), "asked": self.asked}
-        run = provenance.run_of(wanted, self.study, self.profile, self.surroundings, clock, **more)
-        run.factors = {"arm": self.model.arm, **self.settings.factors()}
-        write_job(self.folder / "runs" / f"{wanted.name}.npz", [(run, {})])
+        job = self.study.training(self.profile, self.model, self.parameters["overrides"])
+        earlier = self.models.earlier(self.arm, self.model.seed)
+        checkpoints = self.models.checkpoints(self.model)
+        with made("training", self.environment) as making:
+            trained = models.make(self.arm, self.model.seed, self.data, checkpoints, earlier=earlier)
+        run = replace(job.runs[0], asked=self.asked, **making, **trained.outcome(earlier))
+        write_job(self.folder / "runs" / f"{job}.npz", [(run, {})])
         return trained
-
-
-@dataclass
-class Got:
-    """What one attack of a session got, and how long it took."""
-
-    found: attacking.Found
-    clock: Clock = field(default_factory=Clock)
 
 
 class Attacking(Session):
@@ -77,30 +63,24 @@ class Attacking(Session):
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         super().__init__(parameters)
-        profile = self.study.profile(self.profile)
-        self.variants = chosen_variants(self.study, parameters)
-        targets = choose_targets(self.data, profile.targets)
-        victim, arm, seed = parameters["victim"], self.model.arm, self.model.seed
-        self.factors: dict[str, Value]
-        attacked = None
+        profile, victim, seed = self.study.profile(self.profile), parameters["victim"], self.model.seed
+        attacked, factors = None, self.study.factors(self.profile, self.model)
         if victim:
-            attacked = models.own_network(victim, self.study.arm(self.profile, arm), seed)
+            attacked = models.own_network(victim, self.study.arm(self.profile, self.model.arm), seed)
             self.model = Model(models.own_name(victim), seed)
-            self.factors = {"arm": self.model.arm}
-        else:
-            attacked = None if arm == NONE else models.load(self.folder, self.study, self.profile, self.model)
-            self.factors = {"arm": arm}
-            if attacked and (sweep := self.study.arms[arm].sweep):
-                self.factors |= attacked.arm.model_copy(update={"sweep": sweep}).factors()
-        self.judges = {
-            name: models.load(self.folder, self.study, self.profile, judge)
-            for name, judge in self.study.judges().items()
-        }
-        evaluators = {name: judge.network for name, judge in self.judges.items()}
+            factors = {"arm": self.model.arm}
+        elif self.model.arm != NONE:
+            attacked = self.models.load(self.model)
+            factors |= attacked.arm.factors()  # as it was made, which a rerunner may have changed
+        self.job = chosen(self.study, parameters, self.model, factors)
+        self.variants = self.job.variants
+        judges = {name: self.models.load(judge) for name, judge in self.study.judges().items()}
+        evaluators = {name: judge.network for name, judge in judges.items()}
+        self.networks = {name: each.sha256 for name, each in {"victim": attacked, **judges}.items() if each}
+        targets, shadows = choose_targets(self.data, profile.targets), self.folder / "shadows"
         shown = seed == profile.seeds()[0]  # the book shows the pictures of one seed
-        self.scene = attacking.Scene(attacked, targets, evaluators, self.data, seed, self.folder / "shadows", shown)
-        self.got: dict[str, Got] = {}
-        self.mechanism: Run | None = None
+        self.scene = attacking.Scene(attacked, targets, evaluators, self.data, seed, shadows, shown)
+        self.made: dict[str, tuple[Run, Arrays]] = {}  # by name of the attack
 
     def __str__(self) -> str:
         targets = self.scene.targets
@@ -109,10 +89,10 @@ class Attacking(Session):
 
     def attack(self, variant: Variant) -> attacking.Found:
         """Run one attack."""
-        clock = Clock()
-        with clock("attack"):
+        with made("attack", self.environment) as making:
             found = attacking.attack(variant, self.scene)
-        self.got[str(variant)] = Got(found, clock)
+        run = self.job.runs[self.variants.index(variant)]
+        self._keep(str(variant), run, found.arrays, chosen=found.chosen, **making)
         return found
 
     def look(self) -> dict[str, Any]:
@@ -120,25 +100,20 @@ class Attacking(Session):
         victim = self.scene.victim
         if victim is None or self.parameters["group"] or self.parameters["attacks"]:
             return {}
-        clock = Clock()
-        with clock("mechanism"):
+        with made("mechanism", self.environment) as making:
             measured = attacking.measure_mechanism(victim, self.scene.targets)
-        wanted = self._job().runs[-1] if not self.parameters["victim"] else None
-        if wanted:
-            self.mechanism = self._run(wanted, clock, results=measured, settings=victim.arm.recipe())
+        for run in self.job.runs[len(self.variants) :]:  # none of a network from elsewhere
+            self._keep("mechanism", run, {}, results=measured, settings=victim.arm.recipe(), **making)
         return measured
+
+    def _keep(self, name: str, run: Run, arrays: Arrays, **more: Any) -> None:
+        self.made[name] = replace(run, networks=self.networks, asked=self.asked, **more), arrays
 
     def save(self) -> Path:
         """Keep all runs of the session as one file; returns its path."""
-        runs: list[tuple[Run, dict[str, np.ndarray]]] = []
-        for variant in self.variants:
-            got = self.got[str(variant)]
-            run = self._run(variant.on(self.model, self.factors), got.clock, chosen=got.found.chosen)
-            runs.append((run, got.found.arrays))
-        runs += [(self.mechanism, {})] if self.mechanism else []
         named = [*self.parameters["attacks"], *self.parameters["at"]]
-        path = self.folder / "runs" / f"{'-'.join([str(self._job()), *named])}.npz"
-        write_job(path, runs)
+        path = self.folder / "runs" / f"{'-'.join([str(self.job), *named])}.npz"
+        write_job(path, self.made.values())
         return path
 
     def first_of_each_class(self) -> list[int]:
@@ -148,19 +123,6 @@ class Attacking(Session):
     def pictures(self) -> Pictures:
         """Reconstructions, their originals and curves, by attack."""
         pictures = Pictures()
-        for name, got in self.got.items():
-            show(pictures, name, got.found.arrays)
+        for name, (_, arrays) in self.made.items():
+            show(pictures, name, arrays)
         return pictures
-
-    def _job(self) -> Job:
-        if self.parameters["victim"]:
-            return Job("attack", self.model, self.parameters["group"])
-        return self.study.attacking(self.profile, self.model, self.parameters["group"])
-
-    def _run(self, wanted: Any, clock: Clock, **more: Any) -> Run:
-        victim = self.scene.victim
-        networks = {name: judge.sha256 for name, judge in self.judges.items()}
-        networks = ({"victim": victim.sha256} if victim else {}) | networks
-        return provenance.run_of(
-            wanted, self.study, self.profile, self.surroundings, clock, networks=networks, asked=self.asked, **more
-        )

@@ -1,12 +1,13 @@
 """The parts of study.yaml as typed models: unknown keys, wrong types and unknown names are refused in one sentence."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError, model_validator
 
+from suppress_privacy.attacks import ATTACKS
 from suppress_privacy.checks import keywords
 from suppress_privacy.defences import DEFENCES
 from suppress_privacy.lenet import DEPTHS
@@ -18,6 +19,7 @@ Number = StrictFloat | StrictInt
 Count = Annotated[StrictInt, Field(ge=1)]
 Seed = Annotated[StrictInt, Field(ge=0)]
 Range = Annotated[list[Annotated[Number, Field(ge=0, le=1)]], Field(min_length=2, max_length=2)]
+Seeds = Annotated[list[Seed], Field(min_length=1)]
 Names = Annotated[list[str], Field(min_length=1)]
 Value = StrictFloat | StrictInt | StrictBool | str
 Sweeps = dict[str, Annotated[list[Value], Field(min_length=1)]]
@@ -31,6 +33,22 @@ class Checked(BaseModel):
     """A part of study.yaml or claims.yaml: what it does not know is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class File(Checked):
+    """One of these files as a whole."""
+
+    FILE: ClassVar[str]
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Self:
+        """Read and check the file.
+
+        Raises:
+            SettingsError: it is missing, is not YAML, or something in it is wrong.
+        """
+        path = path or FOLDER / cls.FILE
+        return validated(cls, read_yaml(path), path.name)
 
 
 class Optimizer(Checked):
@@ -81,14 +99,14 @@ class Arm(Checked):
     @classmethod
     def _complete(cls, content: Any) -> Any:
         """The defence with its defaults, checked by its own definition."""
-        defence = content.get("defence") if isinstance(content, dict) else None
-        if not isinstance(defence, dict):
+        if not isinstance(content, dict) or not isinstance(content.get("defence"), dict):
             return content
-        kind = defence.get("kind")
+        settings = dict(content["defence"])
+        kind = settings.pop("kind", None)
         if kind not in DEFENCES:
             raise ValueError(f"defence.kind is {kind!r}; allowed are {', '.join(DEFENCES)}: correct it")
         try:
-            settings = keywords(DEFENCES[kind], {key: value for key, value in defence.items() if key != "kind"})
+            settings = keywords(DEFENCES[kind], settings)
             DEFENCES[kind](**settings)
         except (TypeError, ValueError) as error:
             raise ValueError(f"defence.{str(error).removesuffix('.')}") from error
@@ -172,7 +190,7 @@ class Group(Checked):
 
     attacks: Names
     arms: Names
-    seeds: Annotated[list[Seed], Field(min_length=1)]
+    seeds: Seeds
     at: list[str] = []  # depths or moments, in place of the attacks' own
     sweep: Sweeps = {}  # in place of the attacks' own
 
@@ -180,8 +198,8 @@ class Group(Checked):
 class Profile(Checked):
     note: str = ""  # what a reader must know before believing a figure; on every page
     data: str
-    arms: Annotated[dict[str, Annotated[list[Seed], Field(min_length=1)]], Field(min_length=1)]
-    sweeps: dict[str, Annotated[list[Seed], Field(min_length=1)]] = {}  # arms at all values of their sweep
+    arms: Annotated[dict[str, Seeds], Field(min_length=1)]
+    sweeps: dict[str, Seeds] = {}  # arms at all values of their sweep
     attacks: Names  # on every model
     further: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9]*$")], Group] = {}
     targets: Targets
@@ -208,6 +226,59 @@ class Roles(Checked):
     depth: Literal[DEPTHS]  # type: ignore[valid-type]
 
 
+class Content(File):
+    """study.yaml: every name in it is one that it defines, or that lib/ has."""
+
+    FILE = "study.yaml"
+
+    campaign: str
+    documented: Documented
+    roles: Roles
+    arms: dict[str, Arm]
+    evaluators: Annotated[dict[str, Evaluator], Field(min_length=1)]
+    attacks: dict[str, Attack]
+    profiles: dict[str, Profile]
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        for place, names, known in self._uses():
+            for name in names:
+                if name not in known:
+                    allowed = ", ".join(map(str, known))
+                    raise ValueError(f"{place} names {name!r}; allowed are {allowed}: correct the name or define it")
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        judges = {judge.seed for judge in self.evaluators.values()}
+        for name, profile in self.profiles.items():
+            for seeds in profile.arms.values():
+                if len(set(seeds)) < len(seeds) or judges & {*seeds}:
+                    raise ValueError(
+                        f"profiles.{name}.arms has the seeds {seeds}; seeds must differ from each other and from "
+                        f"the evaluators' ({', '.join(map(str, sorted(judges)))}): they would judge themselves"
+                    )
+        return self
+
+    def _uses(self) -> Iterator[tuple[str, Iterable[Any], Collection[Any]]]:
+        """Where names stand, which, and the names that there are."""
+        yield "roles", (self.roles.ordinary, self.roles.suppressed, self.roles.control), self.arms
+        yield "evaluators", (judge.arm for judge in self.evaluators.values()), self.arms
+        yield "documented", (arm.documented for arm in self.arms.values() if arm.documented), self.documented.models
+        yield "attacks", (attack.kind or name for name, attack in self.attacks.items()), ATTACKS
+        for name, profile in self.profiles.items():
+            place = f"profiles.{name}"
+            for part, known in (("arms", self.arms), ("overrides", self.arms), ("attacks", self.attacks)):
+                yield f"{place}.{part}", getattr(profile, part), known
+            yield f"{place}.attack_overrides", profile.attack_overrides, self.attacks
+            yield f"{place}.sweeps", profile.sweeps, [arm for arm in profile.arms if self.arms[arm].sweep]
+            for group, entry in profile.further.items():
+                yield f"{place}.further.{group}.attacks", entry.attacks, self.attacks
+                yield f"{place}.further.{group}.arms", entry.arms, profile.arms  # only what is trained can be attacked
+                for arm in entry.arms:
+                    yield f"{place}.further.{group}.seeds", entry.seeds, profile.arms[arm]
+
+
 T = TypeVar("T", bound=BaseModel)
 K = TypeVar("K")
 
@@ -229,22 +300,18 @@ def validated(model: type[T], content: Any, place: str) -> T:
         first = error.errors()[0]
         # A union's branches are in a setting's path, but no part of the file.
         where = ".".join(str(part) for part in first["loc"] if part not in ("float", "int"))
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "value_error":
-            raise SettingsError(f"{place}: {where}{': ' if where else ''}{message.removesuffix('.')}.") from error
-        if first["type"] == "extra_forbidden":
-            raise SettingsError(f"{place}: {where} is not a setting; remove it or correct its name.") from error
-        if first["type"] == "union_tag_invalid":
-            kinds = first["ctx"]["expected_tags"]
-            raise SettingsError(f"{place}: {where}.kind is {first['ctx']['tag']!r}; allowed are {kinds}.") from error
-        raise SettingsError(f"{place}: {where} is {first['input']!r}; {message[0].lower()}{message[1:]}.") from error
+        message, context = first["msg"].removeprefix("Value error, ").removesuffix("."), first.get("ctx", {})
+        said = {
+            "value_error": f"{where}: {message}" if where else message,
+            "extra_forbidden": f"{where} is not a setting; remove it or correct its name",
+            "union_tag_invalid": f"{where}.kind is {context.get('tag')!r}; allowed are {context.get('expected_tags')}",
+        }.get(first["type"], f"{where} is {first['input']!r}; {message[0].lower()}{message[1:]}")
+        raise SettingsError(f"{place}: {said}.") from error
 
 
 def named(known: Mapping[str, K], name: str, what: str) -> K:
     if name not in known:
-        raise SettingsError(
-            f"{what} is {name!r}; allowed are {', '.join(known)}: use one of these or add it to study.yaml."
-        )
+        raise SettingsError(f"{what} is {name!r}; allowed are {', '.join(known)}: use one or add it to study.yaml.")
     return known[name]
 
 

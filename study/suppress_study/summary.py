@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
 from suppress_privacy.evaluation import gates
 from suppress_privacy.evaluation.gates import Gate
@@ -16,26 +16,22 @@ from suppress_privacy.evaluation.membership import auc_estimate, tpr_estimate
 from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, METRICS
 from suppress_privacy.evaluation.verdict import Verdict
 from suppress_study.claims import Claims, verdicts
-from suppress_study.measured import Cell, Factors, Measured, Trainings
+from suppress_study.measured import Cell, Columns, Factors, Measured, Trainings
 from suppress_study.plan import Study
 from suppress_study.provenance import DIRTY
 from suppress_study.results import Results, write_json
-from suppress_study.settings import Documented, Value
+from suppress_study.settings import Checked, Documented, Value
 
 Row = dict[str, Any]
 
 
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Data(Part):
+class Data(Checked):
     name: str
     train: int
     test: int
 
 
-class Mechanism(Part):
+class Mechanism(Checked):
     """What is left of an image in the first dense layer: per image; dead units one value a seed."""
 
     effective_rank: Estimate
@@ -43,7 +39,7 @@ class Mechanism(Part):
     dead_units: list[float]
 
 
-class Arm(Part):
+class Arm(Checked):
     """An arm's models: one value a seed, in the order of `seeds`; sparsity by layer."""
 
     factors: dict[str, Value]
@@ -55,7 +51,7 @@ class Arm(Part):
     mechanism: Mechanism
 
 
-class Summary(Part):
+class Summary(Checked):
     """What `summary.json` holds.
 
     `estimates` has a row for each attack, arm, metric and evaluator: the factors that apply, mean, 95 % interval (low,
@@ -112,7 +108,7 @@ def summarise(results: Results, study: Study, profile: str, claims: Claims, *, a
     data = first.environment["data"]
     found = [results.runs[name] for name in measured.wanted if name in results.runs]
     ordinary = measured.arm(study.roles.ordinary)
-    decided = list(_gates(measured, claims))
+    cells, decided = measured.cells.values(), list(_gates(measured, claims))
     return Summary(
         campaign=study.campaign,
         profile=profile,
@@ -120,15 +116,13 @@ def summarise(results: Results, study: Study, profile: str, claims: Claims, *, a
         notice=data["notice"],
         seeds=list(ordinary.runs) if ordinary else study.profile(profile).seeds(),
         missing=measured.missing,
-        images=max(
-            cell.values["skill", ""].shape[1] for cell in measured.cells.values() if ("skill", "") in cell.values
-        ),
+        images=max(cell.column("skill").shape[1] for cell in cells if ("skill", "") in cell.values),
         commits=sorted({run.commit.removesuffix(DIRTY) for run in found}),
         uncommitted=sum(run.commit.endswith(DIRTY) for run in found),
         evaluators={name: run.results["test_accuracy"] for name, run in measured.judges.items()},
         arms=[_arm(arm) for arm in measured.arms.values()],
-        estimates=[row for cell in measured.cells.values() for row in _estimates(cell)],
-        differences=[row for cell in measured.cells.values() for row in _differences(cell, measured)],
+        estimates=[row for cell in cells for row in _estimates(cell)],
+        differences=[row for cell in cells for row in _differences(cell, measured)],
         strongest=list(_strongest(measured, claims)),
         gates=decided,
         verdicts=verdicts(claims, measured, decided),
@@ -139,6 +133,9 @@ def summarise(results: Results, study: Study, profile: str, claims: Claims, *, a
 def _arm(trainings: Trainings) -> Arm:
     looks = [run.results for run in trainings.mechanisms.values()]
     layers = trainings.results("sparsity")
+    per_image = {
+        name: bootstrap_mean(np.array([look[name] for look in looks])) for name in ("effective_rank", "feature_norm")
+    }
     return Arm(
         factors=dict(trainings.factors),
         title=trainings.settings.title,
@@ -146,16 +143,8 @@ def _arm(trainings: Trainings) -> Arm:
         seeds=list(trainings.runs),
         test_accuracy=trainings.results("test_accuracy"),
         sparsity={layer: [shares[layer] for shares in layers] for layer in layers[0]},
-        mechanism=Mechanism(
-            effective_rank=_mean(looks, "effective_rank"),
-            feature_norm=_mean(looks, "feature_norm"),
-            dead_units=[look["dead_units"] for look in looks],
-        ),
+        mechanism=Mechanism(dead_units=[look["dead_units"] for look in looks], **per_image),
     )
-
-
-def _mean(looks: list[dict[str, Any]], name: str) -> Estimate:
-    return bootstrap_mean(np.array([look[name] for look in looks]))
 
 
 def _row(factors: Factors, metric: str, evaluator: str, estimate: Estimate, seeds: list[int]) -> Row:
@@ -165,64 +154,59 @@ def _row(factors: Factors, metric: str, evaluator: str, estimate: Estimate, seed
 
 def _estimates(cell: Cell) -> Iterator[Row]:
     if ("score", "") in cell.values:
-        scores, members = cell.values["score", ""], cell.values["member", ""]
+        scores, members = cell.column("score"), cell.column("member")
         yield _row(cell.factors, "auc", "", auc_estimate(scores, members), cell.seeds())
         rates = tpr_estimate(scores, members, FALSE_POSITIVE_RATE)
         yield _row(cell.factors, "tpr_at_1pct_fpr", "", rates, cell.seeds())
-        return
-    judged = {which: values for which, values in cell.values.items() if which[0] in METRICS}
-    resampled = bootstrap_means(np.stack(list(judged.values())))  # in one call, for its matrices are narrow
-    for ((name, evaluator), values), means in zip(judged.items(), resampled, strict=True):
+    for name, evaluator, values, means in _resampled(cell.values):
         yield _row(cell.factors, name, evaluator, METRICS[name].estimate(values, means), cell.seeds())
 
 
 def _differences(cell: Cell, measured: Measured) -> Iterator[Row]:
     """Image by image and seed by seed; none for membership, whose metrics belong to no single image."""
     other = measured.cell(cell.attack, measured.study.roles.ordinary)
-    shared = [seed for seed in cell.seeds() if other and other is not cell and seed in other.seeds()]
+    shared = [seed for seed in cell.runs if other and other is not cell and seed in other.runs]
     if other is None or not shared:
         return
     differences = {
         (name, evaluator): cell.rows(name, shared, evaluator) - other.rows(name, shared, evaluator)
         for name, evaluator in cell.values
-        if name in METRICS and METRICS[name].of == "image"
+        if name in METRICS
     }
-    if differences:
-        resampled = bootstrap_means(np.stack(list(differences.values())))
-        for ((name, evaluator), values), means in zip(differences.items(), resampled, strict=True):
-            yield _row(cell.factors, name, evaluator, bootstrap_mean(values, resampled=means), shared)
+    for name, evaluator, values, means in _resampled(differences):
+        yield _row(cell.factors, name, evaluator, bootstrap_mean(values, resampled=means), shared)
+
+
+def _resampled(values: Columns) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
+    """Metrics of images with evaluator, values and bootstrap means: drawn in one call, for its matrices are narrow."""
+    judged = {which: rows for which, rows in values.items() if which[0] in METRICS}
+    means = bootstrap_means(np.stack([*judged.values()])) if judged else ()
+    for ((name, evaluator), rows), resampled in zip(judged.items(), means, strict=True):
+        yield name, evaluator, rows, resampled
 
 
 def _strongest(measured: Measured, claims: Claims) -> Iterator[Row]:
-    for arm in measured.arms.values():
-        for name, metric in METRICS.items():
-            cell = metric.primary and measured.strongest(claims.strongest.reconstruction, arm.factors, name)
-            if cell:
-                yield {**cell.factors, "metric": name}
+    for arm, name in product(measured.arms.values(), (name for name, metric in METRICS.items() if metric.primary)):
+        if cell := measured.strongest(claims.strongest.reconstruction, arm.factors, name):
+            yield {**cell.factors, "metric": name}
 
 
 def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
     """The gates that the profile's attacks can decide."""
-    ordinary, checks = measured.study.roles.ordinary, claims.checks
-
-    def values(attack: Factors, metric: str) -> np.ndarray | None:
-        cell = measured.cell(attack, ordinary)
-        return cell.values[metric, ""] if cell else None
-
-    for attack, metric, gate in (
-        (checks.tuned, "skill", gates.beats_the_mean_image),
-        (checks.positive, "psnr", gates.near_perfect_at_conv1),
-        (checks.shuffled, "skill", gates.shuffled_learns_nothing),
+    cells = {name: measured.cell(attack, measured.study.roles.ordinary) for name, attack in claims.checks}
+    for name, metric, gate in (
+        ("tuned", "skill", gates.beats_the_mean_image),
+        ("positive", "psnr", gates.near_perfect_at_conv1),
+        ("shuffled", "skill", gates.shuffled_learns_nothing),
     ):
-        found = values(attack, metric)
-        if found is not None:
-            yield gate(METRICS[metric].estimate(found))
+        if cell := cells[name]:
+            yield gate(METRICS[metric].estimate(cell.column(metric)))
     for arm in measured.arms.values():
-        if cell := measured.cell(checks.tuned, arm.factors):
-            yield gates.objective_falls(arm.name, cell.values["fell", ""])
-    own, start = values(checks.tuned, "skill"), values(checks.start, "skill")
-    if own is not None and start is not None and own.shape == start.shape:
-        yield gates.beats_its_start(bootstrap_mean(own - start))
+        if cell := measured.cell(claims.checks.tuned, arm.factors):
+            yield gates.objective_falls(arm.name, cell.column("fell"))
+    own, start = cells["tuned"], cells["start"]
+    if own and start and own.seeds() == start.seeds():
+        yield gates.beats_its_start(bootstrap_mean(own.column("skill") - start.column("skill")))
     for arm in measured.arms.values():
         yield from _gates_of(arm, measured.study.profile(measured.profile).matched)
 

@@ -44,28 +44,23 @@ def choose_targets(data: Mnist, counts: Counts) -> Targets:
     Raises:
         ValueError: more are asked for than there are.
     """
-    for name, count, labels in (
-        ("train_per_class", counts.train_per_class, data.train_labels),
-        ("test_per_class", counts.test_per_class, data.test_labels),
-    ):
+    sets = (
+        ("train_per_class", True, counts.train_per_class, data.train_labels),
+        ("test_per_class", False, counts.test_per_class, data.test_labels),
+    )
+    for name, _, count, labels in sets:
         available = np.bincount(labels, minlength=CLASSES).min()
         if count >= available:
-            raise ValueError(
-                f"targets.{name} is {count}; {data.name} has {available} of the rarest class, and some must be "
-                "left to compare with: ask for fewer."
-            )
+            left = f"{data.name} has {available} of the rarest class, and some must be left to compare with"
+            raise ValueError(f"targets.{name} is {count}; {left}: ask for fewer.")
     rng = generator(SEED, "targets")
     chosen = [
         (in_training, index)
         for label in range(CLASSES)
-        for in_training, labels, count in (
-            (True, data.train_labels, counts.train_per_class),
-            (False, data.test_labels, counts.test_per_class),
-        )
+        for _, in_training, count, labels in sets
         for index in rng.choice(np.flatnonzero(labels == label), count, replace=False)
     ]
-    in_training = np.array([member for member, _ in chosen])
-    index = np.array([position for _, position in chosen])
+    in_training, index = (np.array(each) for each in zip(*chosen, strict=True))
     of_train, of_test = np.where(in_training, index, 0), np.where(in_training, 0, index)
     images = np.where(in_training[:, None, None, None], data.train_images[of_train], data.test_images[of_test])
     labels = np.where(in_training, data.train_labels[of_train], data.test_labels[of_test])

@@ -9,8 +9,8 @@ import papermill
 import pytest
 
 from suppress_study import notebook
-from suppress_study.notebook import TYPES, checked_parameters, chosen_variants
-from suppress_study.plan import Study
+from suppress_study.notebook import TYPES, checked_parameters
+from suppress_study.plan import Model, Study
 from suppress_study.settings import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -63,7 +63,7 @@ def test_a_notebook_defines_nothing_and_uses_every_parameter(path):
         ("attack", {"attacks": "reference"}, "attacks is 'reference'; it must be of type list[str]"),
         ("attack", {"attacks": ["tuned", 5]}, "attacks is ['tuned', 5]; it must be of type list[str]"),
         # what the study does not know
-        ("train", {"seed": -1}, "seed is -1; it must be 0 or more"),
+        ("train", {"seed": -1}, "seed is -1; it must be an integer from 0"),
         ("train", {"arm": "nope"}, "arm is 'nope'; allowed are baseline, suppressed-example"),
         ("train", {"profile": "nope"}, "profile is 'nope'; allowed are smoke, quick, full"),
         ("compare", {"profile": "nope"}, "profile is 'nope'; allowed are smoke, quick, full"),
@@ -108,7 +108,7 @@ def test_a_notebook_defines_nothing_and_uses_every_parameter(path):
         (
             "attack",
             {"victim": "suppress_privacy:LeNet5", "attacks": ["dlg"], "at": ["start"]},
-            "attacks has dlg-start; of a network that was not trained here only the end is known: leave it out",
+            "attacks has dlg-start; of a network from elsewhere only the end is known: leave it out",
         ),
     ],
 )
@@ -143,7 +143,7 @@ def test_good_parameters_are_laid_over_the_defaults():
 )
 def test_attacks_are_those_named_or_a_groups_or_the_profiles(values, chosen):
     parameters = checked_parameters("attack", values)
-    variants = chosen_variants(Study.load(), parameters)
+    variants = notebook.chosen(Study.load(), parameters, Model(parameters["arm"], parameters["seed"])).variants
     assert [str(variant) for variant in variants] == chosen
     for name, value in values.get("attack_overrides", {}).items():
         assert {variant.settings[name] for variant in variants} == {value}

@@ -8,9 +8,9 @@ import yaml
 
 from suppress_privacy.evaluation.gates import REQUIRED, Gate
 from suppress_study.claims import Claims, said, verdicts
-from suppress_study.measured import Cell, Measured, Trainings, key
+from suppress_study.measured import Cell, Measured, Trainings
 from suppress_study.plan import Model, Study
-from suppress_study.results import Pictures, Results, Run
+from suppress_study.results import Pictures, Results, Run, key
 from suppress_study.settings import FOLDER, SettingsError, read_yaml
 
 CLAIMS = Claims.load()

@@ -7,8 +7,8 @@ import pytest
 
 import planted_study as planted
 from suppress_privacy.evaluation.membership import auc, roc
-from suppress_study.measured import Cell, Measured, Trainings, key
-from suppress_study.results import ResultError, Results
+from suppress_study.measured import Cell, Measured, Trainings
+from suppress_study.results import ResultError, Results, key
 
 STUDY = planted.study()
 LEARNED = ["tuned", "ridge"]

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from suppress_privacy.files import sha256_of
 from suppress_privacy.lenet import LeNet5
 from suppress_privacy.mnist import Mnist
-from suppress_privacy.training import History, accuracy, checkpoints_in
+from suppress_privacy.training import History, accuracy, checkpoints_in, load_checkpoint
 from suppress_study import models
-from suppress_study.models import Trained, make
+from suppress_study.models import Models, Trained, make
 from suppress_study.plan import Model, Study
-from suppress_study.provenance import Clock, run_of
 from suppress_study.results import write_job
 from suppress_study.settings import Optimizer
 
@@ -79,7 +79,7 @@ def test_a_model_of_equal_accuracy_is_the_other_as_it_was_after_that_epoch(few, 
         assert accuracy(made.network, few.test_images, few.test_labels) == wanted
         left = checkpoints_in(tmp_path)
         assert [path.read_bytes() for path in left] == [path.read_bytes() for path in checkpoints_in(kept)[:epoch]]
-        assert made.sha256 == models.sha256_of(left[-1])
+        assert made.sha256 == sha256_of(left[-1])
     assert same(made.network, dense.network) and made.sha256 == dense.sha256
     with pytest.raises(ValueError, match=r"has no checkpoint of epoch 2: train dense-sgd again"):
         make(matched, 0, few, earlier=earlier(replace(dense, checkpoints=tmp_path / "none"), wanted))
@@ -157,7 +157,7 @@ def test_a_network_is_known_at_each_moment_of_its_own_training(dense, kept):
     assert dense.at("end") is dense.network
     assert same(dense.at("start"), LeNet5(seed=0))
     middle = LeNet5(seed=1)
-    models.load_checkpoint(middle, checkpoints_in(kept)[0])  # of two
+    load_checkpoint(middle, checkpoints_in(kept)[0])  # of two
     assert same(dense.at("middle"), middle) and not same(middle, dense.network)
     with pytest.raises(
         ValueError, match="moment is 'start'; this model started from a trained one: attack that at its end"
@@ -170,56 +170,53 @@ def test_a_network_is_known_at_each_moment_of_its_own_training(dense, kept):
 # From a run and its checkpoint, the network again
 
 
+def keep(folder, job, trained, earlier):
+    write_job(folder / "runs" / f"{job}.npz", [(replace(job.runs[0], **trained.outcome(earlier)), {})])
+
+
 @pytest.fixture(scope="module")
-def folder(few, tmp_path_factory):
+def found_again(few, tmp_path_factory):
     """Runs of a pruned network and of the one it started from, as a rerunner made them."""
     folder, found = tmp_path_factory.mktemp("results"), {}
+    kept = Models(folder, STUDY, "full")
     for name in ("dense-sgd", "magnitude-finetuned"):
         model, recipe = Model(name, 2), arm(name, SHORT)
-        trained = make(recipe, 2, few, models.checkpoint_folder(folder, model), earlier=found)
-        more = models.outcome(trained, found) | {"settings": recipe.recipe()}
-        wanted = STUDY.training("full", model).runs[0]
-        write_job(
-            folder / "runs" / f"{wanted.name}.npz",
-            [(run_of(wanted, STUDY, "full", {"data": {}}, Clock(), **more), {})],
-        )
+        trained = make(recipe, 2, few, kept.checkpoints(model), earlier=found)
+        keep(folder, STUDY.training("full", model, SHORT), trained, found)
         found = {name: trained}
-    return folder
+    return kept
 
 
-def test_a_model_comes_back_from_its_run_with_the_recipe_it_was_made_by(folder, few):
+def test_a_model_comes_back_from_its_run_with_the_recipe_it_was_made_by(found_again, few):
     model = Model("magnitude-finetuned", 2)
-    found = models.load(folder, STUDY, "full", model)
-    made = models.training_run(folder, model)
+    found, made = found_again.load(model), found_again.run(model)
     assert found.sha256 == made.checkpoint["sha256"] and made.results["history"] == found.history.as_dict()
     assert found.arm.epochs == 2 and arm("magnitude-finetuned").epochs == 3  # a rerunner's override is kept
     assert found.base.recipe() == arm("dense-sgd", SHORT).recipe()
     assert accuracy(found.network, few.test_images, few.test_labels) == made.results["test_accuracy"]
-    assert made.networks == {"dense-sgd": models.training_run(folder, Model("dense-sgd", 2)).checkpoint["sha256"]}
-    assert list(models.earlier_of(found.arm, 2, folder, STUDY, "full")) == ["dense-sgd"]
+    assert made.networks == {"dense-sgd": found_again.run(Model("dense-sgd", 2)).checkpoint["sha256"]}
+    assert list(found_again.earlier(found.arm, 2)) == ["dense-sgd"]
 
 
-def test_noisy_features_come_back_with_their_noise(folder, few):
-    dense, model = models.load(folder, STUDY, "full", Model("dense-sgd", 2)), Model("feature-noise", 2)
+def test_noisy_features_come_back_with_their_noise(found_again, few):
+    dense, model = found_again.load(Model("dense-sgd", 2)), Model("feature-noise", 2)
     wanted = dense.history.test_accuracy[-1] - 0.02
-    noisy = make(arm("feature-noise"), 2, few, models.checkpoint_folder(folder, model), earlier=earlier(dense, wanted))
-    job = STUDY.training("full", model)
-    more = models.outcome(noisy, {"dense-sgd": dense}) | {"settings": noisy.arm.recipe()}
-    write_job(folder / "runs" / f"{job}.npz", [(run_of(job.runs[0], STUDY, "full", {"data": {}}, Clock(), **more), {})])
-    found = models.load(folder, STUDY, "full", model)
+    noisy = make(arm("feature-noise"), 2, few, found_again.checkpoints(model), earlier=earlier(dense, wanted))
+    keep(found_again.folder, STUDY.training("full", model), noisy, {"dense-sgd": dense})
+    found = found_again.load(model)
     assert found.defence.releases == "fc1" and found.defence.facts() == noisy.defence.facts()
 
 
-def test_a_model_that_is_not_there_or_not_the_one_it_was_is_refused(folder):
+def test_a_model_that_is_not_there_or_not_the_one_it_was_is_refused(found_again):
     with pytest.raises(ValueError, match="has no run train-dense-sgd-seed7: make run TARGET=train-dense-sgd-seed7 "):
-        models.load(folder, STUDY, "full", Model("dense-sgd", 7))
+        found_again.load(Model("dense-sgd", 7))
     model = Model("dense-sgd", 2)
-    last = checkpoints_in(models.checkpoint_folder(folder, model))[-1]
+    last = checkpoints_in(found_again.checkpoints(model))[-1]
     content = last.read_bytes()
     try:
         last.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         with pytest.raises(ValueError, match="is not what run train-dense-sgd-seed2 was made with: train the model"):
-            models.load(folder, STUDY, "full", model)
+            found_again.load(model)
     finally:
         last.write_bytes(content)
 

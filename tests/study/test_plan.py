@@ -10,6 +10,7 @@ from suppress_privacy.defences import DEFENCES
 from suppress_privacy.defences.layers import PUBLISHED_LAYERS, mask_layers
 from suppress_privacy.evaluation.metrics import METRICS
 from suppress_study.plan import NONE, Model, Study
+from suppress_study.results import key
 from suppress_study.settings import FOLDER, SettingsError, read_yaml
 
 STUDY = Study.load()
@@ -174,19 +175,19 @@ def test_a_profile_asks_on_some_models_for_what_is_too_dear_for_all():
 
 def test_what_sees_nothing_of_a_network_runs_once_and_all_else_on_every_model():
     for profile in STUDY.profiles:
-        runs = [run for run in runs_of(STUDY, profile).values() if run.kind == "attack"]
+        jobs = STUDY.jobs(profile)
         for name, attack in STUDY.attacks.items():
-            of_attack = [run for run in runs if run.attack["attack"] == name]
+            models = [job.model for job in jobs if any(variant.attack == name for variant in job.variants)]
             if attack.sees.what() == "nothing":
-                assert [run.model for run in of_attack] == [Model(NONE, 0)]
+                assert models == [Model(NONE, 0)]
             elif name in STUDY.profile(profile).attacks:
-                assert {run.model for run in of_attack} == {*STUDY.models(profile)}
+                assert {*models} == {*STUDY.models(profile)}
 
 
 @pytest.mark.parametrize("profile", STUDY.profiles)
 def test_no_two_runs_share_a_name_or_a_place(profile):
     runs = [run for job in STUDY.jobs(profile) for run in job.runs]
-    assert len({run.name for run in runs}) == len(runs) == len({run.place() for run in runs})
+    assert len({run.name for run in runs}) == len(runs) == len({(run.kind, run.seed, key(run.factors)) for run in runs})
     jobs = [str(job) for job in STUDY.jobs(profile)]
     assert len(set(jobs)) == len(jobs)
 
@@ -203,7 +204,7 @@ def test_a_new_value_of_a_sweep_is_one_entry():
     new = runs_of(study, "full").keys() - runs_of(STUDY, "full").keys()
     of_value = {name.replace("@0.8", "@0.7") for name in runs_of(STUDY, "full") if "@0.8" in name}
     assert new == of_value and f"train-{SWEPT}@0.7-seed2" in new
-    assert runs_of(study, "full")[f"mechanism-{SWEPT}@0.7-seed0"].arm == {"arm": SWEPT, "sparse_end": 0.7}
+    assert runs_of(study, "full")[f"mechanism-{SWEPT}@0.7-seed0"].factors == {"arm": SWEPT, "sparse_end": 0.7}
     assert study.arm("full", SWEPT, value=0.7).title == "suppressed to 70 %"
 
 
@@ -226,8 +227,8 @@ def test_names_of_arms_and_attacks_may_be_anything_for_nobody_takes_them_apart(n
         content["profiles"]["quick"]["attacks"].append(name)
 
     run = runs_of(with_changes(change), "quick")[f"attack-{name}-fc1-{name}-seed0"]
-    assert (run.arm, run.attack) == ({"arm": name}, {"attack": name, "depth": "fc1"})
-    assert run.model == Model(name, 0) and run.settings["kind"] == "ridge"
+    assert run.factors == {"arm": name, "attack": name, "depth": "fc1"}
+    assert run.seed == 0 and run.settings["kind"] == "ridge"
 
 
 def test_a_recipe_holds_all_that_decides_the_outcome_and_nothing_else():
@@ -294,7 +295,7 @@ def test_documented_figures_are_of_metrics_that_are_measured_and_could_be_counte
 
 def test_every_arm_and_attack_is_run_by_some_profile():
     """What is in no profile would be checked by nothing."""
-    planned = {run.arm["arm"] for profile in STUDY.profiles for run in runs_of(STUDY, profile).values()}
+    planned = {run.factors["arm"] for profile in STUDY.profiles for run in runs_of(STUDY, profile).values()}
     assert planned == {*STUDY.arms, NONE}
-    run = {run.attack.get("attack") for profile in STUDY.profiles for run in runs_of(STUDY, profile).values()}
+    run = {run.factors.get("attack") for profile in STUDY.profiles for run in runs_of(STUDY, profile).values()}
     assert run - {None} == {*STUDY.attacks}

@@ -295,7 +295,7 @@ def test_a_run_made_since_lies_over_the_published_one_of_its_name(folder, tmp_pa
 def test_an_empty_folder_holds_no_results(tmp_path):
     empty = Results.load(tmp_path)
     assert (empty.runs, len(empty.images), len(empty.membership)) == ({}, 0, 0)
-    assert empty.pictures == Pictures() and empty.rows("images") == {} and len(empty.arrays("x")) == 0
+    assert empty.pictures == Pictures() and empty.rows() == {} and len(empty.arrays("x")) == 0
     assert published_runs(tmp_path) == {}
 
 

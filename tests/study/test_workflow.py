@@ -416,7 +416,10 @@ def test_an_attack_can_be_pointed_at_any_checkpoint(finished, tmp_path):
     [
         (["--profile", "nope"], "profile is 'nope'; allowed are smoke, quick, full"),
         (["--profile", "smoke", "--device", "TPU"], "device is 'TPU'; it must be 'auto' or 'Ascend' or 'GPU' or 'CPU'"),
-        (["--profile", "smoke", "--results", "/proc/nowhere"], "results folder /proc/nowhere cannot be written"),
+        (
+            ["--profile", "smoke", "--results", "/proc/nowhere"],
+            "/proc/nowhere cannot be written (No such file or directory): choose another place",
+        ),
         (["--profile", "smoke", "--results", "Makefile"], "Makefile cannot be written"),
         (
             ["--profile", "smoke", "--results", "nothing", "--redraw"],
