@@ -1,7 +1,7 @@
 """A report whose every figure is planted: of a profile's plan, with values that a test chooses."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from suppress_privacy.evaluation.metrics import METRICS
 from suppress_privacy.evaluation.verdict import Verdict
 from suppress_study.claims import Claims
 from suppress_study.plan import Study
-from suppress_study.results import Pictures, Results, Run
+from suppress_study.results import Pictures, Results
 from suppress_study.summary import Arm, Data, Mechanism, Summary
 from suppress_study.targets import pictured
 
@@ -37,8 +37,9 @@ def planted(profile: str = "smoke", study: Study | None = None, value: Value = b
     jobs = study.jobs(profile)
     cells: dict[str, tuple] = {}
     for job in jobs:
+        arm = study.factors(profile, job.model)
         for run, variant in zip(job.runs, job.variants, strict=False):
-            cells.setdefault(str({**run.arm, **run.attack}), (run.arm, variant, []))[2].append(run.model.seed)
+            cells.setdefault(str(run.factors), (arm, variant, []))[2].append(run.seed)
     arms = _arms(study, profile)
     rows = [
         {**arm, **variant.columns(), "metric": metric, **({"evaluator": judge} if judge else {})}
@@ -118,12 +119,9 @@ def _results(study: Study, profile: str) -> Results:
     labels = np.arange(CLASSES).repeat(EACH)
     for job in study.jobs(profile):
         for number, run in enumerate(job.runs):
-            factors, seed = {**run.arm, **run.attack}, run.model.seed
-            runs[run.name] = Run(
-                run.name, run.kind, study.campaign, profile, factors, seed, run.settings, "one", ENVIRONMENT,
-                {"seconds": {"attack": 1.4, "data": 1.2}}, 0,
-            )  # fmt: skip
-            keys = {"run": run.name, "campaign": study.campaign, "seed": seed}
+            making = {"environment": ENVIRONMENT, "times": {"seconds": {"attack": 1.4, "data": 1.2}}}
+            runs[run.name] = replace(run, commit="one", **making)
+            keys = {"run": run.name, "campaign": study.campaign, "seed": run.seed}
             if run.kind != "attack":
                 continue
             if job.variants[number].sees == "outputs":
