@@ -184,7 +184,7 @@ def _require_one_study(planned: Run, own: str, found: dict[str, Run], judges: di
         raise ResultError(f"run {name} was made on other data than {first}: delete it and run again.")
     for role, sha256 in run.networks.items():
         training = {"victim": own, **judges}.get(role, f"train-{Model(role, run.seed)}")
-        if found[training].checkpoint["sha256"] != sha256:
+        if training in found and found[training].checkpoint["sha256"] != sha256:
             raise ResultError(f"run {name} is of other weights than {training} left: delete it and run again.")
 
 
