@@ -10,10 +10,8 @@ def test_lines_of_code_are_counted_without_blanks_comments_and_docstrings():
     assert len(sizes.code_lines(text)) == 5
 
 
-def test_no_module_and_no_function_is_too_long():
-    _, modules, functions = sizes.sizes()
-    assert {name: count for name, count in modules.items() if count > sizes.MODULE} == {}
-    assert {name: count for name, count in functions.items() if count > sizes.FUNCTION} == {}
+def test_no_package_module_or_function_is_too_long():
+    assert sizes.over() == []
 
 
 def test_the_library_knows_nothing_of_the_study():
