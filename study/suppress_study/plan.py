@@ -14,6 +14,13 @@ from suppress_study.results import Run, key
 from suppress_study.settings import Arm, Attack, Content, Profile, Sees, SettingsError, Value, merged, named, validated
 
 Changes = Mapping[str, Any] | None  # settings, or values of them, in place of the study's
+# What a job's name is made of, for Snakemake, which finds jobs by the names of their files.
+WILDCARDS = {
+    "arm": "[a-z][a-z0-9-]*",
+    "value": "(@[0-9.e-]+)?",
+    "seed": "[0-9]+",
+    "group": "(-[a-z][a-z0-9]*)?",
+}
 NONE = "none"  # the arm of an attack that looks at no model
 PLACES = {"features": "depth", "gradients": "moment"}  # what says where an attack looks, by what it sees
 

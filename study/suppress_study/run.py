@@ -11,6 +11,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -31,7 +32,7 @@ from suppress_privacy.mnist import DataError, load_mnist
 from suppress_privacy.runtime import choose_device
 from suppress_study.claims import Claims
 from suppress_study.notebook import execute
-from suppress_study.plan import Study
+from suppress_study.plan import WILDCARDS, Model, Study
 from suppress_study.provenance import describe
 from suppress_study.results import Results, published_runs
 from suppress_study.settings import ROOT
@@ -124,6 +125,22 @@ def snakemake(options: argparse.Namespace, device: str) -> list[str]:
     return [*command, "--config", *(f"{name}={value}" for name, value in config.items())]
 
 
+def require_target(target: str, plan: Study, profile: str) -> None:
+    """Raise unless a run that is asked for by name is one that the study can make."""
+    pattern = "(train|attack)-(?P<arm>{arm})(?P<value>{value})-seed(?P<seed>{seed})(?P<group>{group})"
+    match = re.fullmatch(pattern.format(**WILDCARDS), target)
+    if match is None:
+        raise SetupError(
+            f"TARGET is {target!r}; it must be train-ARM-seed7, attack-ARM-seed7, or that and the name of a group of "
+            "attacks, such as attack-ARM-seed7-conv1: correct it."
+        )
+    value, group = match["value"].removeprefix("@"), match["group"].removeprefix("-")
+    model = Model(match["arm"], int(match["seed"]), float(value) if value else None)
+    job = plan.attacking(profile, model, group) if target.startswith("attack") else plan.training(profile, model)
+    if str(job) != target or not job.runs:
+        raise SetupError(f"TARGET is {target!r}, of which the study makes no run: name another.")
+
+
 def study(options: argparse.Namespace) -> int:
     """All of a profile, seed by seed; or the runs that are named, with what they need."""
     # Paths are the user's, from where the user stands.
@@ -133,6 +150,8 @@ def study(options: argparse.Namespace) -> int:
     os.chdir(ROOT)
     lock()
     plan = Study.load()
+    for target in options.targets:
+        require_target(target, plan, options.profile)
     command = [*snakemake(options, prepare(options, plan)), "--"]
     os.environ[LEADER] = str(os.getpid())
     stages = [options.targets]
