@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m suppress_study.run
 CHOSEN = --profile $(PROFILE) $(if $(RESULTS),--results $(RESULTS))
-FLAGS = --device $(DEVICE) $(if $(KEEP),--keep)
+FLAGS = --device $(DEVICE) $(if $(KEEP),--keep) $(if $(SNAKEMAKE),--snakemake="$(SNAKEMAKE)")
 
 .PHONY: study run book publish test bench lock clean
 

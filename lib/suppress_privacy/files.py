@@ -12,7 +12,7 @@ from pathlib import Path
 def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary name beside `path`, for a file or a folder; renamed to it at the end, removed if anything fails.
 
-        with atomically("results/summary.json") as part:
+        with atomically("folder/file.json") as part:
             part.write_text(content)
 
     The folder is made if need be. What a killed process leaves is called `.part-...`.

@@ -132,7 +132,7 @@ class Comparing:
             for number, pair in enumerate(zip(old["comparisons"], new["comparisons"], strict=True)):
                 own = ("effect", "low", "high", "p", "supports", "wanted", "distance", "band")
                 place = f"verdicts.{claim}.comparisons[{number}]"
-                self.same(place, *({key: one[key] for key in own} for one in pair), STRONGEST)
+                self.same(place, *({key: one[key] for key in own} for one in pair))
                 self.same(f"{place}.runs", len(pair[0]["records"]), len(pair[1]["runs"]))
 
     def rest(self):

@@ -17,7 +17,7 @@ import numpy as np
 from suppress_privacy import load_mnist
 from suppress_privacy.defences.layers import PUBLISHED_LAYERS
 from suppress_study.plan import NONE, Model, Study
-from suppress_study.results import JUDGED, Pictures, Results, _joined, rows_of, show
+from suppress_study.results import JUDGED, Pictures, Results, joined, rows_of, show
 from suppress_study.targets import choose_targets
 
 RENAMED = json.loads((Path(__file__).parent / "renamed.json").read_text())
@@ -171,7 +171,7 @@ def main(old, new):
                 collected.append(rows_of(run, arrays))
         show(pictures, run.name, arrays)
     ordered = [name for name in convert.wanted if name in runs] + sorted(name for name in runs if runs[name].superseded)
-    results = Results({name: runs[name] for name in ordered}, *(_joined(tables[unit]) for unit in tables), pictures)
+    results = Results({name: runs[name] for name in ordered}, *(joined(tables[unit]) for unit in tables), pictures)
     results.publish(new)
     print(f"{len(runs)} runs, of which {sum(bool(run.superseded) for run in runs.values())} are superseded")
 

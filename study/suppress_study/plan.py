@@ -149,6 +149,13 @@ class Study(Content):
         check(f"swept.{setting}", value, float)
         return Model(arm, seed, None if value == factors[setting] else value)
 
+    def named_model(self, arm: str, value: str, seed: str) -> Model:
+        """A model by the parts of a job's name; the arm's own value is the arm."""
+        sweep = named(self.arms, arm, "arm").sweep if value else None
+        if value and sweep is None:
+            raise SettingsError(f"arm {arm} has no sweep, so no value {value} of one: leave it out.")
+        return self.model(arm, int(seed), {sweep.setting: float(value.removeprefix("@"))} if sweep else {})
+
     def swept_by(self, model: Model) -> dict[str, Value]:
         """What `model` takes back."""
         return {} if model.value is None else dict.fromkeys(self.arms[model.arm].factors(), model.value)

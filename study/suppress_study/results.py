@@ -103,18 +103,25 @@ class Results:
         published, files = _published(folder)
         for name, sha256 in files.items():
             if not (folder / name).is_file() or sha256_of(folder / name) != sha256:
-                raise ResultError(f"{folder / name} is missing or is not the one that runs.jsonl names: restore it.")
+                raise ResultError(
+                    f"{folder / name} is missing or is not the one that runs.jsonl names: restore it, or delete "
+                    "runs.jsonl where the folder has all runs of its own, and publish again."
+                )
         own = [pair for path in sorted((folder / "runs").glob("*.npz")) for pair in read_job(path)]
         newer = {run.name: run for run, _ in own}
+        if len(newer) < len(own):
+            names = [run.name for run, _ in own]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ResultError(f"{folder / 'runs'} has run {twice} in two files: delete the one that is not to count.")
         runs = {name: run for name, run in published.items() if name not in newer} | newer
         pictures = _read_pictures(folder / "pictures.npz") if files else Pictures()
-        before = {unit: _read_table(folder / f"{name}.parquet", bool(files)) for unit, name in UNITS.items()}
+        before = {unit: _read_table(folder / f"{name}.parquet", files) for unit, name in UNITS.items()}
         tables = {unit: [table[~table.run.isin(newer)]] for unit, table in before.items()}
         for run, arrays in own:
             if unit := _unit(arrays):
                 tables[unit].append(rows_of(run, arrays))
             show(pictures, run.name, arrays)
-        return cls(runs, _joined(tables["image"]), _joined(tables["candidate"]), pictures)
+        return cls(runs, joined(tables["image"]), joined(tables["candidate"]), pictures)
 
     def rows(self) -> dict[str, pd.DataFrame]:
         """Each run's rows of whichever table has them."""
@@ -216,7 +223,7 @@ def show(pictures: Pictures, run: str, arrays: Arrays) -> None:
         pictures.curves[run] = arrays["curve"]
 
 
-def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+def joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Tables below each other: text that is missing is empty."""
     tables = [table for table in tables if len(table)]
     if not tables:
@@ -238,7 +245,10 @@ def _write_table(folder: Path, table: pd.DataFrame) -> dict[str, str]:
     """
     if not len(table):
         return {}
-    order = [name for name in ("evaluator", *UNITS, "run") if name in table]
+    order, old = (
+        [name for name in ("evaluator", *UNITS, "run") if name in table],
+        folder.with_name(f".old-{folder.name}"),
+    )
     with atomically(folder) as part:
         for (campaign, seed), rows in table.groupby(["campaign", "seed"], observed=True):
             rows = rows.sort_values(order, kind="stable").drop(columns=["campaign", "seed"])
@@ -251,9 +261,8 @@ def _write_table(folder: Path, table: pd.DataFrame) -> dict[str, str]:
             place.mkdir(parents=True)
             pq.write_table(content, place / "part-0.parquet", **form)
         if folder.exists():
-            old = folder.with_name(f".part-old-{folder.name}")
             folder.rename(old)
-            shutil.rmtree(old)
+    shutil.rmtree(old, ignore_errors=True)
     return {str(path.relative_to(folder.parent)): sha256_of(path) for path in sorted(folder.rglob("*.parquet"))}
 
 
@@ -315,6 +324,7 @@ def _published(folder: Path) -> tuple[dict[str, Run], dict[str, str]]:
     return runs, files
 
 
-def _read_table(path: Path, published: bool) -> pd.DataFrame:
-    there = published and path.exists()
-    return _joined([pq.read_table(path).to_pandas(strings_to_categorical=True)] if there else [])
+def _read_table(path: Path, files: Iterable[str]) -> pd.DataFrame:
+    """A table, if runs.jsonl names files of it."""
+    there = any(Path(name).parts[0] == path.name for name in files)
+    return joined([pq.read_table(path).to_pandas(strings_to_categorical=True)] if there else [])

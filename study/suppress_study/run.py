@@ -27,14 +27,13 @@ import yaml
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from suppress_privacy.files import atomically
 from suppress_privacy.mnist import DataError, load_mnist
 from suppress_privacy.runtime import choose_device
 from suppress_study.claims import Claims
 from suppress_study.notebook import execute
-from suppress_study.plan import WILDCARDS, Model, Study
+from suppress_study.plan import WILDCARDS, Study
 from suppress_study.provenance import describe
-from suppress_study.results import Results, published_runs
+from suppress_study.results import Results, published_runs, write_json
 from suppress_study.settings import ROOT
 from suppress_study.summary import summarise
 from suppress_study.targets import choose_targets
@@ -88,8 +87,9 @@ def prepare(options: argparse.Namespace, study: Study) -> str:
     options.results.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=options.results):
         pass  # before hours of work are lost
-    for left in options.results.rglob(".part-*"):  # half-written by a run that was killed
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    for place in ("", "runs/", "notebooks/", "checkpoints/*/", "shadows/"):
+        for left in options.results.glob(f"{place}.part-*"):  # half-written by a run that was killed
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
     published = published_runs(options.results)
     if options.redraw:
         judge = f"train-{next(iter(study.judges().values()))}"
@@ -98,19 +98,27 @@ def prepare(options: argparse.Namespace, study: Study) -> str:
         return device
     data = load_mnist(profile.data)
     choose_targets(data, profile.targets)  # refuses more targets than there are images
-    described, text = options.results / "data.json", json.dumps(describe(data), indent=1)
-    before = {described.read_text()} if described.is_file() else set()
-    known = before | {json.dumps(run.environment["data"], indent=1) for run in published.values()}
-    if options.keep and known - {text}:
+    described, description = options.results / "data.json", describe(data)
+    known = [run.environment["data"] for run in published.values()]
+    known += [_read_json(described)] if described.is_file() else []
+    if options.keep and any(other != description for other in known):
         raise SetupError(
-            f"{options.results} has runs on other data than {data.name}: name theirs in MNIST_DIR, or run anew."
+            f"{options.results} has runs on other data than {data.name} as found here: have that data (MNIST_DIR "
+            "names a copy), or run the study anew."
         )
-    if text not in before:
-        with atomically(described) as part:
-            part.write_text(text)
+    if not described.is_file() or _read_json(described) != description:
+        write_json(described, description)
     if data.notice:
         print(f"Notice: {data.notice}", file=sys.stderr)
     return device
+
+
+def _read_json(path: Path) -> Any:
+    """The JSON in a file, or None where there is none that can be read."""
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        return None
 
 
 def snakemake(options: argparse.Namespace, device: str) -> list[str]:
@@ -134,8 +142,7 @@ def require_target(target: str, plan: Study, profile: str) -> None:
             f"TARGET is {target!r}; it must be train-ARM-seed7, attack-ARM-seed7, or that and the name of a group of "
             "attacks, such as attack-ARM-seed7-conv1: correct it."
         )
-    value, group = match["value"].removeprefix("@"), match["group"].removeprefix("-")
-    model = Model(match["arm"], int(match["seed"]), float(value) if value else None)
+    model, group = plan.named_model(match["arm"], match["value"], match["seed"]), match["group"].removeprefix("-")
     job = plan.attacking(profile, model, group) if target.startswith("attack") else plan.training(profile, model)
     if str(job) != target or not job.runs:
         raise SetupError(f"TARGET is {target!r}, of which the study makes no run: name another.")
@@ -155,7 +162,7 @@ def study(options: argparse.Namespace) -> int:
     command = [*snakemake(options, prepare(options, plan)), "--"]
     os.environ[LEADER] = str(os.getpid())
     stages = [options.targets]
-    if not (options.targets or options.redraw or options.keep):
+    if not (options.targets or options.redraw or options.keep or options.snakemake):
         # One that is cut short has all arms of the first seeds.
         jobs, seeds = plan.jobs(options.profile), plan.profile(options.profile).seeds()
         stages = [[str(job) for job in jobs if job.model.seed == seed] for seed in seeds[:-1]] + stages
@@ -188,6 +195,7 @@ def summarised(options: argparse.Namespace) -> int:
 
 def publish(options: argparse.Namespace) -> int:
     """Pack all runs of a folder into the tables that are published."""
+    lock()
     results = Results.load(options.results)
     if not results.runs:
         raise SetupError(f"{options.results} has no runs to publish: run the study of that profile first.")

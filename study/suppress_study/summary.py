@@ -116,7 +116,7 @@ def summarise(results: Results, study: Study, profile: str, claims: Claims, *, a
         notice=data["notice"],
         seeds=list(ordinary.runs) if ordinary else study.profile(profile).seeds(),
         missing=measured.missing,
-        images=max(cell.column("skill").shape[1] for cell in cells if ("skill", "") in cell.values),
+        images=max((cell.column("skill").shape[1] for cell in cells if ("skill", "") in cell.values), default=0),
         commits=sorted({run.commit.removesuffix(DIRTY) for run in found}),
         uncommitted=sum(run.commit.endswith(DIRTY) for run in found),
         evaluators={name: run.results["test_accuracy"] for name, run in measured.judges.items()},
