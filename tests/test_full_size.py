@@ -11,8 +11,8 @@ from conftest import ROOT
 from suppress_privacy import load_mnist
 from suppress_privacy.evaluation.metrics import METRICS
 from suppress_privacy.training import checkpoints_in
-from suppress_study import models
 from suppress_study.attacking import Scene, attack
+from suppress_study.models import Models
 from suppress_study.plan import Model, Study
 from suppress_study.results import Results
 from suppress_study.targets import choose_targets
@@ -40,7 +40,8 @@ def trained(tmp_path_factory):
             f"checkpoint_lenet-{epoch}_1875.ckpt" for epoch in range(1, epochs + 1)
         ]
         model = Model(arm, 0)
-        found[arm] = models.training_run(folder, model), models.load(folder, STUDY, "quick", model)
+        kept = Models(folder, STUDY, "quick")
+        found[arm] = kept.run(model), kept.load(model)
     data = found["baseline"][0].environment["data"]
     assert data["name"] == "MNIST", "the full MNIST could not be had: set MNIST_DIR"
     return found
