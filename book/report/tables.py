@@ -150,18 +150,18 @@ def gate_table(report: Report) -> str:
     return table(["gate", "model", "asked", "found", ""], rows)
 
 
-def means_table(found: Mapping[str, Mapping[str, float]]) -> str:
+def means_table(found: Mapping[str, Mapping[tuple[str, str], float]]) -> str:
     """Every metric of every attack on one model.
 
     Args:
-        found: title -> metric -> mean; what an evaluator says is called "METRIC by EVALUATOR".
+        found: title -> metric and evaluator, if it needs one -> mean.
     """
     columns = list(dict.fromkeys(name for means in found.values() for name in means))
-    named = [name.partition(" by ") for name in columns]
+    heads = [METRICS[metric].label + (f" by {evaluator}" if evaluator else "") for metric, evaluator in columns]
     rows = [
         [title, *(f"{means[name]:.3f}" if name in means else "" for name in columns)] for title, means in found.items()
     ]
-    return table(["attack", *(METRICS[metric].label + by + who for metric, by, who in named)], rows)
+    return table(["attack", *heads], rows)
 
 
 def layer_report(report: Mapping[str, Mapping[str, float]]) -> str:

@@ -22,7 +22,7 @@ from suppress_privacy.mnist import Mnist
 from suppress_privacy.runtime import generator
 from suppress_study.models import Trained
 from suppress_study.plan import Variant
-from suppress_study.results import JUDGED, Arrays
+from suppress_study.results import JUDGED, Arrays, column_of
 from suppress_study.targets import CLASSES, SEED, Targets, pictured
 
 SHADOW_SEED = 0  # the same shadows for all victims of one recipe
@@ -50,17 +50,13 @@ class Found:
     arrays: Arrays
     chosen: dict[str, Any] = field(default_factory=dict)
 
-    def means(self) -> dict[str, float]:
-        """One number a metric, for a reader's table; evaluators' verdicts by metric and name."""
+    def means(self) -> dict[tuple[str, str], float]:
+        """One number a metric and evaluator, for a reader's table; no evaluator where the metric needs none."""
         if "score" in self.arrays:
             curve = roc(self.arrays["score"], self.arrays["member"])
-            return {"auc": auc(curve), "tpr_at_1pct_fpr": tpr_at(curve, FALSE_POSITIVE_RATE)}
-        found = {}
-        for name, values in self.arrays.items():
-            *evaluator, metric = name.removeprefix(f"{JUDGED}/").split("/")
-            if metric in METRICS:
-                found[" by ".join([metric, *evaluator])] = float(values.mean())
-        return found
+            return {("auc", ""): auc(curve), ("tpr_at_1pct_fpr", ""): tpr_at(curve, FALSE_POSITIVE_RATE)}
+        columns = {column_of(name): values for name, values in self.arrays.items()}
+        return {column: float(values.mean()) for column, values in columns.items() if column[0] in METRICS}
 
 
 def attack(variant: Variant, scene: Scene) -> Found:

@@ -202,6 +202,11 @@ def _stacked(frames: list[pd.DataFrame], evaluators: list[str]) -> Columns:
         rows = [frame[frame.evaluator == evaluator] for frame in frames]
         names = [name for name, metric in METRICS.items() if metric.of == "image" and metric.judged == bool(evaluator)]
         for name in names + ([] if evaluator else ["fell", "in_training"]):
-            if len(rows[0]) and name in rows[0] and not rows[0][name].isna().any():
-                found[name, evaluator] = np.stack([each[name] for each in rows])
+            if any(name in each and each[name].notna().any() for each in rows):
+                values = np.stack([each[name] for each in rows])
+                if not np.isfinite(values.astype(float)).all():
+                    raise ResultError(
+                        f"run {rows[0].run.iloc[0]}, or another seed's, lacks {name}: delete and run again."
+                    )
+                found[name, evaluator] = values
     return found

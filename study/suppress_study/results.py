@@ -204,10 +204,17 @@ def rows_of(run: Run, arrays: Arrays) -> pd.DataFrame:
     by_evaluator: dict[str, Arrays] = {"": {}}
     for name, array in arrays.items():
         if name not in (*shared, "pictured") and array.shape == arrays[unit].shape:
-            *evaluator, metric = name.removeprefix(f"{JUDGED}/").split("/")
-            by_evaluator.setdefault("".join(evaluator), {})[metric] = array.astype(np.float32)
+            metric, evaluator = column_of(name)
+            by_evaluator.setdefault(evaluator, {})[metric] = array.astype(np.float32)
     frames = [pd.DataFrame(keys | {"evaluator": name} | shared | found) for name, found in by_evaluator.items()]
     return pd.concat(frames, ignore_index=True)
+
+
+def column_of(name: str) -> tuple[str, str]:
+    """What an array of a job's file holds: a metric or another column, and the evaluator who says so, if one does."""
+    kind, _, judged = name.partition("/")
+    evaluator, _, metric = judged.partition("/")
+    return (metric, evaluator) if kind == JUDGED else (name, "")
 
 
 def _unit(arrays: Arrays) -> str:

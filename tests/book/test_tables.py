@@ -185,7 +185,7 @@ def test_a_training_says_what_it_found():
 
 
 def test_means_of_one_model_name_who_judged():
-    found = {"a": {"skill": 0.5, "confidence by lenet": 0.25}, "b": {"auc": 0.75}}
+    found = {"a": {("skill", ""): 0.5, ("confidence", "lenet"): 0.25}, "b": {("auc", ""): 0.75}}
     head, *rows = cells(tables.means_table(found))
     assert head == [
         *("attack", "skill against the mean image", "confidence in the true label by lenet", "area under the ROC")

@@ -70,9 +70,9 @@ def test_each_evaluator_judges_the_reconstructions_by_itself(scene, ridge):
         verdicts = judged(predict(evaluator, images), scene.targets.labels[shown])
         found = ridge.arrays[f"judged/{name}/confidence"][shown]
         assert found == pytest.approx(verdicts["confidence"], abs=2e-3)  # bytes and few digits lie between
-    assert ridge.means()["confidence by one"] == pytest.approx(ridge.arrays["judged/one/confidence"].mean())
-    assert ridge.means()["skill"] == pytest.approx(ridge.arrays["skill"].mean())
-    assert not {"index", "label", "in_training", "image", "pictured"} & ridge.means().keys()
+    assert ridge.means()["confidence", "one"] == pytest.approx(ridge.arrays["judged/one/confidence"].mean())
+    assert ridge.means()["skill", ""] == pytest.approx(ridge.arrays["skill"].mean())
+    assert not {"index", "label", "in_training", "image", "pictured"} & {metric for metric, _ in ridge.means()}
 
 
 def test_pictures_are_kept_with_their_originals(scene, ridge):
@@ -180,7 +180,7 @@ def test_candidates_are_half_members_and_the_same_for_everybody(scene, few):
     assert len(set(found["index"][:100])) == 100 == len(set(found["index"][100:]))
     assert found["label"][:100].tolist() == few.train_labels[found["index"][:100]].tolist()
     assert found["label"][100:].tolist() == few.test_labels[found["index"][100:]].tolist()
-    assert of_candidates(scene, "loss").means().keys() == {"auc", "tpr_at_1pct_fpr"}
+    assert of_candidates(scene, "loss").means().keys() == {("auc", ""), ("tpr_at_1pct_fpr", "")}
     assert len(of_candidates(scene, "loss", 5000).arrays["score"]) == 2 * 1000  # as many as there are of the rarer
 
 
