@@ -10,7 +10,6 @@ import pytest
 from suppress_privacy.defences.noise import FeatureNoise
 from suppress_privacy.evaluation.metrics import METRICS, judged
 from suppress_privacy.lenet import LeNet5, predict
-from suppress_privacy.mnist import Mnist
 from suppress_study import attacking
 from suppress_study.attacking import Scene, attack, few_bytes, few_digits
 from suppress_study.models import Trained, make
@@ -21,14 +20,6 @@ from suppress_study.targets import choose_targets
 STUDY = Study.load()
 SHORT = {"epochs": 2, "batch_size": 8}
 EVALUATORS = {"one": LeNet5(seed=11), "two": LeNet5(seed=12)}
-
-
-@pytest.fixture(scope="module")
-def few(digits):
-    some = np.arange(0, 4000, 3)
-    return Mnist(
-        digits.train_images[some], digits.train_labels[some], digits.test_images, digits.test_labels, "few", {"a": "b"}
-    )
 
 
 @pytest.fixture(scope="module")

@@ -14,16 +14,6 @@ STUDY = planted.study()
 LEARNED = ["tuned", "ridge"]
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return planted.results(tmp_path_factory.mktemp("tiny"), STUDY)
-
-
-@pytest.fixture(scope="module")
-def measured(results):
-    return Measured.collect(results, STUDY, "tiny")
-
-
 def changed(results, name, **fields):
     """The same results with one run changed."""
     run = copy.deepcopy(results.runs[name])

@@ -7,7 +7,6 @@ import pytest
 
 from suppress_privacy.files import sha256_of
 from suppress_privacy.lenet import LeNet5
-from suppress_privacy.mnist import Mnist
 from suppress_privacy.training import History, accuracy, checkpoints_in, load_checkpoint
 from suppress_study import models
 from suppress_study.models import Models, Trained, make
@@ -21,14 +20,6 @@ SHORT = {"epochs": 2, "batch_size": 8}
 
 def arm(name, overrides=None):
     return STUDY.arm("full", name, overrides)
-
-
-@pytest.fixture(scope="module")
-def few(digits):
-    some = np.arange(0, 4000, 3)
-    return Mnist(
-        digits.train_images[some], digits.train_labels[some], digits.test_images, digits.test_labels, "few", {"a": "b"}
-    )
 
 
 @pytest.fixture(scope="module")

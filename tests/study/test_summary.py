@@ -9,7 +9,6 @@ import planted_study as planted
 from suppress_privacy.evaluation import gates
 from suppress_privacy.evaluation.intervals import bootstrap_mean, proportion
 from suppress_study.claims import Claims
-from suppress_study.measured import Measured
 from suppress_study.plan import Study
 from suppress_study.results import Results
 from suppress_study.settings import ROOT
@@ -17,16 +16,6 @@ from suppress_study.summary import Summary, summarise
 
 STUDY = planted.study()
 CLAIMS = Claims.load()
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return planted.results(tmp_path_factory.mktemp("tiny"), STUDY)
-
-
-@pytest.fixture(scope="module")
-def measured(results):
-    return Measured.collect(results, STUDY, "tiny")
 
 
 @pytest.fixture(scope="module")
