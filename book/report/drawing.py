@@ -121,6 +121,46 @@ def image_rows(rows: Sequence[tuple[str, Sequence[np.ndarray]]], heads: Sequence
     return figure
 
 
+Rows = Sequence[tuple[str, Sequence[np.ndarray], Sequence[str]]]  # title, images, and what to write beside them
+
+
+@styled
+def grouped_rows(
+    originals: Sequence[np.ndarray], groups: Iterable[tuple[str, Rows]], heads: Sequence[str], width: float
+) -> Figure:
+    """Rows of images under headings, the originals above all, with words beside each row.
+
+    Args:
+        originals: images [C, H, W] of 0 to 255, of which the first channel is shown.
+        groups: heading and rows, each with its title, as many images, and a word for each of `heads`.
+        heads: what the words are.
+        width: of the figure, in inches.
+    """
+    side, heading, words = 0.38, 0.24, 0.62  # inches: of an image, of a heading's line, of a column of words
+    left = width - side * len(originals) - words * len(heads)
+    lines: list[tuple[str, Sequence[np.ndarray], Sequence[str]]] = [("private image", originals, heads)]
+    for title, rows in groups:
+        lines += [(title, (), ()), *rows]
+    heights = [side if images else heading for _, images, _ in lines]
+    total = sum(heights)
+    figure = plt.figure(figsize=(width, total), layout="none")
+    tops = total - np.cumsum([0.0, *heights])
+    for (title, images, said), top, height in zip(lines, tops, heights, strict=False):
+        middle = (top - height / 2) / total
+        look: dict[str, Any] = {"weight": "bold"} if images else {"style": "italic", "color": "0.35"}
+        at = (left - 0.08) / width if images else 0.0
+        figure.text(at, middle, title, ha="right" if images else "left", va="center", fontsize=9, **look)
+        for number, image in enumerate(images):
+            place = ((left + side * number) / width, (top - side) / total, 0.95 * side / width, 0.95 * side / total)
+            figure.add_axes(place).imshow(image[0], cmap="gray", vmin=0, vmax=255)
+            figure.axes[-1].axis("off")
+        for number, word in enumerate(said):
+            at = (width - words * (len(heads) - number - 0.5)) / width
+            look = {"fontsize": 8, "color": "0.35"} if said is heads else {"fontsize": 10}
+            figure.text(at, middle, word, ha="center", va="center", **look)
+    return figure
+
+
 @styled
 def convergence(pictures: Pictures, rows: Iterable[tuple[str, str, int]]) -> Figure | None:
     """The objective against the steps: median and middle half of the targets; None where no run keeps a curve.

@@ -137,7 +137,7 @@ class Lower(OfAttacks):
             found = verdict.lower_auc(what, own.rows("score", seeds), other.rows("score", seeds), members)
         else:
             found = verdict.lower(what, own.rows(metric, seeds), other.rows(metric, seeds))
-        return replace(found, runs=_runs(own, seeds) + _runs(other, seeds))
+        return replace(found, metric=metric, control=control, runs=_runs(own, seeds) + _runs(other, seeds))
 
 
 class Members(OfAttacks):
@@ -178,6 +178,7 @@ class Checks(Checked):
 class Claims(File):
     FILE = "claims.yaml"
 
+    question: str
     strongest: Strongest
     checks: Checks
     claims: dict[str, Annotated[Reproduces | Lower | Members, Field(discriminator="kind")]]

@@ -16,6 +16,7 @@ from suppress_privacy.evaluation.intervals import LEVEL, LIMITS, Estimate, boots
 from suppress_privacy.evaluation.membership import placements
 
 HOLDS, FAILS, NOT_TESTED = "holds", "fails", "not tested"
+REFUTED = "refuted"
 LEAST_SEEDS = 3  # below them nothing can be said of other trainings
 
 
@@ -35,6 +36,8 @@ class Comparison:
     wanted: int = 1  # 1 where a difference below zero supports, -1 where one above does
     distance: float = 0.0  # how far off, in bands
     band: float | None = None  # how far off still counts as the same
+    metric: str = ""  # of a difference between models: by which metric,
+    control: str = ""  # and against which
     runs: tuple[str, ...] = ()  # names of those it was measured by
 
     def opposes(self) -> bool:
