@@ -7,8 +7,8 @@ from report.context import Report
 from report.tables import interval, zeros
 from suppress_privacy.evaluation.gates import REQUIRED, Gate
 from suppress_privacy.evaluation.intervals import Estimate
+from suppress_privacy.evaluation.verdict import HOLDS, NOT_SHOWN, NOT_TESTED, REFUTED
 from suppress_study.plan import Variant
-
 
 
 def repeated(report: Report) -> str:
@@ -96,10 +96,16 @@ def gap_left(report: Report) -> str:
 
 
 def verdict_counts(report: Report) -> str:
-    """How many claims hold, fail, and were not tested: one sentence."""
+    """How many claims hold, are refuted, were not shown or not tested: one sentence."""
     answers = [answer.verdict for answer in report.summary.verdicts.values()]
-    hold, fail, untested = (answers.count(answer) for answer in ("holds", "fails", "not tested"))
-    return f"Of {len(answers)} claims {hold} hold, {fail} fail, and {untested} were not tested by this run."
+    said = (
+        (HOLDS, "holds", "hold"),
+        (REFUTED, "is refuted", "are refuted"),
+        (NOT_SHOWN, "is not shown", "are not shown"),
+        (NOT_TESTED, "was not tested", "were not tested"),
+    )
+    counts = [f"{answers.count(word)} {one if answers.count(word) == 1 else more}" for word, one, more in said]
+    return f"Of {len(answers)} claims, {', '.join(counts[:-1])}, and {counts[-1]}."
 
 
 def gate_verdict(report: Report) -> str:

@@ -136,7 +136,7 @@ def comparisons_table(report: Report, link: Callable[[str, str], str] | None = N
             decided_by = f"within ±{one.band:g}" if one.p is None else f"p = {one.p:.2g}"
             figures = _effect(one.effect, one.low, one.high)
             runs = [" ".join(link(run, str(number)) for number, run in enumerate(one.runs, 1))] if link else []
-            rows.append([name, one.what, *figures, decided_by, "yes" if one.supports else "no", *runs])
+            rows.append([name, one.asked(), *figures, decided_by, "yes" if one.supports else "no", *runs])
     heads = ["", "compared", "effect", "95 % interval", "decided by", "supports"]
     return table(heads + ["runs"] * bool(link), rows)
 

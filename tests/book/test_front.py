@@ -85,7 +85,9 @@ def test_the_picture_has_the_same_three_networks_under_two_attacks_and_what_reco
     assert {row.attack.attack for row in rows["the strongest attack"]} == {"decoder"}
 
 
-@pytest.mark.parametrize(("share", "said"), [(0.0, "0 %"), (0.002, "<1 %"), (0.004, "<1 %"), (0.946, "95 %"), (1, "100 %")])
+@pytest.mark.parametrize(
+    ("share", "said"), [(0.0, "0 %"), (0.002, "<1 %"), (0.004, "<1 %"), (0.946, "95 %"), (1, "100 %")]
+)
 def test_a_share_is_said_in_per_cent(share, said):
     from planted import estimate
 

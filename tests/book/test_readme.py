@@ -5,8 +5,8 @@ import io
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-import readme
 
+import readme
 from conftest import ROOT
 from report import front
 from report.context import Report

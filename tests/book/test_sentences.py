@@ -5,6 +5,7 @@ from planted import planted, with_summary
 
 from report import sentences
 from suppress_privacy.evaluation.gates import REQUIRED, Gate
+from suppress_privacy.evaluation.verdict import Verdict
 
 
 def of_reference(ordinary, suppressed, control=0.9, mean=0.76, last=0.0):
@@ -76,7 +77,16 @@ def test_a_failed_gate_turns_the_verdict():
 
 def test_claims_are_counted():
     report = planted()
-    assert sentences.verdict_counts(report) == "Of 9 claims 0 hold, 0 fail, and 9 were not tested by this run."
+    none = "Of 9 claims, 0 hold, 0 are refuted, 0 are not shown, and 9 were not tested."
+    assert sentences.verdict_counts(report) == none
+    words = ["holds", "refuted", "not shown", "not tested"]
+    for counts, said in (
+        ([1, 1, 1, 1], "Of 4 claims, 1 holds, 1 is refuted, 1 is not shown, and 1 was not tested."),
+        ([2, 3, 2, 2], "Of 9 claims, 2 hold, 3 are refuted, 2 are not shown, and 2 were not tested."),
+    ):
+        answers = [word for word, count in zip(words, counts, strict=True) for _ in range(count)]
+        verdicts = {str(number): Verdict(word, *[None] * 4, "") for number, word in enumerate(answers)}
+        assert sentences.verdict_counts(with_summary(report, verdicts=verdicts)) == said
 
 
 def test_one_seed_is_not_said_to_cover_training():

@@ -128,7 +128,7 @@ def decided(report):
     inside = Comparison("accuracy of a", 0.01, -0.02, 0.02, None, False, band=0.005)
     verdicts = report.summary.verdicts | {
         "H2": Verdict("holds", -0.1, -0.2, -0.05, 0.04, "", [compared, inside]),
-        "H3": Verdict("fails", -0.1, -0.2, -0.05, 0.4, "not so: x", [compared]),
+        "H3": Verdict("refuted", -0.1, -0.2, -0.05, 0.4, "not so: x", [compared]),
     }
     return replace(report, summary=report.summary.model_copy(update={"verdicts": verdicts}))
 

@@ -29,7 +29,9 @@ def own(value=0.5, **changes):
     """A quick run in which the decoder gets so much; all else is as published."""
     report = planted("quick", value=lambda factors, attack, metric, judge: value if attack == "decoder" else 0.5)
     arms = {arm.title: arm for arm in planted("full").summary.arms}
-    same = [each.model_copy(update={"test_accuracy": arms[each.title].test_accuracy[:1]}) for each in report.summary.arms]
+    same = [
+        each.model_copy(update={"test_accuracy": arms[each.title].test_accuracy[:1]}) for each in report.summary.arms
+    ]
     return with_summary(report, arms=same, **changes)
 
 

@@ -29,6 +29,9 @@ class Gate:
     about: str = ""  # the model it was decided on, if on one alone
     of_model: bool = False  # whether it asks that model to be what it should be; if not, the attacks
 
+    def __str__(self) -> str:
+        return f"{self.name} of {self.about}" if self.about else self.name
+
 
 def beats_the_mean_image(skill: Estimate) -> Gate:
     """The tuned attack on the undefended model: its interval of skill lies above 0."""
