@@ -195,8 +195,8 @@ class Report:
         if attack:
             names = [*self.runs(arm, attack).values()]
             return self.results.runs[names[0]] if names else None
-        trained = (run for run in self.results.runs.values() if run.kind == "train" and not run.superseded)
-        return next((run for run in trained if run.factors == arm), None)
+        trained = (run for run in self.results.runs.values() if run.kind == "train" and run.seed in self.summary.seeds)
+        return next((run for run in trained if run.factors == arm and not run.superseded), None)
 
     def shown(self, attacks: Iterable[Variant], arms: Sequence[Arm]) -> list[tuple[str, str]]:
         """Titles and names of runs whose pictures a figure shows: those of the first seed, which keeps the most."""

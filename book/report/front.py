@@ -51,7 +51,7 @@ def _tutorials_fact(report: Report) -> str:
     """The fall in confidence, beside what an image gets that reconstructs nothing."""
     if len(report.pair) < 2 or not report.reference:
         return ""
-    attack, (ordinary, suppressed) = report.reference[0], report.pair
+    attack, suppressed = report.reference[0], report.pair[1]
     got = [found for arm in report.pair if (found := report.estimate(CONFIDENCE, arm.factors, attack))]
     change = report.difference(CONFIDENCE, suppressed.factors, attack)
     if change is None or len(got) < 2:
@@ -63,7 +63,7 @@ def _tutorials_fact(report: Report) -> str:
         f"{percent(got[1])} (documented: {100 * documented[0]:.0f} % to {100 * documented[1]:.0f} %)."
     )
     idle = next((each for each in report.ladder if each.attack == CLASS_MEAN), None)
-    nothing = report.estimate(CONFIDENCE, ordinary.factors, idle) if idle else None
+    nothing = report.estimate(CONFIDENCE, suppressed.factors, idle) if idle else None
     if nothing is None:
         return said
     more = ", more than either" if nothing.mean > max(each.mean for each in got) else ""
@@ -111,7 +111,9 @@ def rows(report: Report) -> dict[str, list[Row]]:
     idle = [each for each in report.ladder if each.attack == CLASS_MEAN]
     strongest = [(title, report.strongest_attack(IDENTIFIED, arm), arm.factors) for title, arm in there]
     return {
-        "no attack": [Row("average of the\npredicted digit", each, there[0][1].factors) for each in idle],
+        "no attack": [
+            Row("average of the\npredicted digit", each, arm.factors) for each in idle for arm in report.pair[1:]
+        ],
         "the tutorial's attack": [
             Row(title, each, arm.factors) for each in report.reference[:1] for title, arm in there
         ],

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from planted import planted, with_summary
+from planted import estimate, planted, with_summary
 
 from report import front
 from suppress_privacy.evaluation.verdict import Comparison, Verdict
@@ -28,8 +28,8 @@ def with_verdict(word, reason="", **changes):
 
 
 SHOWN = (
-    "the strongest attack identifies **95 %** of private images from the suppressed network and **89 %** from an equally "
-    "accurate ordinary one (difference [+4, +10] points)."
+    "the strongest attack identifies **95 %** of private images from the suppressed network and **89 %** from an "
+    "equally accurate ordinary one (difference [+4, +10] points)."
 )
 
 
@@ -60,8 +60,8 @@ def test_a_verdict_without_the_networks_it_speaks_of_is_no_answer():
 def test_three_facts_follow_from_the_figures():
     first, second, third = front.facts(with_verdict("refuted")).splitlines()
     assert first == (
-        "- **The tutorial's own attack gets less**: a classifier's confidence goes from 94 % to 86 % (documented: 95 % to "
-        "56 %). The average of the predicted digit, which reconstructs nothing, has 98 %, more than either."
+        "- **The tutorial's own attack gets less**: a classifier's confidence goes from 94 % to 86 % (documented: "
+        "95 % to 56 %). The average of the predicted digit, which reconstructs nothing, has 98 %, more than either."
     )
     assert second.startswith("- **Noise on the features protects**: at the same accuracy the strongest attack identif")
     assert second.endswith("50 % [49 to 51].") and "LeNet5 on MNIST, 5 trainings" in third
@@ -89,6 +89,4 @@ def test_the_picture_has_the_same_three_networks_under_two_attacks_and_what_reco
     ("share", "said"), [(0.0, "0 %"), (0.002, "<1 %"), (0.004, "<1 %"), (0.946, "95 %"), (1, "100 %")]
 )
 def test_a_share_is_said_in_per_cent(share, said):
-    from planted import estimate
-
     assert front.percent(estimate(share)) == said

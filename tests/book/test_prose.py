@@ -6,7 +6,8 @@ import pytest
 
 from conftest import ROOT
 
-PAGES = sorted(page for page in (ROOT / "book").glob("*.md"))
+HISTORY = "known_errors"  # of figures that once were published
+PAGES = sorted(page for page in (ROOT / "book").glob("*.md") if page.stem != HISTORY)
 NOT_PROSE = (
     r"^```.*?^```$",  # code and figures
     r"^\$\$.*?^\$\$.*?$",  # equations
