@@ -90,7 +90,9 @@ def _beside(one: Compared, known: Sequence[float], seeds: int, ends: Range, note
 def _changed(own: Report, published: Report, arm: Factors, attack: Variant | None = None) -> str:
     """What was set otherwise than in the published run, and so is a reason to differ."""
     said = _other_data(own, published)
-    pairs = [(own.first_run(arm, kind), published.first_run(arm, kind)) for kind in dict.fromkeys([None, attack])]
+    pairs = [
+        (own.first_run(arm, kind), published.first_run(arm, kind)) for kind in ([None, attack] if attack else [None])
+    ]
     found = [one for run, other in pairs if run and other for one in _differences(run.settings, other.settings)]
     return said or (f"other settings: {', '.join(found)}" if found else "")
 
