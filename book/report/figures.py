@@ -196,7 +196,7 @@ def grid(report: Report) -> Figure | None:
 
 @figure
 def grid_all(report: Report) -> Figure | None:
-    """The first private image of each class, as the last of the learned attacks reconstructs it from every model.
+    """The first private image of each class, and what the attack that each row names makes of it on every model.
 
     Rows of ten digits, one of each class: the originals, and what one learned attack makes of the features of every
     model.

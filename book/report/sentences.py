@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from report.context import Report
-from report.tables import interval, zeros
-from suppress_privacy.evaluation.gates import REQUIRED, Gate
+from report.tables import SYMBOLS, interval, zeros
+from suppress_privacy.evaluation.gates import REQUIRED
 from suppress_privacy.evaluation.intervals import Estimate
-from suppress_privacy.evaluation.verdict import HOLDS, NOT_SHOWN, NOT_TESTED, REFUTED
+from suppress_privacy.evaluation.verdict import HOLDS
 from suppress_study.plan import Variant
 
 
@@ -96,35 +96,33 @@ def gap_left(report: Report) -> str:
 
 
 def verdict_counts(report: Report) -> str:
-    """How many claims hold, are refuted, were not shown or not tested: one sentence."""
-    answers = [answer.verdict for answer in report.summary.verdicts.values()]
-    said = (
-        (HOLDS, "holds", "hold"),
-        (REFUTED, "is refuted", "are refuted"),
-        (NOT_SHOWN, "is not shown", "are not shown"),
-        (NOT_TESTED, "was not tested", "were not tested"),
-    )
-    counts = [f"{answers.count(word)} {one if answers.count(word) == 1 else more}" for word, one, more in said]
-    return f"Of {len(answers)} claims, {', '.join(counts[:-1])}, and {counts[-1]}."
+    """How many claims hold, are refuted, not shown or were not tested, and which: one sentence."""
+    answers, counts = report.summary.verdicts, []
+    for word in SYMBOLS:
+        if names := [name for name, answer in answers.items() if answer.verdict == word]:
+            one, more = ("holds", "hold") if word == HOLDS else (f"is {word}", f"are {word}")
+            counts.append(f"{len(names)} {one if len(names) == 1 else more} ({', '.join(names)})")
+    return f"Of {len(answers)} claims, {', '.join(counts[:-1])}{', and ' if counts[1:] else ''}{counts[-1]}."
 
 
 def gate_verdict(report: Report) -> str:
-    """Whether the attacks are strong enough for their failure to mean anything: one sentence."""
+    """Whether the attacks are strong enough for their failure to mean anything."""
     gates = report.summary.gates
     missing = [name for name in REQUIRED if name not in {gate.name for gate in gates}]
     failed = [gate for gate in gates if not gate.passed]
+    passed = [gate.of_strength() for gate in gates if gate.passed]
+    text = (
+        f"{sum(passed)} of {len(REQUIRED)} checks of attack strength and {len(passed) - sum(passed)} of "
+        f"{sum(not gate.of_strength() for gate in gates)} sanity checks passed."
+    )
     if failed:
         of_models = all(gate.of_model for gate in failed)
         said = "A model is not what it should be" if of_models else "Attack too weak"
-        listed = "; ".join(f"{_called(gate)}: {gate.found:.4g}, asked was {gate.asked}" for gate in failed)
-        return f"**{said}.** Of {len(gates)} validity gates {len(failed)} failed: {listed}."
+        listed = "; ".join(f"{gate}: {gate.found:.4g}, asked was {gate.asked}" for gate in failed)
+        text = f"**{said}.** {text} Failed: {listed}."
     if missing:
-        return f"**Not tested.** This run does not decide the validity gates {', '.join(missing)}."
-    return f"All {len(gates)} validity gates of this run passed."
-
-
-def _called(gate: Gate) -> str:
-    return f"`{gate.name}`" + (f" of {gate.about}" if gate.about else "")
+        text += f" **Not tested** by this run: {', '.join(missing)}."
+    return text
 
 
 def mechanism_results(results: Mapping[str, Any]) -> str:
@@ -137,13 +135,16 @@ def mechanism_results(results: Mapping[str, Any]) -> str:
 
 
 def provenance(report: Report) -> str:
-    """Which versions of the code the runs were made with: one sentence."""
+    """Which versions of the code the runs were made with."""
     summary = report.summary
     commits = ", ".join(f"`{commit}`" for commit in summary.commits)
-    said = f"Its runs were made at {'commit' if len(summary.commits) == 1 else 'the commits'} {commits}"
+    said = f"Its runs were made at {'commit' if len(summary.commits) == 1 else 'the commits'} {commits}."
     if summary.uncommitted:
-        said += f", {summary.uncommitted} of them while the code had changes that were not committed yet"
-    return f"{said}; {{doc}}`runs` has each with its own."
+        planned = {run.name for job in report.study.jobs(report.profile) for run in job.runs}
+        were = "was" if summary.uncommitted == 1 else "were"
+        of = f"{summary.uncommitted} of its {len(planned & report.results.runs.keys()):,} runs"
+        said += f" {of} {were} made while the code had uncommitted changes."
+    return f"{said} {{doc}}`runs` has each with its commit."
 
 
 def coverage(report: Report) -> str:

@@ -1,7 +1,7 @@
 """The summary of a profile's runs: every figure of the book, as typed data."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -206,14 +206,14 @@ def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
     ):
         if cell := cells[name]:
             yield gate(METRICS[metric].estimate(cell.column(metric)))
-    for arm in measured.arms.values():
-        if cell := measured.cell(claims.checks.tuned, arm.factors):
-            yield gates.objective_falls(arm.name, cell.column("fell"))
     own, start = cells["tuned"], cells["start"]
     if own and start and own.seeds() == start.seeds():
         yield gates.beats_its_start(bootstrap_mean(own.column("skill") - start.column("skill")))
     for arm in measured.arms.values():
-        yield from _gates_of(arm, measured.study.profile(measured.profile).matched)
+        if cell := measured.cell(claims.checks.tuned, arm.factors):
+            yield replace(gates.objective_falls(arm.name, cell.column("fell")), title=arm.settings.title)
+        for one in _gates_of(arm, measured.study.profile(measured.profile).matched):
+            yield replace(one, title=arm.settings.title)
 
 
 def _gates_of(arm: Trainings, matched: bool) -> Iterator[Gate]:

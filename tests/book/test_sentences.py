@@ -62,30 +62,38 @@ def test_without_both_models_there_is_no_answer():
 def test_a_failed_gate_turns_the_verdict():
     report = planted()
     passed = report.summary.gates
-    assert sentences.gate_verdict(report) == f"All {len(REQUIRED)} validity gates of this run passed."
+    said = sentences.gate_verdict(report)
+    assert said == "4 of 4 checks of attack strength and 0 of 0 sanity checks passed."
     undecided = with_summary(report, gates=passed[1:])
     said = sentences.gate_verdict(undecided)
-    assert said == f"**Not tested.** This run does not decide the validity gates {REQUIRED[0]}."
-    weak = Gate("objective", "above 0", -0.25, False, "baseline")
-    of_model = Gate("accuracy", "above 0", -0.25, False, "baseline", True)
-    said = sentences.gate_verdict(with_summary(report, gates=[*passed, weak, of_model]))
-    assert said.startswith(f"**Attack too weak.** Of {len(passed) + 2} validity gates 2 failed: ")
-    assert "`objective` of baseline: -0.25, asked was above 0; `accuracy` of baseline: -0.25" in said
+    assert said.startswith("3 of 4 checks of attack strength and ")
+    assert said.endswith(f" **Not tested** by this run: {REQUIRED[0]}.")
+    weak = Gate("objective", "above 0", -0.25, False, "baseline", "ordinary")
+    of_model = Gate("accuracy", "above 0", -0.25, False, "baseline", "ordinary", True)
+    sound = replace(of_model, passed=True)
+    said = sentences.gate_verdict(with_summary(report, gates=[*passed, weak, of_model, sound]))
+    assert said.startswith("**Attack too weak.** 4 of 4 checks of attack strength and 1 of 3 sanity checks passed. ")
+    assert "Failed: objective of ordinary: -0.25, asked was above 0; accuracy of ordinary: -0.25" in said
     said = sentences.gate_verdict(with_summary(report, gates=[*passed, of_model]))
     assert said.startswith("**A model is not what it should be.**")
+    beaten = replace(passed[0], passed=False)
+    said = sentences.gate_verdict(with_summary(report, gates=[beaten, *passed[1:]]))
+    assert said.startswith("**Attack too weak.** 3 of 4 checks of attack strength and 0 of 0 ")
 
 
 def test_claims_are_counted():
     report = planted()
-    none = "Of 9 claims, 0 hold, 0 are refuted, 0 are not shown, and 9 were not tested."
-    assert sentences.verdict_counts(report) == none
-    words = ["holds", "refuted", "not shown", "not tested"]
-    for counts, said in (
-        ([1, 1, 1, 1], "Of 4 claims, 1 holds, 1 is refuted, 1 is not shown, and 1 was not tested."),
-        ([2, 3, 2, 2], "Of 9 claims, 2 hold, 3 are refuted, 2 are not shown, and 2 were not tested."),
+    all_of = ", ".join(report.claims.claims)
+    assert sentences.verdict_counts(report) == f"Of 9 claims, 9 are not tested ({all_of})."
+    for answers, said in (
+        ({"a": "not tested", "b": "refuted"}, "Of 2 claims, 1 is refuted (b), and 1 is not tested (a)."),
+        (
+            {"a": "refuted", "b": "holds", "c": "not shown", "d": "refuted", "e": "holds", "f": "refuted"},
+            "Of 6 claims, 2 hold (b, e), 3 are refuted (a, d, f), and 1 is not shown (c).",
+        ),
+        ({"a": "not shown", "b": "holds"}, "Of 2 claims, 1 holds (b), and 1 is not shown (a)."),
     ):
-        answers = [word for word, count in zip(words, counts, strict=True) for _ in range(count)]
-        verdicts = {str(number): Verdict(word, *[None] * 4, "") for number, word in enumerate(answers)}
+        verdicts = {name: Verdict(word, *[None] * 4, "") for name, word in answers.items()}
         assert sentences.verdict_counts(with_summary(report, verdicts=verdicts)) == said
 
 
@@ -96,9 +104,18 @@ def test_one_seed_is_not_said_to_cover_training():
 
 def test_the_page_says_what_the_runs_were_made_with():
     report = planted()
-    assert sentences.provenance(report) == "Its runs were made at commit `one`; {doc}`runs` has each with its own."
+    own = "{doc}`runs` has each with its commit."
+    assert sentences.provenance(report) == f"Its runs were made at commit `one`. {own}"
     said = sentences.provenance(with_summary(report, commits=["one", "two"], uncommitted=3))
-    assert "the commits `one`, `two`, 3 of them while the code had changes" in said
+    count = len(report.results.runs)
+    assert said == (
+        f"Its runs were made at the commits `one`, `two`. 3 of its {count} runs were made while the code had "
+        f"uncommitted changes. {own}"
+    )
+    assert f" 1 of its {count} runs was made " in sentences.provenance(with_summary(report, uncommitted=1))
+    fewer = replace(report.results, runs=dict([*report.results.runs.items()][2:]))
+    said = sentences.provenance(replace(with_summary(report, uncommitted=3), results=fewer))
+    assert f"3 of its {count - 2} runs were" in said
 
 
 def test_the_banner_says_what_is_wrong():

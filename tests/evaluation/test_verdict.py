@@ -176,13 +176,17 @@ def test_every_comparison_must_oppose_a_claim_to_refute_it():
     for other in (LOWER, NEITHER):
         answer = verdict_on(Evidence([[HIGHER, nearer, other]]))
         assert (answer.verdict, answer.effect, answer.p) == ("not shown", 0.1, 0.999)
-        assert answer.reason == "the opposite in 2 of 3 comparisons: x lies above y"
+        assert answer.reason == "the opposite, in 2 of 3 comparisons: x lies above y"
 
 
 def test_p_counts_all_claims_in_either_direction():
     for one, verdict_alone, reason in (
         (difference(-0.1, 0.02), "holds", "not shown after Holm's correction (p 0.08): x below y"),
-        (difference(0.1, 0.98), "refuted", "the opposite, but not after Holm's correction: x lies above y"),
+        (
+            difference(0.1, 0.98),
+            "refuted",
+            "the opposite, but not after Holm's correction: x lies above y",
+        ),
     ):
         assert verdict_on(Evidence([[one]])).verdict == verdict_alone
         several = verdict.verdicts({name: Evidence([[one]]) for name in "abcd"}, "")

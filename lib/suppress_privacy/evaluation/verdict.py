@@ -35,7 +35,6 @@ class Comparison:
     p: float | None  # one-sided
     supports: bool  # by its interval alone
     than: str = ""  # what the compared is to lie below, or above
-    seeds: int | None = None  # that both were made on
     p_opposite: float | None = None  # one-sided, of the other direction
     wanted: int = 1  # 1 where a difference below zero supports, -1 where one above does
     distance: float = 0.0  # how far off, in bands
@@ -52,14 +51,11 @@ class Comparison:
 
     def asked(self) -> str:
         """What is asked, in words."""
-        return self.what + (f" {'below' if self.wanted == 1 else 'above'} {self._than()}" if self.than else "")
+        return self.what + (f" {'below' if self.wanted == 1 else 'above'} {self.than}" if self.than else "")
 
     def opposite(self) -> str:
         """What was found by one that opposes, in words."""
-        return f"{self.what} lies {'above' if self.effect > 0 else 'below'} {self._than() if self.than else 'its band'}"
-
-    def _than(self) -> str:
-        return f"{self.than} ({self.seeds} seeds)" if self.seeds else self.than
+        return f"{self.what} lies {'above' if self.effect > 0 else 'below'} {self.than or 'its band'}"
 
 
 @dataclass(frozen=True)
@@ -142,7 +138,8 @@ def _below_zero(what: str, than: str, by_seed: np.ndarray, resampled: np.ndarray
     reach = seed_reach(by_seed)
     low, high = min(low, effect - reach), max(high, effect + reach)
     p, p_opposite = _p(by_seed, resampled), _p(-by_seed, -resampled)
-    return Comparison(what, effect, float(low), float(high), p, bool(high < 0), than, len(by_seed), p_opposite)
+    than = f"{than} ({len(by_seed)} seeds)"
+    return Comparison(what, effect, float(low), float(high), p, bool(high < 0), than, p_opposite)
 
 
 def _p(by_seed: np.ndarray, resampled: np.ndarray) -> float:
@@ -221,11 +218,10 @@ def _answer(found: Sequence[Comparison], p: float | None, p_opposite: float) -> 
     elif len(opposed) == len(found) and p_opposite < 1 - LEVEL:
         shown, p = max(found, key=lambda one: one.p_opposite or 0.0), p_opposite
         verdict, reason = REFUTED, f"the opposite: {shown.opposite()}"
-    elif len(opposed) == len(found):
-        verdict, reason = NOT_SHOWN, f"the opposite, but not after Holm's correction: {shown.opposite()}"
     elif opposed:
-        verdict = NOT_SHOWN
-        reason = f"the opposite in {len(opposed)} of {len(found)} comparisons: {shown.opposite()}"
+        partly = f"in {len(opposed)} of {len(found)} comparisons"
+        partly = partly if len(opposed) < len(found) else "but not after Holm's correction"
+        verdict, reason = NOT_SHOWN, f"the opposite, {partly}: {shown.opposite()}"
     elif not shown.supports:
         verdict, reason = NOT_SHOWN, f"the interval includes zero: {shown.asked()}"
     else:
