@@ -15,9 +15,9 @@ NOT_PROSE = (
     r"`[^`]*`",
     r"\{\{.*?\}\}",
 )
-# Names, versions and the level that all intervals have; ends of scales.
+# Names (of claims too), versions and the level that all intervals have; ends of scales.
 NAMES = (
-    r"LeNet5|\bL2\b|SHA-256|AVX-512|MindArmour 2\.0\.0|Python 3\.11|the 5,000\s+digits|\b95 %|(?<![.\d])[01](?![.\d])"
+    r"\b[RH]\d\b|LeNet5|\bL2\b|SHA-256|AVX-512|MindArmour 2\.0\.0|Python 3\.11|the 5,000\s+digits|\b95 %|(?<![.\d])[01](?![.\d])"
 )
 
 
