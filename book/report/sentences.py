@@ -89,8 +89,8 @@ def gap_left(report: Report) -> str:
         )
         lines.append(
             f"- **{attack.title}**, suppressed against ordinary network of the same optimiser: confidence "
-            f"{confidence}, where the tutorial's own two models are {_documented_fall(report):.3f} apart; by the "
-            f"evaluator of another architecture {by_last}; skill {skill}, 0 being the mean image."
+            f"{confidence}, where the tutorial's own two models differ by {_documented_fall(report):.3f}; by the "
+            f"evaluator of another architecture {by_last}; skill {skill}, where the mean image has 0."
         )
     return "\n".join(lines)
 

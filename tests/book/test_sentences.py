@@ -47,7 +47,7 @@ def test_the_reading_follows_the_figures(distance, words):
 
 def test_what_is_left_of_the_gap_needs_the_control():
     said = sentences.gap_left(of_reference(0.81, 0.83, last=-0.3))
-    assert "confidence 0.830 [0.820, 0.840] against 0.900 [0.890, 0.910]" in said and "-0.397 apart" in said
+    assert "confidence 0.830 [0.820, 0.840] against 0.900 [0.890, 0.910]" in said and "differ by -0.397" in said
     assert "of another architecture 0.530 [0.520, 0.540] against 0.600 [0.590, 0.610]" in said
     report = planted("quick")
     without = [arm for arm in report.summary.arms if arm.factors["arm"] != "dense-sgd"]
