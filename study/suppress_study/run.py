@@ -1,6 +1,6 @@
 """Start what there is to start: python -m suppress_study.run study | run | notebook | summarise | publish.
 
-    python -m suppress_study.run notebook train runs/mine.ipynb arm=suppressed-example seed=7 results=runs \\
+    python -m suppress_study.run notebook train runs/mine.ipynb arm=suppressed-example seed=7 \\
         overrides='{defence: {sparse_end: 0.9}}'
 
 What can be checked is checked at once; then Snakemake takes over, or a notebook is executed.

@@ -95,7 +95,7 @@ def test_an_attack_on_gradients_sees_some_targets_alone_at_its_moment(scene):
     assert found["image"].tolist() == scene.targets.first_of_each_class(1).tolist()
     assert set(found["label_found"]) <= {0, 1} and (found["objective"] >= 0).all()
     start = replace(dlg, factors={"moment": "start"})
-    with pytest.raises(ValueError, match="of a network that was not trained here only 'end' is known"):
+    with pytest.raises(ValueError, match="of a network from elsewhere only the end is known"):
         attack(start, scene)
 
 

@@ -15,9 +15,11 @@ import threading
 import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import nbformat
 import numpy as np
 import psutil
 import pytest
+from nbclient import NotebookClient
 
 from conftest import ROOT
 from suppress_privacy.evaluation.metrics import METRICS
@@ -396,7 +398,7 @@ def test_an_attack_can_be_pointed_at_any_checkpoint(finished, tmp_path):
     (checkpoint,) = folder.glob("*-2_500.ckpt")
     mine = tmp_path / "mine.ckpt"
     shutil.copy(checkpoint, mine)
-    parameters = ["profile=smoke", "results=results/smoke", f"victim={mine}", "attacks=[ridge]"]
+    parameters = ["profile=smoke", "models=results/smoke", "results=results/smoke", f"victim={mine}", "attacks=[ridge]"]
     run = launch(finished, "notebook", "attack", tmp_path / "out.ipynb", *parameters)
     assert run.returncode == 0, run.stderr
     (path,) = runs_of(finished).glob("*own-mine*")
@@ -406,6 +408,47 @@ def test_an_attack_can_be_pointed_at_any_checkpoint(finished, tmp_path):
     named = read_job(runs_of(finished) / "attack-suppressed-example-seed0.npz")
     (skill,) = [found["skill"] for run, found in named if run.factors.get("attack") == "ridge"]
     assert np.array_equal(arrays["skill"], skill)
+
+
+def test_the_notebooks_run_as_they_are_and_again_with_one_value_changed(finished):
+    """In their folder, from top to bottom, and once more in the same session; of the study's own files none changes."""
+    before = {path: path.stat().st_mtime_ns for path in (finished / "results").rglob("*")}
+    for name, default, changed in (
+        ("attack", "attacks: list[str] = []", 'attacks: list[str] = ["ridge"]'),
+        ("train", "seed: int = 0", "seed: int = 1"),
+    ):
+        opened = nbformat.read(finished / "notebooks" / f"{name}.ipynb", as_version=4)
+        (parameters,) = [cell for cell in opened.cells if "parameters" in cell.metadata.get("tags", ())]
+        assert default in parameters.source
+        parameters.source = parameters.source.replace('"quick"', '"smoke"').replace(
+            '"results/quick"', '"results/smoke"'
+        )
+        client = NotebookClient(opened, resources={"metadata": {"path": str(finished / "notebooks")}})
+        with client.setup_kernel(env=environment(finished)):
+            for line in (default, changed):
+                parameters.source = parameters.source.replace(default, line)
+                for number, cell in enumerate(opened.cells):
+                    client.execute_cell(cell, number)
+                assert not [
+                    each for cell in opened.cells for each in cell.get("outputs", ()) if each.get("name") == "stderr"
+                ]
+    kept = {path.stem for path in (finished / "runs" / "runs").iterdir()}
+    assert kept == {
+        "attack-baseline-seed0",
+        "attack-baseline-seed0-ridge",
+        "train-baseline-seed0",
+        "train-baseline-seed1",
+    }
+    mine, named = (
+        [
+            (run.name, found.get("skill", np.zeros(0)).tolist())
+            for run, found in read_job(folder / "attack-baseline-seed0.npz")
+        ]
+        for folder in (finished / "runs" / "runs", runs_of(finished))
+    )
+    assert mine == named  # the models are the study's
+    shutil.rmtree(finished / "runs")
+    assert before == {path: path.stat().st_mtime_ns for path in (finished / "results").rglob("*")}
 
 
 @pytest.mark.parametrize(
