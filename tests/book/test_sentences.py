@@ -1,5 +1,7 @@
 """Words follow from figures."""
 
+from dataclasses import replace
+
 import pytest
 from planted import planted, with_summary
 
