@@ -6,7 +6,8 @@ import pytest
 
 from conftest import ROOT
 
-PAGES = sorted(page for page in (ROOT / "book").glob("*.md"))
+OF_ONE_RUN = {"known_errors"}  # speaks of figures that were published once, whatever is published now
+PAGES = sorted(page for page in (ROOT / "book").glob("*.md") if page.stem not in OF_ONE_RUN)
 NOT_PROSE = (
     r"^```.*?^```$",  # code and figures
     r"^\$\$.*?^\$\$.*?$",  # equations

@@ -583,6 +583,7 @@ PAGES = {
     "membership": ["mjx-container", "table", "figure img"],
     "controls": ["table", "figure img"],
     "verdict": ["table"],
+    "known_errors": ["p strong", "mjx-container"],
     "notebooks/compare": ["table", ".cell_output img"],
     "notebooks/train-baseline": [".cell_output img"],
     "notebooks/train-suppressed-example": [".cell_output img"],
