@@ -28,7 +28,7 @@ book: $(VENV)/ready
 
 # The notebooks in JupyterLab. LAB: options of it, such as LAB=--no-browser.
 lab: $(VENV)/ready-lab
-	$(BIN)/jupyter lab $(LAB) notebooks
+	$(BIN)/python -m jupyterlab $(LAB) notebooks
 
 # Packs a folder's runs into the tables that are published.
 publish: $(VENV)/ready
@@ -37,7 +37,7 @@ publish: $(VENV)/ready
 test: $(VENV)/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(filter Ascend,$(DEVICE)),--device Ascend) $(TESTS)
 
 bench: $(VENV)/ready-dev _build/torch/ready

@@ -78,11 +78,12 @@ def main(arguments: list[str]) -> int:
         print(f"{results} holds no summary.json: run the study of that profile first.", file=sys.stderr)
         return 2
     collect(results)
-    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    # By this Python: the script names the one that it was installed by, which a moved checkout has left behind.
+    jupyter_book = [sys.executable, Path(sys.executable).with_name("jupyter-book")]
     # -W -n: a warning or a dead reference fails the build; --keep-going: and shows all of them first.
     strict = ["-W", "-n", "--keep-going", "--all"]
     return subprocess.run(
-        [jupyter_book, "build", BOOK, "--config", ROOT / "_config.yml", "--path-output", ROOT, *strict], cwd=ROOT
+        [*jupyter_book, "build", BOOK, "--config", ROOT / "_config.yml", "--path-output", ROOT, *strict], cwd=ROOT
     ).returncode
 
 
