@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -87,6 +88,13 @@ def _applies(requirement):
     return marker is None or marker.evaluate()
 
 
+def test_the_version_is_the_same_wherever_it_stands():
+    version = PYPROJECT["project"]["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    versions = re.findall(r"^## (\d\S+),", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert versions[0] == version
+
+
 def test_make_takes_the_pythons_that_the_package_and_its_locks_are_for():
     (environment,) = PYPROJECT["tool"]["uv"]["environments"]
     minors = [f"3.{minor}" for minor in range(30)]
@@ -118,10 +126,11 @@ def test_the_locks_hold_for_each_python_together_and_bring_what_was_asked_for(py
 def test_another_python_is_refused_in_one_sentence_before_anything_is_made(tmp_path):
     for name in ("requirements.lock", "pyproject.toml"):
         (tmp_path / name).touch()
+    own = {"PATH": os.environ["PATH"]}  # what a `make` that runs the tests was given is not for this one
     # `true` runs whatever it is asked to, and is no Python; nor is there a Python 3.0.
     for given, shown in (("PYTHON=true", "true"), ("PYTHONS=python3.0", "")):
         command = ["make", "--no-print-directory", "-f", ROOT / "Makefile", given, "study"]
-        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        run = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True)
         sentence, made = run.stderr.splitlines()
         assert sentence.startswith(f"PYTHON is '{shown}'; it must be one of python3.") and "make: ***" in made
         assert run.returncode == 2 and not (tmp_path / ".venv").exists()

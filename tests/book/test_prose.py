@@ -17,7 +17,8 @@ NOT_PROSE = (
 )
 # Names, versions and the level that all intervals have; ends of scales.
 NAMES = (
-    r"LeNet5|\bL2\b|SHA-256|AVX-512|MindArmour 2\.0\.0|Python 3\.11 or 3\.12|the 5,000\s+digits|\b95 %|(?<![.\d])[01](?![.\d])"
+    r"LeNet5|\bL2\b|SHA-256|AVX-512|MindArmour 2\.0\.0|Python 3\.11 or 3\.12|the 5,000\s+digits|\b95 %|"
+    r"(?<![.\d])[01](?![.\d])"
 )
 
 
