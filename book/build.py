@@ -140,11 +140,12 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     shutil.rmtree(BUILD / "html", ignore_errors=True)  # pictures of an earlier book
-    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    # By this Python: the script names the one that it was installed by, which a moved checkout has left behind.
+    jupyter_book = [sys.executable, Path(sys.executable).with_name("jupyter-book")]
     # -W -n: a warning or a dead reference fails the build; --keep-going: and shows all of them first.
     strict = ["-W", "-n", "--keep-going", "--all"]
     options = ["--toc", TOC, "--config", ROOT / "_config.yml", "--path-output", ROOT]
-    return subprocess.run([jupyter_book, "build", BOOK, *options, *strict], cwd=ROOT).returncode
+    return subprocess.run([*jupyter_book, "build", BOOK, *options, *strict], cwd=ROOT).returncode
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ import pytest
 
 from conftest import ROOT
 
-HISTORY = "known_errors"  # of figures that once were published
-PAGES = sorted(page for page in (ROOT / "book").glob("*.md") if page.stem != HISTORY)
+OF_ONE_RUN = {"known_errors"}  # speaks of figures that were published once, whatever is published now
+PAGES = sorted(page for page in (ROOT / "book").glob("*.md") if page.stem not in OF_ONE_RUN)
 NOT_PROSE = (
     r"^```.*?^```$",  # code and figures
     r"^\$\$.*?^\$\$.*?$",  # equations
@@ -24,7 +24,7 @@ NAMES = "|".join(
         r"SHA-256",
         r"AVX-512",
         r"MindArmour 2\.0\.0",
-        r"Python 3\.1[12]",
+        r"Python 3\.11 or 3\.12",
         r"the 5,000\s+digits",
         r"\b95 %",
         r"(?<![.\d])[01](?![.\d])",
