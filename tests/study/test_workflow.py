@@ -24,7 +24,10 @@ import yaml
 from nbclient import NotebookClient
 
 from conftest import ROOT
+from report import front
+from report.context import Report
 from suppress_privacy.evaluation.metrics import METRICS
+from suppress_privacy.runtime import processor
 from suppress_study.measured import Measured
 from suppress_study.models import own_name
 from suppress_study.plan import Study
@@ -571,11 +574,11 @@ def test_the_book_is_drawn_from_published_tables_alone_without_data(published, f
     assert run.returncode == 0, run.stdout + run.stderr
     assert before == {path: path.read_bytes() for path in before}
     assert not (published / "results" / "smoke" / "checkpoints").exists()
-    shown = (published / "_build" / "html" / "notebooks" / "train-baseline.html").read_text()
-    assert "is not kept with" in shown
+    pages = published / "_build" / "html"
+    assert (pages / "notebooks" / "yours.html").exists() and not (pages / "notebooks" / "train-baseline.html").exists()
     mine, theirs = summary_of(published), summary_of(finished)
     assert (mine.missing, theirs.missing) == (1, 0)
-    assert "still to be made" in (published / "_build" / "html" / "index.html").read_text()
+    assert "still to be made" in (pages / "your_run.html").read_text()
     assert set(rows(mine, attack="decoder").arm) == {"baseline", SUPPRESSED, "accuracy-matched", "idle"}
     own, other = (rows(each, attack="tuned") for each in (mine, theirs))
     assert own.reset_index(drop=True).equals(other.reset_index(drop=True)[list(own)])
@@ -632,7 +635,11 @@ def page(finished):
 
 
 PAGES = {
-    "index": ["table", "figure img", "nav"],
+    "index": ["picture img", "nav"],
+    "tutorial": ["table", "figure img"],
+    "trust": ["li"],
+    "known_errors": ["strong"],
+    "your_run": ["table"],
     "defence": ["mjx-container", "table"],
     "attack": ["mjx-container"],
     "strong_attacks": ["mjx-container", "table", "figure img"],
@@ -642,6 +649,7 @@ PAGES = {
     "verdict": ["table"],
     "known_errors": ["p strong", "mjx-container"],
     "notebooks/compare": ["table", ".cell_output img"],
+    "notebooks/yours": ["table", ".cell_output img"],
     "notebooks/train-baseline": [".cell_output img"],
     "notebooks/train-suppressed-example": [".cell_output img"],
     "notebooks/attack-baseline": ["table", ".cell_output img"],
@@ -659,8 +667,7 @@ def test_pages_show_their_parts_need_no_network_and_say_what_they_show(page, nam
     for part in PAGES[name]:
         page.wait_for_selector(part, timeout=5000)
     assert page.complaints == []
-    banner = page.inner_text(".bd-header-announcement")
-    assert "smoke" in banner and "5,000 digits" in banner
+    assert page.inner_text(".bd-header-announcement").startswith("Published run: MNIST, up to 5 trainings")
     text = page.inner_text("main")
     assert "{{" not in text and "None" not in text and "nan" not in text.split()
     for image in page.query_selector_all("main img"):
@@ -669,21 +676,54 @@ def test_pages_show_their_parts_need_no_network_and_say_what_they_show(page, nam
         assert image.evaluate("image => image.naturalWidth") > 300
 
 
-def test_the_headline_table_shows_the_summarys_figures(page, finished):
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 1200)])
+def test_the_answer_is_on_the_first_screen(page, width, height):
+    """Sentence, picture and three facts, before anything has been scrolled."""
+    before = page.viewport_size
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(f"{page.home}/index.html")
+    page.wait_for_load_state("networkidle")
+    facts = page.query_selector_all("main article ul >> nth=0 >> li")
+    picture = page.query_selector("main picture img")
+    lowest = max(place["y"] + place["height"] for place in (each.bounding_box() for each in [picture, *facts]))
+    narrow = "overview_narrow" in picture.evaluate("image => image.currentSrc")
+    text = page.inner_text("main article")
+    page.set_viewport_size(before)
+    assert len(facts) == 3 and lowest <= height and narrow == (width < 600)
+    assert "identifies" in text and len(re.findall(r"\d\.\d", text)) < 40
+
+
+def test_the_first_page_has_the_published_answer_and_whether_this_run_agrees(page, finished):
     page.goto(f"{page.home}/index.html")
     text = page.inner_text("main")
+    report = Report.load(finished / "results" / "full")
+    assert front.answer(report).replace("**", "") in text
+    assert "Your run (profile smoke): No figure of it can be held beside the published run" in text
+    assert "MNIST-5000 with 4,000 training images" in text  # why not
+
+
+def test_a_run_is_held_beside_the_published_one_figure_by_figure(page, finished):
+    page.goto(f"{page.home}/your_run.html")
+    text = page.inner_text("main")
+    assert "5,000 digits" in text and "figures mean nothing" in text
     summary = summary_of(finished)
-    for arm in summary.arms[:2]:
-        assert f"{arm.test_accuracy[0]:.4f}" in text
     shown = rows(summary, attack="reference", smoothness="cpu", arm=SUPPRESSED, metric="confidence").iloc[0]
-    assert f"{shown['mean']:.3f} [{shown['low']:.3f}, {shown['high']:.3f}]" in text
-    assert "0.9745" in text and "0.5576" in text
+    assert f"{shown['mean']:.3f}" in text and f"{summary.arms[0].test_accuracy[0]:.3f}" in text
+    head = git(finished, "rev-parse", "--short=12", "HEAD").strip()
+    assert head in text and processor() in text  # both machines, both commits
+    assert "decoder network" in text and "noise" not in text  # of the first page's networks those that it has
+
+
+def test_a_study_ends_with_the_answer_and_the_place_to_read_on(finished):
+    run = launch(finished, "study", "--profile", "smoke")
+    answer, mine, path = run.stdout.strip().splitlines()[-3:]
+    assert "identifies" in answer and "**" not in answer and mine.startswith("Your run (profile smoke): No figure")
+    assert path == f"Read on: {finished}/_build/html/index.html"
 
 
 def test_what_was_added_by_a_stranger_is_on_the_pages(page):
     """A new attack, a new defence and a new sparsity stand in tables and figures, by their titles alone."""
-    page.goto(f"{page.home}/controls.html")
+    page.goto(f"{page.home}/notebooks/yours.html")
     text = page.inner_text("main")
-    assert "left as it is" in text and "suppressed to 70 %" in text
-    page.goto(f"{page.home}/strong_attacks.html")
-    assert "grey image" in page.inner_text("main")
+    for title in ("left as it is", "suppressed to 70 %", "grey image"):
+        assert title in text
