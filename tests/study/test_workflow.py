@@ -638,7 +638,6 @@ PAGES = {
     "index": ["picture img", "nav"],
     "tutorial": ["table", "figure img"],
     "trust": ["li"],
-    "known_errors": ["strong"],
     "your_run": ["table"],
     "defence": ["mjx-container", "table"],
     "attack": ["mjx-container"],
