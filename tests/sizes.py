@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 LIMITS = {
     "lib/suppress_privacy": 2500,
-    "study/suppress_study": 1950,
+    "study/suppress_study": 1960,
     "book/report": 900,
     "study/Snakefile": 120,
     "study/study.yaml": 300,

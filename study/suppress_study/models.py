@@ -223,8 +223,9 @@ class Models:
             if path.is_file() and (run := read_job(path)[0][0]).profile == self.profile:
                 return run, folder
         places, last = " or ".join(dict.fromkeys(map(str, self.folders))), self.folders[-1]
-        remedy = f"make run TARGET=train-{model} PROFILE={self.profile} RESULTS={last} makes it, or the notebook train"
-        raise ValueError(f"no run train-{model} of profile {self.profile} is in {places}: {remedy}.")
+        remedy = f"make study makes all of a profile, make run TARGET=train-{model} that one"
+        given = f"PROFILE={self.profile} RESULTS={last}"
+        raise ValueError(f"no run train-{model} of profile {self.profile} is in {places}: {remedy}, with {given}.")
 
     def load(self, model: Model) -> Trained:
         """The network of a finished training: the weights its run names, and no others.
