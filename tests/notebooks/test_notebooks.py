@@ -262,6 +262,6 @@ def test_a_failed_notebook_says_why_and_keeps_the_old_one(tmp_path):
     found = run("attack", output, "profile=smoke", f"results={tmp_path}", "models=nowhere")
     assert found.returncode == 1
     assert found.stderr.splitlines()[-1].startswith("attack: cell ")
-    assert f"no run train-baseline-seed0 of profile smoke is in {tmp_path} or nowhere: make study makes" in found.stderr
+    assert f"no run train-baseline-seed0 of profile smoke is in {tmp_path} or nowhere: make run TARGET" in found.stderr
     assert output.read_text() == "the old one"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["attack.failed.ipynb", "attack.ipynb"]
