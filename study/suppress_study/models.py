@@ -222,9 +222,12 @@ class Models:
             path = ROOT / folder / "runs" / f"train-{model}.npz"
             if path.is_file() and (run := read_job(path)[0][0]).profile == self.profile:
                 return run, folder
-        places, last = " or ".join(dict.fromkeys(map(str, self.folders))), self.folders[-1]
-        remedy = f"make run TARGET=train-{model} PROFILE={self.profile} RESULTS={last} makes it, or the notebook train"
-        raise ValueError(f"no run train-{model} of profile {self.profile} is in {places}: {remedy}.")
+        places, profile = " or ".join(dict.fromkeys(map(str, self.folders))), f"PROFILE={self.profile}"
+        remedy = (
+            f"make run TARGET=train-{model} {profile} puts it into results/{self.profile}, make study {profile} all"
+        )
+        missing = f"no run train-{model} of profile {self.profile} is in {places}"
+        raise ValueError(f"{missing}: {remedy} of the profile; name that folder as models.")
 
     def load(self, model: Model) -> Trained:
         """The network of a finished training: the weights its run names, and no others.

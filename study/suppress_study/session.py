@@ -109,11 +109,6 @@ class Attacking(Session):
         origin = f" of `{self.origin}`" if self.origin else ""
         return f"{self.data.notice} Model **{self.model}**{origin}: {counted}, {others}."
 
-    def views(self) -> dict[str, attacking.View]:
-        """What the attacks are given, by its kind and place: one of each."""
-        seen = {each.seen(): each for each in self.variants.values()}
-        return {what: attacking.view(variant, self.scene) for what, variant in seen.items()}
-
     def attack(self, name: str) -> None:
         """Run one of the attacks, and add what comes out to `found`."""
         variant = named(self.variants, name, "attack")

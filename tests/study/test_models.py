@@ -214,8 +214,9 @@ def test_the_first_folder_with_the_profiles_own_model_counts(found_again, tmp_pa
     with pytest.raises(ValueError) as caught:
         replace(found_again, folders=[tmp_path / "runs", other]).load(model)
     assert str(caught.value) == (
-        f"no run train-dense-sgd-seed2 of profile full is in {tmp_path / 'runs'} or {other}: make run "
-        f"TARGET=train-dense-sgd-seed2 PROFILE=full RESULTS={other} makes it, or the notebook train."
+        f"no run train-dense-sgd-seed2 of profile full is in {tmp_path / 'runs'} or {other}: make run TARGET="
+        "train-dense-sgd-seed2 PROFILE=full puts it into results/full, make study PROFILE=full all of the profile; "
+        "name that folder as models."
     )
 
 
