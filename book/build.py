@@ -59,7 +59,8 @@ def collect(published: Path, own: Path | None = None) -> None:
         shutil.copy(published / "figures" / name, static)
     TOC.write_text(yaml.safe_dump(contents(yaml.safe_load((BOOK / "_toc.yml").read_text()), with_own=bool(own))))
     SAID.parent.mkdir(exist_ok=True)
-    SAID.write_text(f"{plain(front.answer(report))}\n{plain(yours.your_run(beside, report))}\n")
+    lines = [front.answer(report), yours.your_run(beside, report)]
+    SAID.write_text("".join(f"{plain(line)}\n" for line in lines if line))
 
 
 def collect_own(report: Report, folder: Path) -> None:

@@ -64,9 +64,8 @@ def show(report: Report, name: str, folder: Path) -> Image | None:
 
 @figure
 def overview(report: Report) -> Figure | None:
-    """The same private digits as two attacks reconstruct them, from three networks of one accuracy. *Identified*: the
-    share of all private images that are nearer to their reconstruction than many others of their digit. *Confidence*:
-    what the tutorial measures.
+    """From three networks of one accuracy. *Identified*: private images that are nearer to their reconstruction than
+    many others of their digit. *Confidence*: what the tutorial measures.
 
     Rows of digits: the private images; the average of the predicted digit, blurred and the same for every image; what
     the tutorial's attack makes of an ordinary and a suppressed network and of noisy features, hard to read; and
@@ -80,10 +79,10 @@ def overview(report: Report) -> Figure | None:
 def overview_narrow(report: Report) -> Figure | None:
     """The picture of the first page, for narrow screens.
 
-    Rows of four digits: the private images, and what two attacks reconstruct of them from three networks; beside each
+    Rows of three digits: the private images, and what two attacks reconstruct of them from three networks; beside each
     row the share of images identified and a classifier's confidence.
     """
-    return _overview(report, (2, 3, 5, 8), 4.1)
+    return _overview(report, (2, 5, 8), 4.1)
 
 
 def _overview(report: Report, digits: Collection[int], width: float) -> Figure | None:

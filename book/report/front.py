@@ -33,7 +33,7 @@ def answer(report: Report) -> str:
         return f"**This run cannot tell**, because {found.reason or 'it has not all networks that the answer needs'}."
     against = (IDENTIFIED, report.study.roles.matched)
     apart = next((one for one in found.comparisons if (one.metric, one.control) == against), None)
-    said = f" (difference [{100 * apart.low:+.0f}, {100 * apart.high:+.0f}] points)" if apart else ""
+    said = f" ({100 * apart.low:+.0f} to {100 * apart.high:+.0f} points)" if apart else ""
     return (
         f"**{OPENINGS.get(found.verdict, 'No protection was found')}**: the strongest attack identifies "
         f"**{percent(suppressed)}** of private images from the suppressed network and **{percent(matched)}** from an "
@@ -60,14 +60,14 @@ def _tutorials_fact(report: Report) -> str:
     word = "gets less" if change.high < 0 else "gets more" if change.low > 0 else "gets about as much"
     said = (
         f"**The tutorial's own attack {word}**: a classifier's confidence goes from {percent(got[0])} to "
-        f"{percent(got[1])} (documented: {100 * documented[0]:.0f} % to {100 * documented[1]:.0f} %)."
+        f"{percent(got[1])} (documented: {100 * documented[0]:.0f} to {100 * documented[1]:.0f} %)."
     )
     idle = next((each for each in report.ladder if each.attack == CLASS_MEAN), None)
     nothing = report.estimate(CONFIDENCE, suppressed.factors, idle) if idle else None
     if nothing is None:
         return said
     more = ", more than either" if nothing.mean > max(each.mean for each in got) else ""
-    return f"{said} The average of the predicted digit, which reconstructs nothing, has {percent(nothing)}{more}."
+    return f"{said} The predicted digit's average, which reconstructs nothing, has {percent(nothing)}{more}."
 
 
 def _noises_fact(report: Report) -> str:
@@ -77,8 +77,8 @@ def _noises_fact(report: Report) -> str:
         return ""
     word = "Noise on the features protects" if noise.high < matched.low else "Noise on the features does not do better"
     return (
-        f"**{word}**: at the same accuracy the strongest attack identifies {percent(noise)} "
-        f"[{100 * noise.low:.0f} to {100 * noise.high:.0f}]."
+        f"**{word}**: at the same accuracy {percent(noise)} [{100 * noise.low:.0f} to {100 * noise.high:.0f}] are "
+        "identified."
     )
 
 
@@ -87,8 +87,8 @@ def _scope(report: Report) -> str:
     seeds = len(report.summary.seeds)
     trainings = "one training" if seeds == 1 else f"{seeds} trainings"
     return (
-        f"**LeNet5 on {report.summary.data.name}, {trainings}**, and the attacks made here: a better one may get more. "
-        "{doc}`How far to trust it <trust>`, {doc}`every verdict <verdict>`, {doc}`make it again <rerun>`."
+        f"**LeNet5 on {report.summary.data.name}, {trainings}**; a better attack may get more. "
+        "{doc}`How sure <trust>`, {doc}`all verdicts <verdict>`, {doc}`run it <rerun>`."
     )
 
 
@@ -114,10 +114,10 @@ def rows(report: Report) -> dict[str, list[Row]]:
         "no attack": [
             Row("average of the\npredicted digit", each, arm.factors) for each in idle for arm in report.pair[1:]
         ],
-        "the tutorial's attack": [
+        "the tutorial's\nattack": [
             Row(title, each, arm.factors) for each in report.reference[:1] for title, arm in there
         ],
-        "the strongest attack": [Row(title, each, factors) for title, each, factors in strongest if each],
+        "the strongest\nattack": [Row(title, each, factors) for title, each, factors in strongest if each],
     }
 
 

@@ -50,7 +50,7 @@ def of_first_page(own: Report, published: Report) -> list[Compared]:
     for by, row, metric in front.figures_said(published):
         arm = next((arm for arm in own.summary.arms if arm.factors == row.arm), None)
         if arm and (one := _of_attack(own, published, arm, row.attack, metric)):
-            found.append(replace(one, attack=f"{by}: {one.attack}" if by != one.attack else by))
+            found.append(replace(one, attack=f"{' '.join(by.split())}: {one.attack}"))
     return found
 
 
