@@ -87,6 +87,7 @@ def take(source, folder):
         if (source / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / name, folder / name)
+    assert os.path.exists(f"{sys.prefix}/ready"), "these tests are run by `make test`"
     (folder / ".venv").symlink_to(sys.prefix)
     for name in ("requirements.lock", "pyproject.toml"):  # or make would set up another
         os.utime(folder / name, (0, 0))
