@@ -12,6 +12,7 @@ from report.context import Report
 from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.metrics import METRICS
 from suppress_privacy.evaluation.verdict import HOLDS, NOT_SHOWN, NOT_TESTED, REFUTED
+from suppress_privacy.lenet import Features, Rest
 from suppress_study.plan import Variant
 from suppress_study.summary import Arm
 
@@ -191,6 +192,8 @@ def _held(value: Any) -> str:
         return ", ".join(map(_held, value))
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {list(value.shape)}"
+    if isinstance(value, Features | Rest):
+        return f"{type(value).__name__} of {type(value.network).__name__} at {value.depth}"
     return "nothing" if value is None else str(value) if isinstance(value, int) else type(value).__name__
 
 

@@ -13,7 +13,7 @@ from suppress_privacy.attacks.views import FeatureView, GradientView
 from suppress_privacy.evaluation.gates import REQUIRED, Gate
 from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.verdict import Comparison, Verdict
-from suppress_privacy.lenet import Features, LeNet5
+from suppress_privacy.lenet import Features, LeNet5, Rest
 
 OF_ATTACK = {"mean": 0.76, "reference": 0.81, "decoder": 0.6}
 
@@ -219,12 +219,12 @@ def test_means_of_one_model_name_who_judged():
 
 def test_a_view_shows_the_shapes_of_what_is_in_it():
     network, images, labels = LeNet5(seed=0), np.zeros((9, 1, 32, 32), np.float32), np.zeros(9, np.int32)
-    rest = Features(network, "fc1")
-    of_features = FeatureView(np.zeros((4, 120), np.float32), rest, network, images, labels)
+    halves = Features(network, "fc1"), Rest(network, "fc1")
+    of_features = FeatureView(np.zeros((4, 120), np.float32), *halves, images, labels)
     assert cells(tables.view_table(of_features))[1:] == [
         ["`features`", "float32 [4, 120]"],
-        ["`network`", "Features"],
-        ["`rest`", "LeNet5"],
+        ["`network`", "Features of LeNet5 at fc1"],
+        ["`rest`", "Rest of LeNet5 at fc1"],
         ["`auxiliary`", "float32 [9, 1, 32, 32]"],
         ["`auxiliary_labels`", "int32 [9]"],
         ["`release`", "nothing"],
