@@ -77,12 +77,12 @@ def test_settings_out_of_bounds_are_refused(name, changes, message):
 
 
 def test_an_attack_of_ones_own_is_one_function(registered, planted):
-    @attack("grey", sees="features")
-    def grey(view: FeatureView, *, seed: Seed, level: Whole = 128) -> np.ndarray:
+    @attack("even", sees="features")
+    def even(view: FeatureView, *, seed: Seed, level: Whole = 128) -> np.ndarray:
         return np.full((len(view.features), 1, 8, 8), level / 255, np.float32)
 
-    entry = ATTACKS["grey"]
-    assert (entry.name, entry.sees, entry.settings({})) == ("grey", "features", {"level": 128})
+    entry = ATTACKS["even"]
+    assert (entry.name, entry.sees, entry.settings({})) == ("even", "features", {"level": 128})
     assert entry.run(planted[0], seed=0, **entry.settings({"level": 255})).max() == 1
     with pytest.raises(TypeError, match="view is 'x'; it must be a FeatureView"):
         entry.run("x", seed=0)

@@ -55,7 +55,7 @@ HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][
 def shown():
     """What CONTRIBUTING.md adds, in its order: heading, file, and a new file's text or a change of a file."""
     heading = name = None
-    blocks = r"^### ([^\n]*)|`((?:lib|study)/\S+)`|^```(python|diff)\n(.*?)^```"
+    blocks = r"^### ([^\n]*)|`((?:lib|study|tests)/\S+)`|^```(python|diff)\n(.*?)^```"
     for match in re.finditer(blocks, (ROOT / "CONTRIBUTING.md").read_text(), re.M | re.S):
         heading, name = match[1] or heading, match[2] or name
         if match[3]:
@@ -205,6 +205,12 @@ def test_what_was_added_passes_the_hooks_of_a_commit(copy, hook):
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+def test_what_was_added_passes_the_tests_of_its_kind(copy):
+    kinds = ("tests/attacks/test_registry.py", "tests/defences/test_settings.py", "-k", "grey or damping or are")
+    run = python(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *kinds)
+    assert run.returncode == 0, run.stdout
+
+
 def test_a_checkout_runs_its_own_code_wherever_its_environment_lies(copy):
     code = "import report, suppress_privacy, suppress_study\n"
     code += "print(*(each.__file__ for each in (report, suppress_privacy, suppress_study)), sep='\\n')"
@@ -286,7 +292,7 @@ def test_a_changed_setting_would_repeat_the_runs_that_depend_on_it_and_no_others
     shown = planned_with(rate | {"title: ordinary\n": "title: plain\n"})
     # The other controls build on it: they are trained by the same rate, or to the same accuracy.
     of_rate = {
-        f"train-{arm}-seed0" for arm in (SUPPRESSED, f"{SUPPRESSED}@0.7", "dense-sgd", "accuracy-matched", "idle")
+        f"train-{arm}-seed0" for arm in (SUPPRESSED, f"{SUPPRESSED}@0.7", "dense-sgd", "accuracy-matched", "damped")
     }
     found = jobs(shown)
     assert {job for job in found if job.startswith("train")} == of_rate
@@ -344,7 +350,7 @@ def test_the_summary_has_every_attack_on_every_model(finished, plan):
     assert arms == [
         {"arm": "baseline"},
         of_suppressed[0],
-        *({"arm": arm} for arm in ("dense-sgd", "accuracy-matched", "idle")),
+        *({"arm": arm} for arm in ("dense-sgd", "accuracy-matched", "damped")),
         of_suppressed[1],
     ]
     image = {name for name, metric in METRICS.items() if metric.of == "image" and name != "label_found"}
@@ -371,11 +377,11 @@ def test_what_was_added_by_a_stranger_is_in_the_summary(finished):
     summary = summary_of(finished)
     grey = rows(summary, attack="grey", metric="psnr")
     assert len(grey) == 6 and grey["mean"].nunique() == 1  # it does not care for the model
-    assert len(rows(summary, arm="idle", metric="skill", attack="tuned")) == 1
+    assert len(rows(summary, arm="damped", metric="skill", attack="tuned")) == 1
     swept = summary.arms[-1]
     assert swept.title == "suppressed to 70 %" and 0.69 <= swept.sparsity["fc1.weight"][0] <= 0.71
     assert len(rows(summary, arm=SUPPRESSED, sparse_end=0.7, metric="skill", attack="tuned")) == 1
-    assert {("sparsity", f"{SUPPRESSED}@0.7"), ("objective", "idle")} <= {(g.name, g.about) for g in summary.gates}
+    assert {("sparsity", f"{SUPPRESSED}@0.7"), ("objective", "damped")} <= {(g.name, g.about) for g in summary.gates}
 
 
 def test_the_suppressed_model_is_suppressed_and_the_ordinary_one_is_not(finished):
@@ -579,8 +585,13 @@ def test_the_book_is_drawn_from_published_tables_alone_without_data(published, f
     assert (pages / "notebooks" / "yours.html").exists() and not (pages / "notebooks" / "train-baseline.html").exists()
     mine, theirs = summary_of(published), summary_of(finished)
     assert (mine.missing, theirs.missing) == (1, 0)
+<<<<<<< HEAD
     assert "still to be made" in (pages / "your_run.html").read_text()
     assert set(rows(mine, attack="decoder").arm) == {"baseline", SUPPRESSED, "accuracy-matched", "idle"}
+=======
+    assert "still to be made" in (published / "_build" / "html" / "index.html").read_text()
+    assert set(rows(mine, attack="decoder").arm) == {"baseline", SUPPRESSED, "accuracy-matched", "damped"}
+>>>>>>> wt-A
     own, other = (rows(each, attack="tuned") for each in (mine, theirs))
     assert own.reset_index(drop=True).equals(other.reset_index(drop=True)[list(own)])
 
@@ -725,5 +736,11 @@ def test_what_was_added_by_a_stranger_is_on_the_pages(page):
     """A new attack, a new defence and a new sparsity stand in tables and figures, by their titles alone."""
     page.goto(f"{page.home}/notebooks/yours.html")
     text = page.inner_text("main")
+<<<<<<< HEAD
     for title in ("left as it is", "suppressed to 70 %", "grey image"):
         assert title in text
+=======
+    assert "gradients damped" in text and "suppressed to 70 %" in text
+    page.goto(f"{page.home}/strong_attacks.html")
+    assert "grey image" in page.inner_text("main")
+>>>>>>> wt-A
