@@ -177,6 +177,8 @@ def test_every_comparison_must_oppose_a_claim_to_refute_it():
         answer = verdict_on(Evidence([[HIGHER, nearer, other]]))
         assert (answer.verdict, answer.effect, answer.p) == ("not shown", 0.1, 0.999)
         assert answer.reason == "the opposite, in 2 of 3 comparisons: x lies above y"
+    unsure = difference(0.05, 0.97, reach=0.06)  # its p would do, its interval does not
+    assert verdict_on(Evidence([[unsure]])).verdict == verdict_on(Evidence([[HIGHER, unsure]])).verdict == "not shown"
 
 
 def test_p_counts_all_claims_in_either_direction():
@@ -214,6 +216,9 @@ def test_the_alternative_that_is_told_is_the_one_with_most_figures_met():
         answer = verdict_on(Evidence(alternatives, needs_strong_attack=False))
         assert (answer.verdict, answer.effect) == ("refuted", 3.0)
         assert answer.reason == "far lies above its band; 2 of 3 figures reproduced"
+    wide = verdict.inside("wide", Estimate(0.5, -4.0, 5.0, 5), 0.0, 1.0)  # may be anywhere
+    answer = verdict_on(Evidence([[figure(1.5), wide]], needs_strong_attack=False))
+    assert (answer.verdict, answer.effect) == ("refuted", 1.5)
     nearest = verdict_on(Evidence([[figure(3.0)], [figure(-2.0)]], needs_strong_attack=False))
     assert (nearest.effect, nearest.reason) == (-2.0, "x lies below its band; 0 of 1 figures reproduced")
 
