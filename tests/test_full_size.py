@@ -40,8 +40,8 @@ def trained(tmp_path_factory):
             f"checkpoint_lenet-{epoch}_1875.ckpt" for epoch in range(1, epochs + 1)
         ]
         model = Model(arm, 0)
-        kept = Models(folder, STUDY, "quick")
-        found[arm] = kept.run(model), kept.load(model)
+        kept = Models([folder], STUDY, "quick")
+        found[arm] = kept.found(model)[0], kept.load(model)
     data = found["baseline"][0].environment["data"]
     assert data["name"] == "MNIST", "the full MNIST could not be had: set MNIST_DIR"
     return found

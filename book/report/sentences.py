@@ -10,14 +10,11 @@ from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.verdict import HOLDS
 from suppress_study.plan import Variant
 
-NOT_RUN = "*Not part of the profile that this book shows.*"
-NO_CONTROL = "*The profile that this book shows has no ordinary network of the suppressed one's optimiser.*"
 
-
-def answer(report: Report) -> str:
-    """What came out: the cost in accuracy, what the tutorial's attack gets, the tutorial's word."""
+def repeated(report: Report) -> str:
+    """What came out of the tutorial: the cost in accuracy, what the tutorial's attack gets, the tutorial's word."""
     if len(report.pair) < 2:
-        return NOT_RUN
+        return ""
     accuracy = [sum(arm.test_accuracy) / len(arm.test_accuracy) for arm in report.pair]
     said = [report.documented(arm, "test_accuracy") for arm in report.pair]
     text = (
@@ -82,7 +79,7 @@ def gap_left(report: Report) -> str:
     """A list: what is left of the tutorial's gap in confidence between networks of one optimiser, and in skill."""
     control = report.arm(report.study.roles.control)
     if control is None or len(report.pair) < 2:
-        return NO_CONTROL
+        return ""
     pair, last = (report.pair[1], control), list(report.summary.evaluators)[-1]
     lines = []
     for attack in report.reference:
@@ -159,11 +156,16 @@ def coverage(report: Report) -> str:
 
 
 def banner(report: Report) -> str:
-    """One line for the top of every page: which run it shows, and what is wrong with its data if anything is."""
+    """One line for the top of every page: which run it shows, and what is wrong with it if anything is."""
     summary, seeds = report.summary, len(report.summary.seeds)
-    counted = "1 seed" if seeds == 1 else f"up to {seeds} seeds"
+    counted = "one training" if seeds == 1 else f"up to {seeds} trainings"
+    return f"Published run: {summary.data.name}, {counted} of each network. {warnings(report)}".strip()
+
+
+def warnings(report: Report) -> str:
+    """What a reader must know before he believes a run's figures."""
+    summary = report.summary
     parts = [
-        f"Profile <b>{summary.profile}</b>: {summary.data.name}, {counted}.",
         report.study.profile(report.profile).note,
         f"This run is not complete: {summary.missing} of its runs are still to be made." if summary.missing else "",
         summary.notice,

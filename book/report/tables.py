@@ -1,6 +1,9 @@
 """Tables in Markdown, each written by one function from the summary alone."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import fields
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -156,18 +159,45 @@ def gate_table(report: Report) -> str:
     return f"{strength}\n\n{folded}" if sanity else strength
 
 
-def means_table(found: Mapping[str, Mapping[tuple[str, str], float]]) -> str:
-    """Every metric of every attack on one model.
+def means_table(found: Mapping[str, Mapping[tuple[str, str], float]], metrics: Collection[str]) -> str:
+    """Some metrics of every attack on one model that has any of them.
 
     Args:
         found: title -> metric and evaluator, if it needs one -> mean.
+        metrics: which to show.
     """
-    columns = list(dict.fromkeys(name for means in found.values() for name in means))
+    columns = [name for name in dict.fromkeys(chain(*found.values())) if name[0] in metrics]
     heads = [METRICS[metric].label + (f" by {evaluator}" if evaluator else "") for metric, evaluator in columns]
     rows = [
-        [title, *(f"{means[name]:.3f}" if name in means else "" for name in columns)] for title, means in found.items()
+        [title, *(f"{means[name]:.3f}" if name in means else "" for name in columns)]
+        for title, means in found.items()
+        if {*means} & {*columns}
     ]
     return table(["attack", *heads], rows)
+
+
+def view_table(view: Any) -> str:
+    """What an attacker has: every part of a view, with the shape of what is in it.
+
+    Args:
+        view: of `suppress_privacy.attacks.views`, or several alike, of which the first is shown.
+    """
+    one = view[0] if isinstance(view, list) else view
+    return table(["", "what it holds"], [[f"`{part.name}`", _held(getattr(one, part.name))] for part in fields(one)])
+
+
+def _held(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_held, value))
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {list(value.shape)}"
+    return "nothing" if value is None else str(value) if isinstance(value, int) else type(value).__name__
+
+
+def settings_table(settings: Mapping[str, Any]) -> str:
+    """Settings that are set, one a row; what is nested has its place before a dot."""
+    flat = pd.json_normalize(dict(settings)).iloc[0].dropna()
+    return table(["setting", "value"], [[f"`{name}`", str(value)] for name, value in flat.items()])
 
 
 def layer_report(report: Mapping[str, Mapping[str, float]]) -> str:

@@ -38,7 +38,7 @@ class Comparing:
 
     @staticmethod
     def key(row, strongest=False):
-        apart = {"mean", "low", "high", "n", "seeds", *(("attack", "depth") if strongest else ())}
+        apart = {"mean", "low", "high", "n", "seeds", "by_seed", *(("attack", "depth") if strongest else ())}
         return json.dumps({name: value for name, value in row.items() if name not in apart}, sort_keys=True)
 
     def same(self, place, old, new, kind=OTHER):

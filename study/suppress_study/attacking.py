@@ -26,6 +26,7 @@ from suppress_study.results import JUDGED, Arrays, column_of
 from suppress_study.targets import CLASSES, SEED, Targets, pictured
 
 SHADOW_SEED = 0  # the same shadows for all victims of one recipe
+View = views.NothingView | views.FeatureView | list[views.GradientView] | views.MembershipView
 CURVE_QUANTILES = (0.25, 0.5, 0.75)
 JACOBIAN_IMAGES = 50  # auxiliary images on which the mechanism is measured
 
@@ -60,7 +61,7 @@ class Found:
 
 
 def attack(variant: Variant, scene: Scene) -> Found:
-    """Run an attack and judge what comes out.
+    """Run an attack on its view, and judge what comes out.
 
     Returns:
         Found. Of an attack on images: `image`, the targets' positions; metrics, those of evaluators as
@@ -71,9 +72,22 @@ def attack(variant: Variant, scene: Scene) -> Found:
     Raises:
         ValueError: the network does not give what the attack sees.
     """
-    victim = scene.victim
+    seen, run = view(variant, scene), ATTACKS[variant.kind].run
+    if isinstance(seen, views.MembershipView):
+        return _ranked(run(seen, seed=SHADOW_SEED, **variant.settings), seen, len(scene.data.train_labels))
+    found = run(seen, seed=scene.seed, **variant.settings)
+    return _judged(found, _shown(variant, scene) if isinstance(seen, list) else np.arange(len(found.images)), scene)
+
+
+def view(variant: Variant, scene: Scene) -> View:
+    """What an attack is given of the network under attack: all that it holds.
+
+    Raises:
+        ValueError: the network does not give what the attack sees.
+    """
+    victim, targets = scene.victim, scene.targets
     if variant.sees == "nothing":
-        return _on_nothing(variant, scene)
+        return views.NothingView(len(targets.labels), targets.auxiliary, targets.auxiliary_labels)
     if victim is None:
         raise ValueError(f"{variant.attack} sees {variant.sees} of a network, and there is none: name an arm.")
     if released := victim.defence.releases:
@@ -84,34 +98,27 @@ def attack(variant: Variant, scene: Scene) -> Found:
     return SEES[variant.sees](variant, scene, victim)
 
 
-def _on_nothing(variant: Variant, scene: Scene) -> Found:
-    targets = scene.targets
-    view = views.NothingView(len(targets.labels), targets.auxiliary, targets.auxiliary_labels)
-    found = ATTACKS[variant.kind].run(view, seed=scene.seed, **variant.settings)
-    return _judged(found, np.arange(len(targets.labels)), scene)
-
-
-def _on_features(variant: Variant, scene: Scene, victim: Trained) -> Found:
+def _features(variant: Variant, scene: Scene, victim: Trained) -> View:
     targets = scene.targets
     features, rest = victim.halves(str(variant.factors["depth"]))
     seen = victim.defence.release(predict(features, targets.images), generator(scene.seed, "released noise"))
     release = victim.defence.release if victim.defence.releases else None
-    view = views.FeatureView(seen, features, rest, targets.auxiliary, targets.auxiliary_labels, release)
-    found = ATTACKS[variant.kind].run(view, seed=scene.seed, **variant.settings)
-    return _judged(found, np.arange(len(targets.labels)), scene)
+    return views.FeatureView(seen, features, rest, targets.auxiliary, targets.auxiliary_labels, release)
 
 
-def _on_gradients(variant: Variant, scene: Scene, victim: Trained) -> Found:
-    targets = scene.targets
+def _shown(variant: Variant, scene: Scene) -> np.ndarray:
+    """Positions of the targets whose gradients are seen."""
+    return scene.targets.first_of_each_class(variant.images_per_class)
+
+
+def _gradients(variant: Variant, scene: Scene, victim: Trained) -> View:
     network = gradients.twice_differentiable(victim.at(str(variant.factors["moment"])))
-    shown = targets.first_of_each_class(variant.images_per_class)
-    observe = gradients.Observer(network, CLASSES)
-    images = zip(targets.images[shown], targets.labels[shown].tolist(), strict=True)
-    seen = [views.GradientView(observe(image, label), network, image.shape) for image, label in images]
-    return _judged(ATTACKS[variant.kind].run(seen, seed=scene.seed, **variant.settings), shown, scene)
+    shown, observe = _shown(variant, scene), gradients.Observer(network, CLASSES)
+    images = zip(scene.targets.images[shown], scene.targets.labels[shown].tolist(), strict=True)
+    return [views.GradientView(observe(image, label), network, image.shape) for image, label in images]
 
 
-def _on_outputs(variant: Variant, scene: Scene, victim: Trained) -> Found:
+def _outputs(variant: Variant, scene: Scene, victim: Trained) -> View:
     """Candidates: as many training as test images; the attacker owns both sets whole, bar who was trained on."""
     data = scene.data
     count = min(variant.candidates, len(data.test_labels), len(data.train_labels))
@@ -136,15 +143,19 @@ def _on_outputs(variant: Variant, scene: Scene, victim: Trained) -> Found:
                 np.savez_compressed(file, logits=logits)
         return logits
 
-    view = views.MembershipView(predict(victim.network, images), labels, candidates, train_shadow)
-    scores = few_digits(ATTACKS[variant.kind].run(view, seed=SHADOW_SEED, **variant.settings))
-    index = np.concatenate([of_train, of_test])
-    which = {"candidate": np.arange(len(candidates)), "index": index, "label": labels[candidates]}
-    arrays = {"score": scores, "member": candidates < len(data.train_labels)}
+    return views.MembershipView(predict(victim.network, images), labels, candidates, train_shadow)
+
+
+SEES = {"features": _features, "gradients": _gradients, "outputs": _outputs}
+
+
+def _ranked(scores: np.ndarray, seen: views.MembershipView, trained: int) -> Found:
+    """Scores of the candidates, of whom those at the first `trained` positions are members."""
+    where = seen.candidates
+    member = where < trained
+    which = {"candidate": np.arange(len(where)), "index": where - ~member * trained, "label": seen.labels[where]}
+    arrays = {"score": few_digits(scores), "member": member}
     return Found(arrays | {name: few_bytes(values) for name, values in which.items()})
-
-
-SEES = {"features": _on_features, "gradients": _on_gradients, "outputs": _on_outputs}
 
 
 def _judged(found: views.Reconstruction, shown: np.ndarray, scene: Scene) -> Found:

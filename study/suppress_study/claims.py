@@ -150,7 +150,7 @@ class Lower(OfAttacks):
             found = verdict.lower_auc(*words, own.rows("score", seeds), other.rows("score", seeds), members)
         else:
             found = verdict.lower(*words, own.rows(metric, seeds), other.rows(metric, seeds))
-        return replace(found, runs=_runs(own, seeds) + _runs(other, seeds))
+        return replace(found, metric=metric, control=control, runs=_runs(own, seeds) + _runs(other, seeds))
 
     def _less_wrong(self, sources: Sources, control: str) -> Comparison:
         """Whether the arm's test error lies below a control's, seed by seed."""
@@ -195,6 +195,7 @@ class Checks(Checked):
 class Claims(File):
     FILE = "claims.yaml"
 
+    question: str
     strongest: Strongest
     checks: Checks
     claims: dict[str, Annotated[Reproduces | Lower | Members, Field(discriminator="kind")]]

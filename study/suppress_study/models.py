@@ -2,7 +2,7 @@
 
 import importlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from suppress_privacy.mnist import Mnist
 from suppress_privacy.training import Defence, History, Plan, checkpoints_in, train
 from suppress_study.plan import Model, Study
 from suppress_study.results import Run, read_job
-from suppress_study.settings import Arm, Optimizer, validated
+from suppress_study.settings import ROOT, Arm, Optimizer, validated
 
 NETWORKS = {"lenet5": LeNet5, "convnet": lambda seed=None: ConvNet(8, channels=1, seed=seed)}
 
@@ -48,9 +48,7 @@ class Trained:
         if moment == "end":
             return self.network
         if self.checkpoints is None:
-            raise ValueError(
-                f"moment is {moment!r}; of a network that was not trained here only 'end' is known: use that."
-            )
+            raise ValueError(f"moment is {moment!r}; of a network from elsewhere only the end is known: use that.")
         if moment == "start" and self.base is not None:
             raise ValueError("moment is 'start'; this model started from a trained one: attack that at its end.")
         network = NETWORKS[self.arm.network](seed=self.seed)
@@ -201,29 +199,35 @@ def _as_it_is(network: nn.Cell, test_accuracy: float, checkpoints: Path | None) 
     return History([], [test_accuracy], {layer: [share] for layer, share in training.sparsity(network).items()})
 
 
+def checkpoints_of(folder: Path, model: Model) -> Path:
+    """Where the checkpoints of one training are in a folder of results, itself from the project's folder."""
+    return ROOT / folder / "checkpoints" / f"train-{model}"
+
+
 @dataclass(frozen=True)
 class Models:
-    """The networks of a profile that a folder keeps, each with the run of its training."""
+    """The networks that a profile made, each with the run of its training."""
 
-    folder: Path
+    folders: Sequence[Path]  # of results, from the project's folder: the first that has a model counts
     study: Study
     profile: str
 
-    def checkpoints(self, model: Model) -> Path:
-        """Where the checkpoints of one training are."""
-        return self.folder / "checkpoints" / f"train-{model}"
-
-    def run(self, model: Model) -> Run:
-        """The run of a model's training.
+    def found(self, model: Model) -> tuple[Run, Path]:
+        """The run of a model's training, and the folder that has it.
 
         Raises:
             ValueError: it has not been trained.
         """
-        path = self.folder / "runs" / f"train-{model}.npz"
-        if not path.is_file():
-            remedy = f"make run TARGET=train-{model} makes it, or the notebook train"
-            raise ValueError(f"{self.folder} has no run train-{model}: {remedy}.")
-        return read_job(path)[0][0]
+        for folder in self.folders:
+            path = ROOT / folder / "runs" / f"train-{model}.npz"
+            if path.is_file() and (run := read_job(path)[0][0]).profile == self.profile:
+                return run, folder
+        places, profile = " or ".join(dict.fromkeys(map(str, self.folders))), f"PROFILE={self.profile}"
+        remedy = (
+            f"make run TARGET=train-{model} {profile} puts it into results/{self.profile}, make study {profile} all"
+        )
+        missing = f"no run train-{model} of profile {self.profile} is in {places}"
+        raise ValueError(f"{missing}: {remedy} of the profile; name that folder as models.")
 
     def load(self, model: Model) -> Trained:
         """The network of a finished training: the weights its run names, and no others.
@@ -231,8 +235,8 @@ class Models:
         Raises:
             ValueError: there is no such run, or its checkpoint is not the one it recorded.
         """
-        run, arm = self.run(model), self._recipe(model)
-        path = self.checkpoints(model) / run.checkpoint["name"]
+        (run, folder), arm = self.found(model), self._recipe(model)
+        path = checkpoints_of(folder, model) / run.checkpoint["name"]
         if not path.is_file() or sha256_of(path) != run.checkpoint["sha256"]:
             raise ValueError(f"{path} is missing or is not what run {run.name} was made with: train the model again.")
         network = NETWORKS[arm.network]()
@@ -251,7 +255,7 @@ class Models:
 
     def _recipe(self, model: Model) -> Arm:
         """How a model was made, with a rerunner's overrides: shadow networks follow the same recipe."""
-        run, own = self.run(model), self.study.arm_of(self.profile, model)
+        (run, _), own = self.found(model), self.study.arm_of(self.profile, model)
         return validated(Arm, run.settings | {"title": own.title, "sweep": own.sweep}, run.name)
 
 
@@ -259,9 +263,9 @@ def own_network(source: str, arm: Arm, seed: int) -> Trained:
     """A network that was not trained here.
 
     Args:
-        source: a checkpoint file of a LeNet5, or "module:callable" that makes the network (your own code, which is
-            run); it needs the methods features(x, depth) and rest(x, depth), and operators with second derivatives
-            for attacks on gradients.
+        source: a checkpoint file of a LeNet5, from the project's folder, or "module:callable" that makes the network
+            (your own code, which is run); it needs the methods features(x, depth) and rest(x, depth), and operators
+            with second derivatives for attacks on gradients.
         arm, seed: how shadow networks of it are trained.
 
     Raises:
@@ -270,8 +274,8 @@ def own_network(source: str, arm: Arm, seed: int) -> Trained:
     module, colon, name = source.partition(":")
     if not colon:
         network = LeNet5()
-        training.load_checkpoint(network, source)
-        return Trained(network, arm, seed, file=Path(source))
+        training.load_checkpoint(network, ROOT / source)
+        return Trained(network, arm, seed, file=ROOT / source)
     try:
         network = getattr(importlib.import_module(module), name)()
     except (ImportError, AttributeError, TypeError) as error:
@@ -286,4 +290,4 @@ def own_name(source: str) -> str:
     """What the runs of a network that was not trained here are called: by the bytes of its file, or by its maker."""
     if ":" in source:
         return f"own-{source.replace(':', '.')}"
-    return f"own-{Path(source).stem}-{sha256_of(source)[:8]}"
+    return f"own-{Path(source).stem}-{sha256_of(ROOT / source)[:8]}"

@@ -1,8 +1,8 @@
-"""Execute one of the notebooks with parameters that are checked before a kernel starts."""
+"""Notebooks and their parameters: checked before a kernel starts, and again where one runs by itself."""
 
+import ast
 import os
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ import yaml
 from papermill.exceptions import PapermillExecutionError
 
 from suppress_privacy.checks import Seed, check
+from suppress_privacy.files import atomically
 from suppress_privacy.runtime import Mode, choose_device
 from suppress_study.plan import NONE, Job, Model, Study, Variant
 from suppress_study.settings import ROOT, SettingsError, Value
 
 FOLDER = ROOT / "notebooks"
+INJECTED = "# Parameters\n"  # how papermill begins the cell of what it was given
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "dict": dict, "list[str]": list[str]}
 
 
@@ -51,11 +53,30 @@ def checked_parameters(name: str, values: dict[str, Any]) -> dict[str, Any]:
     return parameters
 
 
+def parameters_of(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a notebook that is running, checked, with whatever names papermill was given in its place.
+
+    Args:
+        name: the notebook's.
+        variables: its globals().
+
+    Raises:
+        TypeError, ValueError: as `checked_parameters`; or the cell of parameters has not been run.
+    """
+    declared = papermill.inspect_notebook(notebook_path(name))
+    if missing := next((key for key in declared if key not in variables), None):
+        raise SettingsError(f"{missing} has no value yet: run the cell of parameters first.")
+    # Papermill puts what it is given into a cell of its own; the last one counts, as variables do.
+    injected = [cell for cell in variables.get("In", ()) if cell.startswith(INJECTED)]
+    assigned = [node.id for node in ast.walk(ast.parse("".join(injected[-1:]))) if isinstance(node, ast.Name)]
+    return checked_parameters(name, {key: variables.get(key) for key in [*declared, *assigned]})
+
+
 def _check(parameters: dict[str, Any], study: Study) -> None:
     """Raise unless the study knows what the parameters name."""
-    study.profile(parameters["profile"])
-    if "arm" not in parameters:
+    if "profile" not in parameters:
         return
+    study.profile(parameters["profile"])
     check("seed", parameters["seed"], Seed)
     check("mode", parameters["mode"], Mode)
     choose_device(parameters["device"])
@@ -85,7 +106,7 @@ def _check_victim(parameters: dict[str, Any], study: Study, variants: Sequence[V
         if Model(arm, seed) in study.judges().values():
             raise SettingsError(f"arm {arm} with seed {seed} is an evaluator, which would judge itself: take another.")
         return
-    if ":" not in victim and not Path(victim).is_file():
+    if ":" not in victim and not (ROOT / victim).is_file():
         raise SettingsError(f"victim is {victim!r}; it must be a checkpoint file or module:callable: correct it.")
     if unknown := next((each for each in variants if each.factors.get("moment", "end") != "end"), None):
         raise SettingsError(f"attacks has {unknown}; of a network from elsewhere only the end is known: leave it out.")
@@ -105,12 +126,9 @@ def execute(name: str, output: Path, values: dict[str, Any]) -> None:
         OSError: `output` cannot be written.
     """
     parameters = checked_parameters(name, values)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".part-") as folder:
-        part = Path(folder) / output.name
+    with atomically(output) as part:
         try:
             papermill.execute_notebook(notebook_path(name), part, parameters, progress_bar=sys.stderr.isatty())
         except PapermillExecutionError:
             os.replace(part, output.with_suffix(".failed.ipynb"))
             raise
-        os.replace(part, output)

@@ -15,12 +15,7 @@ from suppress_study.settings import Arm, Attack, Content, Profile, Sees, Setting
 
 Changes = Mapping[str, Any] | None  # settings, or values of them, in place of the study's
 # What a job's name is made of, for Snakemake, which finds jobs by the names of their files.
-WILDCARDS = {
-    "arm": "[a-z][a-z0-9-]*",
-    "value": "(@[0-9.e-]+)?",
-    "seed": "[0-9]+",
-    "group": "(-[a-z][a-z0-9]*)?",
-}
+WILDCARDS = {"arm": "[a-z][a-z0-9-]*", "value": "(@[0-9.e-]+)?", "seed": "[0-9]+", "group": "(-[a-z][a-z0-9]*)?"}
 NONE = "none"  # the arm of an attack that looks at no model
 PLACES = {"features": "depth", "gradients": "moment"}  # what says where an attack looks, by what it sees
 
@@ -57,6 +52,10 @@ class Variant:
 
     def __str__(self) -> str:
         return "-".join([self.attack, *map(str, self.factors.values())])
+
+    def seen(self) -> str:
+        """What the attacker has, in words: "features at fc1"."""
+        return " at ".join([self.sees, *(str(self.factors[name]) for name in PLACES.values() if name in self.factors)])
 
     def columns(self) -> dict[str, Value]:
         """What tells this attack from others."""

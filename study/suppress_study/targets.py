@@ -65,14 +65,10 @@ def choose_targets(data: Mnist, counts: Counts) -> Targets:
     images = np.where(in_training[:, None, None, None], data.train_images[of_train], data.test_images[of_test])
     labels = np.where(in_training, data.train_labels[of_train], data.test_labels[of_test])
     rng = generator(SEED, "auxiliary and gallery")
-    auxiliary = rng.permutation(np.setdiff1d(np.arange(len(data.test_labels)), index[~in_training]))
-    others = rng.permutation(np.setdiff1d(np.arange(len(data.train_labels)), index[in_training]))
-    gallery = {
-        label: data.train_images[others[data.train_labels[others] == label][:GALLERY]] for label in range(CLASSES)
-    }
-    return Targets(
-        images, labels, in_training, index, data.test_images[auxiliary], data.test_labels[auxiliary], gallery
-    )
+    owned = rng.permutation(np.setdiff1d(np.arange(len(data.test_labels)), index[~in_training]))
+    rest = rng.permutation(np.setdiff1d(np.arange(len(data.train_labels)), index[in_training]))
+    gallery = {label: data.train_images[rest[data.train_labels[rest] == label][:GALLERY]] for label in range(CLASSES)}
+    return Targets(images, labels, in_training, index, data.test_images[owned], data.test_labels[owned], gallery)
 
 
 def pictured(skill: np.ndarray | None, labels: np.ndarray) -> np.ndarray:

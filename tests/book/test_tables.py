@@ -3,14 +3,17 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from planted import estimate, planted
 
 from report import tables
 from report.runs import link
+from suppress_privacy.attacks.views import FeatureView, GradientView
 from suppress_privacy.evaluation.gates import REQUIRED, Gate
 from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.verdict import Comparison, Verdict
+from suppress_privacy.lenet import Features, LeNet5
 
 OF_ATTACK = {"mean": 0.76, "reference": 0.81, "decoder": 0.6}
 
@@ -205,11 +208,36 @@ def test_a_training_says_what_it_found():
 
 def test_means_of_one_model_name_who_judged():
     found = {"a": {("skill", ""): 0.5, ("confidence", "lenet"): 0.25}, "b": {("auc", ""): 0.75}}
-    head, *rows = cells(tables.means_table(found))
+    head, *rows = cells(tables.means_table(found, ["skill", "confidence", "auc"]))
     assert head == [
         *("attack", "skill against the mean image", "confidence in the true label by lenet", "area under the ROC")
     ]
     assert rows == [["a", "0.500", "0.250", ""], ["b", "", "", "0.750"]]
+    assert cells(tables.means_table(found, ["auc"])) == [["attack", "area under the ROC"], ["b", "0.750"]]
+    assert tables.means_table(found, ["psnr"]) == ""
+
+
+def test_a_view_shows_the_shapes_of_what_is_in_it():
+    network, images, labels = LeNet5(seed=0), np.zeros((9, 1, 32, 32), np.float32), np.zeros(9, np.int32)
+    rest = Features(network, "fc1")
+    of_features = FeatureView(np.zeros((4, 120), np.float32), rest, network, images, labels)
+    assert cells(tables.view_table(of_features))[1:] == [
+        ["`features`", "float32 [4, 120]"],
+        ["`network`", "Features"],
+        ["`rest`", "LeNet5"],
+        ["`auxiliary`", "float32 [9, 1, 32, 32]"],
+        ["`auxiliary_labels`", "int32 [9]"],
+        ["`release`", "nothing"],
+    ]
+    of_gradients = GradientView((np.zeros((6, 1, 5, 5)), np.zeros(10)), network, (1, 32, 32))
+    shown = ["float64 [6, 1, 5, 5], float64 [10]", "LeNet5", "1, 32, 32"]
+    assert [what for _, what in cells(tables.view_table([of_gradients, None]))[1:]] == shown
+
+
+def test_settings_stand_one_a_row_by_the_names_that_change_them():
+    settings = {"epochs": 10, "start": None, "optimizer": {"name": "sgd", "lr": 0.1}, "layers": [1, 2]}
+    rows = cells(tables.settings_table(settings))[1:]
+    assert rows == [["`epochs`", "10"], ["`layers`", "[1, 2]"], ["`optimizer.name`", "sgd"], ["`optimizer.lr`", "0.1"]]
 
 
 def test_a_share_is_a_range_only_where_it_differs():

@@ -1,16 +1,20 @@
 """Notebooks start with parameters that were checked; what fails says why and leaves what was there."""
 
+import itertools
 import json
 import os
+import re
 import subprocess
 import sys
+from inspect import getsource
 
 import papermill
 import pytest
 
-from suppress_study import notebook
-from suppress_study.notebook import TYPES, checked_parameters
+from suppress_study import notebook, session
+from suppress_study.notebook import TYPES, checked_parameters, parameters_of
 from suppress_study.plan import Model, Study
+from suppress_study.results import read_job
 from suppress_study.settings import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -43,10 +47,36 @@ def test_a_notebook_defines_nothing_and_uses_every_parameter(path):
     cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
     code = ["".join(cell["source"]) for cell in cells if "parameters" not in cell["metadata"].get("tags", [])]
     assert not any(line.startswith(("def ", "class ")) for source in code for line in source.splitlines())
+    taken = re.findall(r'parameters(?:\[|\.get\()"(\w+)"', getsource(session) + getsource(notebook.chosen))
     for name in papermill.inspect_notebook(str(path)):
-        assert any(f'"{name}": {name}' in source or f"{name})" in source or f"/ {name}" in source for source in code), (
-            name
-        )
+        handed_on = any(f"{name})" in source or f"/ {name}" in source for source in code)
+        assert handed_on or ("(globals())" in "".join(code) and name in taken), name
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_headings_nest_and_pictures_have_words(path):
+    cells = json.loads(path.read_text())["cells"]
+    prose = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    text = re.sub(r"^```.*?^```$", "", "\n".join(prose), flags=re.M | re.S)
+    levels = [len(marks) for marks in re.findall(r"^(#+) ", text, flags=re.M)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(later <= level + 1 for level, later in itertools.pairwise(levels))
+    for cell in cells:
+        if "drawing." in "".join(cell["source"]):
+            assert len(cell["metadata"]["mystnb"]["image"]["alt"].split()) > 5
+
+
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem != "compare"], ids=lambda path: path.stem)
+def test_every_line_that_a_notebook_offers_is_one_it_takes(path):
+    text = "".join(json.loads(path.read_text())["cells"][-1]["source"])
+    offered = re.findall(r"^```python\n(.*?)^```$", text, flags=re.M | re.S)
+    defaults = checked_parameters(path.stem, {})
+    assert len(offered) >= 4
+    for lines in offered:
+        values = {}
+        exec(lines, values)
+        given = {name: value for name, value in values.items() if not name.startswith("__")}
+        assert checked_parameters(path.stem, given) == defaults | given != defaults
 
 
 @pytest.mark.parametrize(
@@ -149,6 +179,65 @@ def test_attacks_are_those_named_or_a_groups_or_the_profiles(values, chosen):
         assert {variant.settings[name] for variant in variants} == {value}
 
 
+# In the notebook itself
+
+
+def variables(name, *cells, **changed):
+    """The globals() of a notebook whose cells, besides that of parameters, were these."""
+    return checked_parameters(name, {}) | {"In": ["", *cells], "Markdown": print} | changed
+
+
+def test_a_running_notebook_has_the_values_of_its_variables_whatever_others_there_are():
+    found = parameters_of("train", variables("train", "x = 3", seed=3, x=3, training=None))
+    assert found == checked_parameters("train", {"seed": 3})
+    again = parameters_of("train", variables("train", "# Parameters\nseed = 4\n", "sead = 5", seed=4, sead=5))
+    assert again == checked_parameters("train", {"seed": 4})
+
+
+@pytest.mark.parametrize(
+    ("cells", "changed", "message"),
+    [
+        (["# Parameters\nsead = 3\n"], {"sead": 3}, "sead is no parameter of train; it has profile, arm, swept, seed"),
+        (["# Parameters\narm = 'x'\nsead = [1, -2]\n"], {}, "sead is no parameter of train"),
+        ([], {"seed": "one"}, "seed is 'one'; it must be of type int"),
+        ([], {"arm": "nope"}, "arm is 'nope'; allowed are baseline"),
+    ],
+)
+def test_what_a_running_notebook_was_given_is_checked(cells, changed, message):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        parameters_of("train", variables("train", *cells, **changed))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_of_several_cells_of_given_parameters_the_last_counts():
+    """As for variables: who has corrected a name need not start anew."""
+    corrected = variables("train", "# Parameters\nsead = 3\n", "# Parameters\nseed = 3\n", sead=3, seed=3)
+    assert parameters_of("train", corrected)["seed"] == 3
+
+
+def test_a_notebook_whose_parameters_were_not_run_says_so():
+    there = variables("train")
+    del there["swept"]
+    with pytest.raises(ValueError, match="swept has no value yet: run the cell of parameters first"):
+        parameters_of("train", there)
+
+
+def test_papermill_itself_refuses_a_wrong_name_before_the_work(tmp_path):
+    output = tmp_path / "out.ipynb"
+    command = [sys.executable, "-m", "papermill", "notebooks/train.ipynb", output, "-p", "sead", "3"]
+    found = subprocess.run([*map(str, command), "-p", "results", tmp_path], cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 1
+    assert "SettingsError: sead is no parameter of train; it has profile, arm, swept, seed, overrides" in found.stderr
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_papermill_itself_trains_with_right_names(tmp_path):
+    values = {"profile": "smoke", "seed": 3, "models": "nowhere", "results": str(tmp_path)}
+    papermill.execute_notebook(ROOT / "notebooks" / "train.ipynb", tmp_path / "out.ipynb", values, progress_bar=False)
+    ((run, _),) = read_job(tmp_path / "runs" / "train-baseline-seed3.npz")
+    assert (run.seed, run.profile) == (3, "smoke")
+
+
 def test_no_kernel_starts_for_a_bad_parameter(tmp_path, monkeypatch):
     monkeypatch.setattr(papermill, "execute_notebook", lambda *_, **__: pytest.fail("a kernel was started"))
     with pytest.raises(ValueError, match="seed is -1"):
@@ -170,9 +259,9 @@ def test_a_bad_parameter_ends_in_one_line_and_writes_nothing(tmp_path):
 def test_a_failed_notebook_says_why_and_keeps_the_old_one(tmp_path):
     output = tmp_path / "attack.ipynb"
     output.write_text("the old one")
-    found = run("attack", output, "profile=smoke", f"results={tmp_path}")
+    found = run("attack", output, "profile=smoke", f"results={tmp_path}", "models=nowhere")
     assert found.returncode == 1
     assert found.stderr.splitlines()[-1].startswith("attack: cell ")
-    assert "has no run train-baseline-seed0: make run TARGET=train-baseline-seed0 makes it" in found.stderr
+    assert f"no run train-baseline-seed0 of profile smoke is in {tmp_path} or nowhere: make run TARGET" in found.stderr
     assert output.read_text() == "the old one"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["attack.failed.ipynb", "attack.ipynb"]

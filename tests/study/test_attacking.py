@@ -9,9 +9,9 @@ import pytest
 
 from suppress_privacy.defences.noise import FeatureNoise
 from suppress_privacy.evaluation.metrics import METRICS, judged
-from suppress_privacy.lenet import LeNet5, predict
+from suppress_privacy.lenet import Features, LeNet5, predict
 from suppress_study import attacking
-from suppress_study.attacking import Scene, attack, few_bytes, few_digits
+from suppress_study.attacking import Scene, attack, few_bytes, few_digits, view
 from suppress_study.models import Trained, make
 from suppress_study.plan import Study
 from suppress_study.settings import Targets as Counts
@@ -51,6 +51,19 @@ def test_of_every_target_there_is_what_it_is_and_every_metric(scene, ridge):
     of_images = {name for name, metric in METRICS.items() if metric.of == "image" and not metric.judged}
     assert of_images - {"label_found"} <= arrays.keys()
     assert all(arrays[name].shape == (count,) for name in of_images - {"label_found"})
+
+
+def test_an_attack_is_given_its_view_and_no_private_image(scene):
+    views = {variant(name).seen(): view(variant(name), scene) for name in ("black", "ridge", "dlg", "loss")}
+    assert list(views) == ["nothing", "features at fc1", "gradients at end", "outputs"]
+    private = {image.tobytes() for image in scene.targets.images}
+    for seen in (views["nothing"], views["features at fc1"]):
+        assert not private & {image.tobytes() for image in seen.auxiliary}
+    features = predict(Features(scene.victim.network, "fc1"), scene.targets.images)
+    assert np.array_equal(views["features at fc1"].features, features)
+    shapes = [parameter.shape for parameter in scene.victim.network.trainable_params()]
+    assert [[each.shape for each in one.gradients] for one in views["gradients at end"]] == [shapes] * 10
+    assert views["outputs"].logits.shape == (len(scene.data.train_labels) + len(scene.data.test_labels), 10)
 
 
 def test_each_evaluator_judges_the_reconstructions_by_itself(scene, ridge):
@@ -95,7 +108,7 @@ def test_an_attack_on_gradients_sees_some_targets_alone_at_its_moment(scene):
     assert found["image"].tolist() == scene.targets.first_of_each_class(1).tolist()
     assert set(found["label_found"]) <= {0, 1} and (found["objective"] >= 0).all()
     start = replace(dlg, factors={"moment": "start"})
-    with pytest.raises(ValueError, match="of a network that was not trained here only 'end' is known"):
+    with pytest.raises(ValueError, match="of a network from elsewhere only the end is known"):
         attack(start, scene)
 
 

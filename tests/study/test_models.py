@@ -1,5 +1,6 @@
 """How arms become networks: drawn, trained, cut from another's training, pruned, or left alone behind noise."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,9 @@ from suppress_privacy.files import sha256_of
 from suppress_privacy.lenet import LeNet5
 from suppress_privacy.training import History, accuracy, checkpoints_in, load_checkpoint
 from suppress_study import models
-from suppress_study.models import Models, Trained, make
+from suppress_study.models import Models, Trained, checkpoints_of, make
 from suppress_study.plan import Model, Study
-from suppress_study.results import write_job
+from suppress_study.results import read_job, write_job
 from suppress_study.settings import Optimizer
 
 STUDY = Study.load()
@@ -154,7 +155,7 @@ def test_a_network_is_known_at_each_moment_of_its_own_training(dense, kept):
         ValueError, match="moment is 'start'; this model started from a trained one: attack that at its end"
     ):
         replace(dense, base=dense.arm).at("start")
-    with pytest.raises(ValueError, match="moment is 'middle'; of a network that was not trained here only 'end'"):
+    with pytest.raises(ValueError, match="moment is 'middle'; of a network from elsewhere only the end"):
         replace(dense, checkpoints=None).at("middle")
 
 
@@ -169,10 +170,10 @@ def keep(folder, job, trained, earlier):
 def found_again(few, tmp_path_factory):
     """Runs of a pruned network and of the one it started from, as a rerunner made them."""
     folder, found = tmp_path_factory.mktemp("results"), {}
-    kept = Models(folder, STUDY, "full")
+    kept = Models([folder], STUDY, "full")
     for name in ("dense-sgd", "magnitude-finetuned"):
         model, recipe = Model(name, 2), arm(name, SHORT)
-        trained = make(recipe, 2, few, kept.checkpoints(model), earlier=found)
+        trained = make(recipe, 2, few, checkpoints_of(folder, model), earlier=found)
         keep(folder, STUDY.training("full", model, SHORT), trained, found)
         found = {name: trained}
     return kept
@@ -180,29 +181,48 @@ def found_again(few, tmp_path_factory):
 
 def test_a_model_comes_back_from_its_run_with_the_recipe_it_was_made_by(found_again, few):
     model = Model("magnitude-finetuned", 2)
-    found, made = found_again.load(model), found_again.run(model)
+    found, (made, _) = found_again.load(model), found_again.found(model)
     assert found.sha256 == made.checkpoint["sha256"] and made.results["history"] == found.history.as_dict()
     assert found.arm.epochs == 2 and arm("magnitude-finetuned").epochs == 3  # a rerunner's override is kept
     assert found.base.recipe() == arm("dense-sgd", SHORT).recipe()
     assert accuracy(found.network, few.test_images, few.test_labels) == made.results["test_accuracy"]
-    assert made.networks == {"dense-sgd": found_again.run(Model("dense-sgd", 2)).checkpoint["sha256"]}
+    assert made.networks == {"dense-sgd": found_again.found(Model("dense-sgd", 2))[0].checkpoint["sha256"]}
     assert list(found_again.earlier(found.arm, 2)) == ["dense-sgd"]
 
 
 def test_noisy_features_come_back_with_their_noise(found_again, few):
     dense, model = found_again.load(Model("dense-sgd", 2)), Model("feature-noise", 2)
     wanted = dense.history.test_accuracy[-1] - 0.02
-    noisy = make(arm("feature-noise"), 2, few, found_again.checkpoints(model), earlier=earlier(dense, wanted))
-    keep(found_again.folder, STUDY.training("full", model), noisy, {"dense-sgd": dense})
+    (folder,) = found_again.folders
+    noisy = make(arm("feature-noise"), 2, few, checkpoints_of(folder, model), earlier=earlier(dense, wanted))
+    keep(folder, STUDY.training("full", model), noisy, {"dense-sgd": dense})
     found = found_again.load(model)
     assert found.defence.releases == "fc1" and found.defence.facts() == noisy.defence.facts()
 
 
-def test_a_model_that_is_not_there_or_not_the_one_it_was_is_refused(found_again):
-    with pytest.raises(ValueError, match="has no run train-dense-sgd-seed7: make run TARGET=train-dense-sgd-seed7 "):
-        found_again.load(Model("dense-sgd", 7))
+def test_the_first_folder_with_the_profiles_own_model_counts(found_again, tmp_path):
+    """What one made oneself comes before what there was; what another profile made is passed over."""
+    model, (there,) = Model("dense-sgd", 2), found_again.folders
+    own, other = tmp_path / "own", tmp_path / "other"
+    for folder in (own, other):
+        shutil.copytree(there, folder)
+    path = other / "runs" / f"train-{model}.npz"
+    write_job(path, [(replace(run, profile="smoke"), arrays) for run, arrays in read_job(path)])
+    for folders, found in (([own, there], own), ([there, own], there), ([other, there], there)):
+        models = replace(found_again, folders=folders)
+        assert models.found(model)[1] == found and models.load(model).checkpoints.parents[1] == found
+    with pytest.raises(ValueError) as caught:
+        replace(found_again, folders=[tmp_path / "runs", other]).load(model)
+    assert str(caught.value) == (
+        f"no run train-dense-sgd-seed2 of profile full is in {tmp_path / 'runs'} or {other}: make run TARGET="
+        "train-dense-sgd-seed2 PROFILE=full puts it into results/full, make study PROFILE=full all of the profile; "
+        "name that folder as models."
+    )
+
+
+def test_a_checkpoint_that_is_not_the_one_it_was_is_refused(found_again):
     model = Model("dense-sgd", 2)
-    last = checkpoints_in(found_again.checkpoints(model))[-1]
+    last = checkpoints_in(checkpoints_of(*found_again.folders, model))[-1]
     content = last.read_bytes()
     try:
         last.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

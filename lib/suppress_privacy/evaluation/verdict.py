@@ -39,6 +39,8 @@ class Comparison:
     wanted: int = 1  # 1 where a difference below zero supports, -1 where one above does
     distance: float = 0.0  # how far off, in bands
     band: float | None = None  # how far off still counts as the same
+    metric: str = ""  # of a difference between models: by which metric,
+    control: str = ""  # and against which
     runs: tuple[str, ...] = ()  # names of those it was measured by
 
     def opposes(self) -> bool:
