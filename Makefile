@@ -21,7 +21,7 @@ run: $(VENV)/ready
 	@test -n "$(TARGET)" || { echo "TARGET names no run: give one, such as TARGET=attack-suppressed-example-seed7." >&2; exit 2; }
 	$(RUN) run $(CHOSEN) $(FLAGS) $(TARGET)
 
-# The published book, unless PROFILE or RESULTS names other results.
+# The book from results alone: the published ones, and beside them what PROFILE or RESULTS names.
 book: PROFILE = full
 book: $(VENV)/ready
 	$(RUN) study $(CHOSEN) $(FLAGS) --redraw
