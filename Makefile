@@ -1,6 +1,8 @@
-# make study | run | book | publish | test | bench: each sets up .venv by itself, and again when the lock changes.
+# make study | run | book | lab | publish | test | bench: each sets up .venv by itself, and again when the lock changes.
 
-PYTHON ?= python3.11
+PYTHONS := python3.11 python3.12
+# The first that runs: a name on the path may be a version manager's, of a Python that is not chosen there.
+PYTHON ?= $(firstword $(foreach each,$(PYTHONS),$(if $(shell $(each) -c "print(1)" 2>/dev/null),$(each))))
 PROFILE ?= quick
 DEVICE ?= auto
 VENV := .venv
@@ -9,7 +11,7 @@ RUN := $(BIN)/python -m suppress_study.run
 CHOSEN = --profile $(PROFILE) $(if $(RESULTS),--results $(RESULTS))
 FLAGS = --device $(DEVICE) $(if $(KEEP),--keep) $(if $(SNAKEMAKE),--snakemake="$(SNAKEMAKE)")
 
-.PHONY: study run book publish test bench lock clean
+.PHONY: study run book lab publish test bench lock clean
 
 study: $(VENV)/ready
 	$(RUN) study $(CHOSEN) $(FLAGS)
@@ -24,6 +26,10 @@ book: PROFILE = full
 book: $(VENV)/ready
 	$(RUN) study $(CHOSEN) $(FLAGS) --redraw
 
+# The notebooks in JupyterLab. LAB: options of it, such as LAB=--no-browser.
+lab: $(VENV)/ready-lab
+	$(BIN)/python -m jupyterlab $(LAB) notebooks
+
 # Packs a folder's runs into the tables that are published.
 publish: $(VENV)/ready
 	$(RUN) publish $(CHOSEN)
@@ -31,29 +37,46 @@ publish: $(VENV)/ready
 test: $(VENV)/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(filter Ascend,$(DEVICE)),--device Ascend) $(TESTS)
 
 bench: $(VENV)/ready-dev _build/torch/ready
 	TORCH_PYTHON=$(CURDIR)/_build/torch/bin/python $(BIN)/python benchmarks/bench.py
 
+# Refuses another Python before anything is made with it.
+define need_python
+@case " $(PYTHONS) " in \
+  *" $$($(PYTHON) -c 'import sys; print("python%d.%d" % sys.version_info[:2])' 2>/dev/null) "*) ;; \
+  *) echo "PYTHON is '$(PYTHON)'; it must be one of $(PYTHONS), or by default the first of them that runs here:" \
+    "install one, or give PYTHON=/path/to/it." >&2; exit 1 ;; \
+esac
+endef
+
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+
 # The project's own packages by a path from the environment's folder: a checkout that is moved runs its own code.
 # Written last: a set-up that was interrupted is done again from the start.
 $(VENV)/ready: requirements.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed and $(PYTHON) is not on the path: install it, or give PYTHON=/path/to/python3.11." >&2; exit 1; }
+	$(need_python)
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	printf '%s\n' ../../../../lib ../../../../study ../../../../book > $(VENV)/lib/python3.11/site-packages/here.pth
+	$(INSTALL) -r requirements.lock
+	printf '%s\n' ../../../../lib ../../../../study ../../../../book \
+	  > $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/here.pth
 	touch $@
 
 # The peers that tests compare with: without their dependencies, see requirements-dev.txt.
 $(VENV)/ready-dev: $(VENV)/ready requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	$(INSTALL) --no-deps -r requirements-dev.lock
+	touch $@
+
+$(VENV)/ready-lab: $(VENV)/ready requirements-lab.lock
+	$(INSTALL) -r requirements-lab.lock
 	touch $@
 
 # PyTorch is a peer of the benchmark alone, and large: it gets an environment of its own.
 _build/torch/ready: requirements-bench.txt
+	$(need_python)
 	rm -rf _build/torch
 	$(PYTHON) -m venv _build/torch
 	sed 's/^\(torch==.*\)/\1+cpu/' requirements-bench.txt > _build/torch/cpu.txt
@@ -61,12 +84,16 @@ _build/torch/ready: requirements-bench.txt
 	  || _build/torch/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	touch $@
 
-# After editing requirements.txt or requirements-dev.txt.
+# After editing a file of requirements: each lock holds for all Pythons above, see tool.uv in pyproject.toml.
+COMPILE = _build/lock/bin/uv pip compile --universal --python-version $(subst python,,$(firstword $(PYTHONS))) \
+  --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
 lock:
+	$(need_python)
 	$(PYTHON) -m venv _build/lock
-	_build/lock/bin/pip install --quiet uv
-	_build/lock/bin/uv pip compile requirements.txt -o requirements.lock --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
-	_build/lock/bin/uv pip compile requirements-dev.txt -o requirements-dev.lock --no-deps --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
+	_build/lock/bin/pip install --quiet --disable-pip-version-check $$(grep -o '^uv==[^ ]*' requirements-dev.txt)
+	$(COMPILE) requirements.txt -o requirements.lock
+	$(COMPILE) requirements-dev.txt -o requirements-dev.lock --no-deps
+	$(COMPILE) requirements-lab.txt -o requirements-lab.lock -c requirements.lock
 
 clean:
 	rm -rf _build book/notebooks book/generated

@@ -1,4 +1,7 @@
-"""Build the book of one results folder into _build/html: python book/build.py results/quick"""
+"""Build the book into _build/html: python book/build.py results/full [results/quick]
+
+It shows the published run, and beside it another one if that is named.
+"""
 
 import json
 import shutil
@@ -8,61 +11,93 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from report import speed
+import yaml
+
+from report import front, speed, yours
 from report.context import Report
 from report.numbers import NUMBERS, substitutions
 from report.runs import runs_table
 from report.sentences import banner
 from suppress_study.plan import Model
+from suppress_study.settings import ROOT
 
 BOOK = Path(__file__).parent
-ROOT = BOOK.parent
-NOT_KEPT = """# {run}
+BUILD = ROOT / "_build"
+TOC = BOOK / "generated" / "_toc.yml"
+OVERVIEWS = ("overview.png", "overview_narrow.png")
+YOURS = "your_run"  # the page on a run beside the published one
+SAID = BUILD / "answer.txt"  # the answer, for who has just run the study
 
-The notebook of this run is not kept with its results, `results/{profile}`, from which this book was drawn.
-`make study PROFILE={profile} RESULTS=runs/{profile}` makes it again.
-"""
 
+def collect(published: Path, own: Path | None = None) -> None:
+    """Put what the pages show, and the copy of MathJax they need offline, under book/.
 
-def collect(results: Path) -> None:
-    """Put what the pages show of a run, and the copy of MathJax they need offline, under book/."""
+    Raises:
+        ValueError: a folder has no summary, or damaged results.
+    """
+    report, beside = Report.load(published), Report.load(own) if own else None
     for folder in (BOOK / "notebooks", BOOK / "generated"):
         shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(results / "figures", BOOK / "generated" / "figures")
-    report = Report.load(results)
+    shutil.copytree(published / "figures", BOOK / "generated" / "figures")
+    (BOOK / "notebooks").mkdir()
     bench = json.loads((ROOT / "results" / "bench.json").read_text())
     written = {
-        "substitutions": substitutions(report, results / "figures") | speed.substitutions(bench),
+        "substitutions": substitutions(report, published / "figures", beside) | speed.substitutions(bench),
         "banner": banner(report),
     }
     (BOOK / NUMBERS).write_text(json.dumps(written))
     (BOOK / "generated" / "runs.html").write_text(runs_table(report.results))
-    collect_notebooks(report, results / "notebooks")
+    collect_notebook(published / "notebooks" / "compare.ipynb", "compare")
+    if own and beside:
+        collect_own(beside, own / "notebooks")
+    static = BOOK / "generated" / "static"
     mathjax = Path(str(find_spec("sphinx-mathjax-offline").origin)).parent / "static" / "mathjax"  # type: ignore
-    copied = BOOK / "generated" / "static" / "mathjax"
-    copied.mkdir(parents=True)
-    shutil.copy(mathjax / "tex-chtml-full.js", copied)
-    shutil.copytree(mathjax / "output" / "chtml" / "fonts", copied / "output" / "chtml" / "fonts")
+    (static / "mathjax").mkdir(parents=True)
+    shutil.copy(mathjax / "tex-chtml-full.js", static / "mathjax")
+    shutil.copytree(mathjax / "output" / "chtml" / "fonts", static / "mathjax" / "output" / "chtml" / "fonts")
+    for name in OVERVIEWS:
+        shutil.copy(published / "figures" / name, static)
+    TOC.write_text(yaml.safe_dump(contents(yaml.safe_load((BOOK / "_toc.yml").read_text()), with_own=bool(own))))
+    SAID.parent.mkdir(exist_ok=True)
+    lines = [front.answer(report), yours.your_run(beside, report)]
+    SAID.write_text("".join(f"{plain(line)}\n" for line in lines if line))
 
 
-def collect_notebooks(report: Report, folder: Path) -> None:
-    """The executed notebooks of the tutorial's two models: pages that name the model alone, of the first seed."""
-    (BOOK / "notebooks").mkdir()
+def collect_own(report: Report, folder: Path) -> None:
+    """A run's executed notebooks: of the tutorial's two models those of the first seed, by names without it."""
     roles, seed = report.study.roles, report.summary.seeds[0]
-    arms = (roles.ordinary, roles.suppressed)
-    shown = {f"{kind}-{arm}": f"{kind}-{Model(arm, seed)}" for kind in ("train", "attack") for arm in arms}
-    for name, executed in {"compare": "compare", **shown}.items():
-        source = folder / f"{executed}.ipynb"
-        if source.is_file():
-            content = json.dumps(as_shown(json.loads(source.read_text())))
-            (BOOK / "notebooks" / f"{name}.ipynb").write_text(content)
-        else:  # a book from results alone
-            (BOOK / "notebooks" / f"{name}.md").write_text(NOT_KEPT.format(run=executed, profile=report.profile))
+    collect_notebook(folder / "compare.ipynb", "yours")
+    for kind in ("train", "attack"):
+        for arm in (roles.ordinary, roles.suppressed):
+            collect_notebook(folder / f"{kind}-{Model(arm, seed)}.ipynb", f"{kind}-{arm}")
+
+
+def collect_notebook(source: Path, name: str) -> None:
+    """An executed notebook as a page, if it is there."""
+    if source.is_file():
+        content = json.dumps(as_shown(json.loads(source.read_text())))
+        (BOOK / "notebooks" / f"{name}.ipynb").write_text(content)
+
+
+def contents(toc: dict[str, Any], *, with_own: bool) -> dict[str, Any]:
+    """The table of contents, of the pages that there are."""
+
+    def there(name: str) -> bool:
+        if name.startswith("notebooks/"):
+            return (BOOK / f"{name}.ipynb").is_file()
+        return with_own or name != YOURS
+
+    parts = [part | {"chapters": [each for each in part["chapters"] if there(each["file"])]} for part in toc["parts"]]
+    return toc | {"parts": [part for part in parts if part["chapters"]]}
 
 
 def as_shown(notebook: dict[str, Any]) -> dict[str, Any]:
-    """An executed notebook without the paths of the machine that ran it, with images' texts where a page looks."""
+    """An executed notebook without the paths of the machine that ran it and without sections that show nothing.
+
+    Images have their texts where a page looks for them.
+    """
     notebook["metadata"].pop("papermill", None)
+    notebook["cells"] = without_empty_sections(notebook["cells"])
     for cell in notebook["cells"]:
         cell["metadata"].pop("papermill", None)
         for output in cell.get("outputs", ()):
@@ -72,18 +107,46 @@ def as_shown(notebook: dict[str, Any]) -> dict[str, Any]:
     return notebook
 
 
+def without_empty_sections(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Cells without the headings under which all code shows nothing, and without that code."""
+    sections: list[list[dict[str, Any]]] = [[]]
+    for cell in cells:
+        if cell["cell_type"] == "markdown" and "".join(cell["source"]).startswith("##"):
+            sections.append([])
+        sections[-1].append(cell)
+    return [cell for section in sections if not is_empty(section) for cell in section]
+
+
+def is_empty(section: list[dict[str, Any]]) -> bool:
+    """Whether a section has code, all of whose outputs are nothing."""
+    code = [cell for cell in section if cell["cell_type"] == "code"]
+    outputs = [output.get("data", {"": "text"}) for cell in code for output in cell["outputs"]]
+    return bool(code) and all("image/png" not in data and not said(data) for data in outputs)
+
+
+def said(data: dict[str, Any]) -> str:
+    """The text of an output as a page shows it."""
+    return "".join(data.get("text/markdown", data.get("text/plain", data.get("", "")))).strip()
+
+
+def plain(text: str) -> str:
+    """Markdown of one line for a terminal."""
+    return text.replace("**", "").partition("{doc}")[0].strip()
+
+
 def main(arguments: list[str]) -> int:
-    results = Path(arguments[0])
-    if not (results / "summary.json").is_file():
-        print(f"{results} holds no summary.json: run the study of that profile first.", file=sys.stderr)
+    try:
+        collect(*map(Path, arguments))
+    except ValueError as error:
+        print(error, file=sys.stderr)
         return 2
-    collect(results)
-    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    shutil.rmtree(BUILD / "html", ignore_errors=True)  # pictures of an earlier book
+    # By this Python: the script names the one that it was installed by, which a moved checkout has left behind.
+    jupyter_book = [sys.executable, Path(sys.executable).with_name("jupyter-book")]
     # -W -n: a warning or a dead reference fails the build; --keep-going: and shows all of them first.
     strict = ["-W", "-n", "--keep-going", "--all"]
-    return subprocess.run(
-        [jupyter_book, "build", BOOK, "--config", ROOT / "_config.yml", "--path-output", ROOT, *strict], cwd=ROOT
-    ).returncode
+    options = ["--toc", TOC, "--config", ROOT / "_config.yml", "--path-output", ROOT]
+    return subprocess.run([*jupyter_book, "build", BOOK, *options, *strict], cwd=ROOT).returncode
 
 
 if __name__ == "__main__":

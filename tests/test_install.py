@@ -1,5 +1,6 @@
-"""The package by itself: built, unpacked, imported where nothing of the study is installed."""
+"""The package by itself: built, unpacked, imported where nothing of the study is installed; and the locks."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -7,11 +8,18 @@ import sys
 import tomllib
 import zipfile
 from importlib import metadata
+from pathlib import Path
 
 import pytest
+import yaml
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from conftest import ROOT
 
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PYTHONS = re.search(r"^PYTHONS := (.*)", (ROOT / "Makefile").read_text(), re.M)[1].replace("python", "").split()
 NOT_NEEDED = {"pandas", "matplotlib", "pydantic", "papermill", "mlxtend", "snakemake", "pyarrow"}
 BLOCKED = f"""
 import importlib, pkgutil, sys
@@ -63,7 +71,7 @@ def test_it_imports_without_the_studys_packages_and_says_how_to_get_the_digits(u
 
 
 def test_what_it_depends_on_brings_none_of_the_studys_packages():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = PYPROJECT["project"]
     found, left = set(), [re.match(r"[\w.-]+", name).group() for name in project["dependencies"]]
     while left:
         name = left.pop().lower().replace("_", "-")
@@ -76,7 +84,53 @@ def test_what_it_depends_on_brings_none_of_the_studys_packages():
 
 
 def _applies(requirement):
-    from packaging.requirements import Requirement
-
     marker = Requirement(requirement).marker
     return marker is None or marker.evaluate()
+
+
+def test_the_version_is_the_same_wherever_it_stands():
+    version = PYPROJECT["project"]["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    versions = re.findall(r"^## (\d\S+),", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert versions[0] == version
+
+
+def test_make_takes_the_pythons_that_the_package_and_its_locks_are_for():
+    (environment,) = PYPROJECT["tool"]["uv"]["environments"]
+    minors = [f"3.{minor}" for minor in range(30)]
+    assert list(SpecifierSet(PYPROJECT["project"]["requires-python"]).filter(minors)) == PYTHONS
+    assert [version for version in minors if Marker(environment).evaluate({"python_version": version})] == PYTHONS
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize(
+    ("asked", "options"),
+    [(["requirements", "requirements-lab"], []), (["requirements-dev"], ["--no-deps"])],
+    ids=["study", "dev"],
+)
+def test_the_locks_hold_for_each_python_together_and_bring_what_was_asked_for(python, asked, options, tmp_path):
+    # Resolved, not installed: whatever is pinned must have a wheel, but for one package that has none anywhere.
+    command = [Path(sys.executable).with_name("uv"), "pip", "install", "--dry-run", "--target", tmp_path]
+    command += ["--python-version", python, "--require-hashes", *options]
+    command += ["--only-binary", ":all:", "--no-binary", "connection-pool"]
+    for name in asked:
+        command += ["-r", ROOT / f"{name}.lock"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if "error sending request" in run.stderr and not os.environ.get("CI"):
+        pytest.skip("no package index can be reached: set UV_DEFAULT_INDEX to one that can, or connect this machine")
+    assert run.returncode == 0, run.stderr
+    lines = [line.split("#")[0] for name in asked for line in (ROOT / f"{name}.txt").read_text().splitlines()]
+    assert {f" + {line.strip().lower()}" for line in lines if line.strip()} <= set(run.stderr.splitlines())
+
+
+def test_another_python_is_refused_in_one_sentence_before_anything_is_made(tmp_path):
+    for name in ("requirements.lock", "pyproject.toml"):
+        (tmp_path / name).touch()
+    own = {"PATH": os.environ["PATH"]}  # what a `make` that runs the tests was given is not for this one
+    # `true` runs whatever it is asked to, and is no Python; nor is there a Python 3.0.
+    for given, shown in (("PYTHON=true", "true"), ("PYTHONS=python3.0", "")):
+        command = ["make", "--no-print-directory", "-f", ROOT / "Makefile", given, "study"]
+        run = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True)
+        sentence, made = run.stderr.splitlines()
+        assert sentence.startswith(f"PYTHON is '{shown}'; it must be one of python3.") and "make: ***" in made
+        assert run.returncode == 2 and not (tmp_path / ".venv").exists()

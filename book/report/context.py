@@ -23,9 +23,10 @@ ANY = "any"  # title of the model that an attack did not look at
 
 @dataclass(frozen=True)
 class Averaged(Estimate):
-    """An estimate, with the seeds it is averaged over."""
+    """An estimate, with the seeds it is averaged over and the mean of each."""
 
     seeds: list[int]
+    by_seed: list[float]
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,15 @@ class Report:
     profile: str
 
     @classmethod
-    def load(cls, folder: Path, profile: str = "") -> "Report":
-        """A folder's summary and results.
-
-        Args:
-            folder: with summary.json, and the tables or the runs it was made from.
-            profile: of which it must be, if one is named.
+    def load(cls, folder: Path) -> "Report":
+        """The results of a folder: summary.json, and the tables or the runs that it was made from.
 
         Raises:
-            ValueError: the summary is of another profile, or the results are damaged.
+            ValueError: there is no summary, or the results are damaged.
         """
+        if not (folder / "summary.json").is_file():
+            raise ValueError(f"{folder} holds no summary.json: run the study of that profile first.")
         summary = Summary.load(folder / "summary.json")
-        if profile not in ("", summary.profile):
-            raise ValueError(f"{folder} has results of profile {summary.profile}, not {profile}: name that one.")
         return cls(Study.load(), Claims.load(), summary, Results.load(folder), summary.profile)
 
     # Arms
@@ -162,10 +159,13 @@ class Report:
 
     def strongest(self, metric: str, arm: Arm) -> Averaged | None:
         """What the attack gets that gets most from an arm."""
-        for row in self.summary.strongest:
-            if {**arm.factors, "metric": metric}.items() <= row.items():
-                return self._estimates[key({name: row[name] for name in row if name != "metric"})][metric, ""]
-        return None
+        attack = self.strongest_attack(metric, arm)
+        return self.estimate(metric, arm.factors, attack) if attack else None
+
+    def strongest_attack(self, metric: str, arm: Arm) -> Variant | None:
+        """The attack that gets most from an arm."""
+        most = [row for row in self.summary.strongest if {**arm.factors, "metric": metric}.items() <= row.items()]
+        return next((each for each in self.attacks for row in most if each.columns().items() <= row.items()), None)
 
     def made(self, attacks: Iterable[Variant], arms: Sequence[Arm]) -> list[tuple[Variant, str, Factors]]:
         """Attacks with titles and factors of those arms that they were made on; who looks at none has any model's."""
@@ -190,15 +190,27 @@ class Report:
         cell = _cell(arm, attack)
         return {run.seed: run.name for run in self._attacked if key(run.factors) == cell}
 
+    def first_run(self, arm: Factors, attack: Variant | None) -> Run | None:
+        """The first run of an attack on an arm, or of the arm's training."""
+        if attack:
+            names = [*self.runs(arm, attack).values()]
+            return self.results.runs[names[0]] if names else None
+        trained = (run for run in self.results.runs.values() if run.kind == "train" and run.seed in self.summary.seeds)
+        return next((run for run in trained if run.factors == arm and not run.superseded), None)
+
     def shown(self, attacks: Iterable[Variant], arms: Sequence[Arm]) -> list[tuple[str, str]]:
         """Titles and names of runs whose pictures a figure shows: those of the first seed, which keeps the most."""
-        first = self.study.profile(self.profile).seeds()[:1]
+        made = [(attack, title, arm, self.picture(attack, arm)) for attack, title, arm in self.made(attacks, arms)]
         return [
-            (attack.title if arm == NOBODY else f"{attack.title}:\n{title}", self.runs(arm, attack)[seed])
-            for attack, title, arm in self.made(attacks, arms)
-            for seed in ([0] if arm == NOBODY else first)
-            if seed in self.runs(arm, attack)
+            (attack.title if arm == NOBODY else f"{attack.title}:\n{title}", run)
+            for attack, title, arm, run in made
+            if run
         ]
+
+    def picture(self, attack: Variant, arm: Factors) -> str | None:
+        """The name of the run that has the pictures of an attack on an arm."""
+        seeds = [0] if arm == NOBODY else self.study.profile(self.profile).seeds()
+        return self.runs(arm, attack).get(seeds[0])
 
 
 def _cell(arm: Factors, attack: Variant) -> Cell:

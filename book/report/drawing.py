@@ -121,6 +121,50 @@ def image_rows(rows: Sequence[tuple[str, Sequence[np.ndarray]]], heads: Sequence
     return figure
 
 
+Rows = Sequence[tuple[str, Sequence[np.ndarray], Sequence[str]]]  # title, images, and what to write beside them
+
+
+@styled
+def grouped_rows(
+    originals: Sequence[np.ndarray], groups: Iterable[tuple[str, Rows]], heads: Sequence[str], width: float
+) -> Figure:
+    """Rows of images in groups, the originals above all, with words beside each row.
+
+    Args:
+        originals: images [C, H, W] of 0 to 255, of which the first channel is shown.
+        groups: name and rows, each with its title, as many images, and a word for each of `heads`.
+        heads: what the words are.
+        width: of the figure, in inches.
+    """
+    side, words, gap = 0.34, 0.62, 0.08  # inches: of an image, of a column of words, between groups
+    left = width - side * len(originals) - words * len(heads)
+    lines: list[tuple[float, str, Sequence[np.ndarray], Sequence[str]]] = [(0.0, "private image", originals, heads)]
+    names, below = [], side
+    for name, rows in groups:
+        below += gap
+        names.append((name, below + side * len(rows) / 2))
+        for row in rows:
+            lines.append((below, *row))
+            below += side
+    figure = plt.figure(figsize=(width, below), layout="none")
+    grey = {"style": "italic", "color": "0.35"}
+    for name, at in names:
+        figure.text(0, 1 - at / below, name, ha="left", va="center", fontsize=8, **grey)
+    for top, title, images, said in lines:
+        middle = 1 - (top + side / 2) / below
+        figure.text((left - 0.08) / width, middle, title, ha="right", va="center", fontsize=9, weight="bold")
+        for number, image in enumerate(images):
+            place = ((left + side * number) / width, 1 - (top + side) / below, 0.95 * side / width, 0.95 * side / below)
+            axis = figure.add_axes(place)
+            axis.imshow(image[0], cmap="gray", vmin=0, vmax=255)
+            axis.axis("off")
+        for number, word in enumerate(said):
+            at = (width - words * (len(heads) - number - 0.5)) / width
+            look = {"fontsize": 7.5, **grey} if said is heads else {"fontsize": 10}
+            figure.text(at, middle, word, ha="center", va="center", **look)
+    return figure
+
+
 @styled
 def convergence(pictures: Pictures, rows: Iterable[tuple[str, str, int]]) -> Figure | None:
     """The objective against the steps: median and middle half of the targets; None where no run keeps a curve.

@@ -1,7 +1,7 @@
 """The book's figures by name. Each enters itself: its docstring is its caption, then its alternative text."""
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from report import drawing
+from report import drawing, front
 from report.context import NOBODY, Factors, Report
 from report.drawing import image_rows, legend, look_of, points, reach, styled
 from report.tables import PRIMARY, TUTORIAL
@@ -60,6 +60,58 @@ def show(report: Report, name: str, folder: Path) -> Image | None:
     with atomically(path) as part:
         drawn.savefig(part, dpi=DPI, format="png", bbox_inches="tight")
     return Image(path.read_bytes(), alt=FIGURES[name].alt)
+
+
+@figure
+def overview(report: Report) -> Figure | None:
+    """From three networks of one accuracy. *Identified*: private images that are nearer to their reconstruction than
+    many others of their digit. *Confidence*: what the tutorial measures.
+
+    Rows of digits: the private images; the average of the predicted digit, blurred and the same for every image; what
+    the tutorial's attack makes of an ordinary and a suppressed network and of noisy features, hard to read; and
+    what the strongest attack does, which looks like the originals. Beside each row the share of images identified and
+    a classifier's confidence.
+    """
+    return _overview(report, range(10), 7.0)
+
+
+@figure
+def overview_narrow(report: Report) -> Figure | None:
+    """The picture of the first page, for narrow screens.
+
+    Rows of three digits: the private images, and what two attacks reconstruct of them from three networks; beside each
+    row the share of images identified and a classifier's confidence.
+    """
+    return _overview(report, (2, 5, 8), 4.1)
+
+
+def _overview(report: Report, digits: Collection[int], width: float) -> Figure | None:
+    """Those classes' first private images, in so many inches."""
+    pictures, firsts = report.results.pictures, _first_of_each_class(report)
+    targets = [firsts[digit] for digit in digits if digit in firsts]
+    groups = {
+        by: [
+            (row.title, [pictures.images[run][one] for one in targets], _scores(report, row))
+            for row in rows
+            if (run := report.picture(row.attack, row.arm)) in pictures.images
+        ]
+        for by, rows in front.rows(report).items()
+    }
+    if not all(groups.values()):
+        return None
+    originals = [pictures.originals[one] for one in targets]
+    return drawing.grouped_rows(originals, groups.items(), ("identified", "confidence"), width)
+
+
+def _scores(report: Report, row: front.Row) -> list[str]:
+    found = [report.estimate(metric, row.arm, row.attack) for metric in (front.IDENTIFIED, front.CONFIDENCE)]
+    return [front.percent(each) if each else "" for each in found]
+
+
+def _first_of_each_class(report: Report) -> dict[int, int]:
+    """The first private image of each class."""
+    images = report.results.images
+    return images[images.campaign == report.study.campaign].groupby("label").image.min().to_dict()
 
 
 @figure
@@ -143,7 +195,7 @@ def grid(report: Report) -> Figure | None:
 
 @figure
 def grid_all(report: Report) -> Figure | None:
-    """The first private image of each class, as the last of the learned attacks reconstructs it from every model.
+    """The first private image of each class, and what the attack that each row names makes of it on every model.
 
     Rows of ten digits, one of each class: the originals, and what one learned attack makes of the features of every
     model.
@@ -161,9 +213,8 @@ def gradients(report: Report) -> Figure | None:
 
 
 def _grid(report: Report, attacks: Iterable[Variant], arms: Sequence[Arm]) -> Figure | None:
-    images, rows = report.results.images, report.shown(attacks, arms)
-    first_of_each_class = images[images.campaign == report.study.campaign].groupby("label").image.min()
-    return drawing.reconstruction_grid(report.results.pictures, rows, first_of_each_class.tolist())
+    targets = [*_first_of_each_class(report).values()]
+    return drawing.reconstruction_grid(report.results.pictures, report.shown(attacks, arms), targets)
 
 
 @figure

@@ -5,6 +5,9 @@ unknown name warns, and warnings fail the build.
 """
 
 import json
+import re
+from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,10 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx_thebe import init_thebe_core
 
-from report import sentences, tables
+from report import front, sentences, tables, yours
 from report.context import Report
 from report.figures import FIGURES
 from report.runs import link
-from report.sentences import NOT_RUN
 from suppress_privacy.attacks import decoder, inversion, views
 from suppress_privacy.defences import masks
 from suppress_privacy.defences.layers import MaskLayerDes
@@ -28,21 +30,38 @@ NUMBERS = Path("generated") / "numbers.json"  # what `fill` reads, written befor
 PARTS = (
     *(tables.accuracy_table, tables.attack_table, tables.ladder_table, tables.judges_table, tables.depth_table),
     *(tables.gradient_table, tables.membership_table, tables.mechanism_table, tables.arms_table, tables.layer_table),
-    *(tables.verdict_table, tables.gate_table, sentences.answer, sentences.attack_reading, sentences.gap_left),
+    *(tables.verdict_table, tables.gate_table, sentences.repeated, sentences.attack_reading, sentences.gap_left),
     *(sentences.verdict_counts, sentences.gate_verdict, sentences.coverage, sentences.provenance),
+    *(front.answer, front.facts),
 )
 
 
-def substitutions(report: Report, figures: Path) -> dict[str, Any]:
-    """What pages may write between double braces: tables, sentences, figures, settings.
+def substitutions(report: Report, figures: Path, own: Report | None = None) -> dict[str, Any]:
+    """What pages may write between double braces: tables, sentences, figures, settings; empty where there is none.
 
     Args:
-        report: of the run that they show.
+        report: of the published run, which they show.
         figures: folder of those that it has.
+        own: of a run to hold beside it.
     """
-    written = {part.__name__: part(report) or NOT_RUN for part in PARTS}
-    written["comparisons_table"] = tables.comparisons_table(report, link) or NOT_RUN
-    return _said(quoted(report)) | written | {f"figure_{name}": _figure(name, figures) for name in FIGURES}
+    written = {part.__name__: part(report) for part in PARTS}
+    written["comparisons_table"] = tables.comparisons_table(report, link)
+    written |= {f"figure_{name}": _figure(name, figures) for name in FIGURES} | {"overview": _overview(figures)}
+    return _said(quoted(report)) | written | _beside(own, report)
+
+
+def _beside(own: Report | None, published: Report) -> dict[str, str]:
+    """What is said of a run beside the published one."""
+    said = {"your_run": yours.your_run(own, published)}
+    if own is None:
+        return said
+    return said | {
+        "your_notice": sentences.warnings(own),
+        "agreement": yours.agreement(own, published),
+        "conditions_table": yours.conditions_table(own, published),
+        "first_page_table": yours.figures_table(yours.of_first_page(own, published)),
+        "figures_table": yours.figures_table(yours.compared(own, published)),
+    }
 
 
 def quoted(report: Report) -> dict[str, Any]:
@@ -79,11 +98,41 @@ def _said(value: Any) -> Any:
 
 
 def _figure(name: str, folder: Path) -> str:
-    """A figure as a page shows it, or a word that the run has none."""
+    """A figure as a page shows it, or nothing where the run has none."""
     if not (folder / f"{name}.png").is_file():
-        return NOT_RUN
+        return ""
     entry = FIGURES[name]
     return f"```{{figure}} generated/figures/{name}.png\n:alt: {entry.alt}\n\n{entry.caption}\n```"
+
+
+def _overview(folder: Path) -> str:
+    """The first page's picture, on a narrow screen another one, or nothing where the run has none."""
+    if not (folder / "overview.png").is_file():
+        return ""
+    narrow = '<source media="(max-width: 600px)" srcset="_static/overview_narrow.png">'
+    image = f'<img src="_static/overview.png" alt="{escape(FIGURES["overview"].alt)}">'
+    return f"```{{raw}} html\n<picture>{narrow}{image}</picture>\n```\n\n{FIGURES['overview'].caption}"
+
+
+def without_empty_sections(page: str, names: Mapping[str, Any]) -> str:
+    """A page without the sections that show something and of that nothing is there.
+
+    Args:
+        page: in Markdown.
+        names: what it may write between double braces.
+    """
+    sections = re.split(r"^(?=##+ )", page, flags=re.M)
+    shown = [re.findall(r"^\{\{ (\w+) \}\}$", section, flags=re.M) for section in sections]
+    return "".join(
+        section
+        for section, parts in zip(sections, shown, strict=True)
+        if not parts or any(names.get(part, True) for part in parts)
+    )
+
+
+def leave_out(app: Sphinx, page: str, source: list[str]) -> None:
+    """Hand Sphinx a page without its empty sections."""
+    source[0] = without_empty_sections(source[0], app.config.myst_substitutions)
 
 
 def fill(app: Sphinx, config: Config) -> None:
@@ -102,5 +151,6 @@ def without_thebe(app: Sphinx, config: Config) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", fill)
+    app.connect("source-read", leave_out)
     app.connect("config-inited", without_thebe)
     return {"parallel_read_safe": True}

@@ -4,19 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from report.context import Report
-from report.tables import interval, zeros
-from suppress_privacy.evaluation.gates import REQUIRED, Gate
+from report.tables import SYMBOLS, interval, zeros
+from suppress_privacy.evaluation.gates import REQUIRED
 from suppress_privacy.evaluation.intervals import Estimate
+from suppress_privacy.evaluation.verdict import HOLDS
 from suppress_study.plan import Variant
 
-NOT_RUN = "*Not part of the profile that this book shows.*"
-NO_CONTROL = "*The profile that this book shows has no ordinary network of the suppressed one's optimiser.*"
 
-
-def answer(report: Report) -> str:
-    """What came out: the cost in accuracy, what the tutorial's attack gets, the tutorial's word."""
+def repeated(report: Report) -> str:
+    """What came out of the tutorial: the cost in accuracy, what the tutorial's attack gets, the tutorial's word."""
     if len(report.pair) < 2:
-        return NOT_RUN
+        return ""
     accuracy = [sum(arm.test_accuracy) / len(arm.test_accuracy) for arm in report.pair]
     said = [report.documented(arm, "test_accuracy") for arm in report.pair]
     text = (
@@ -81,7 +79,7 @@ def gap_left(report: Report) -> str:
     """A list: what is left of the tutorial's gap in confidence between networks of one optimiser, and in skill."""
     control = report.arm(report.study.roles.control)
     if control is None or len(report.pair) < 2:
-        return NO_CONTROL
+        return ""
     pair, last = (report.pair[1], control), list(report.summary.evaluators)[-1]
     lines = []
     for attack in report.reference:
@@ -91,36 +89,40 @@ def gap_left(report: Report) -> str:
         )
         lines.append(
             f"- **{attack.title}**, suppressed against ordinary network of the same optimiser: confidence "
-            f"{confidence}, where the tutorial's own two models are {_documented_fall(report):.3f} apart; by the "
-            f"evaluator of another architecture {by_last}; skill {skill}, 0 being the mean image."
+            f"{confidence}, where the tutorial's own two models differ by {_documented_fall(report):.3f}; by the "
+            f"evaluator of another architecture {by_last}; skill {skill}, where the mean image has 0."
         )
     return "\n".join(lines)
 
 
 def verdict_counts(report: Report) -> str:
-    """How many claims hold, fail, and were not tested: one sentence."""
-    answers = [answer.verdict for answer in report.summary.verdicts.values()]
-    hold, fail, untested = (answers.count(answer) for answer in ("holds", "fails", "not tested"))
-    return f"Of {len(answers)} claims {hold} hold, {fail} fail, and {untested} were not tested by this run."
+    """How many claims hold, are refuted, not shown or were not tested, and which: one sentence."""
+    answers, counts = report.summary.verdicts, []
+    for word in SYMBOLS:
+        if names := [name for name, answer in answers.items() if answer.verdict == word]:
+            one, more = ("holds", "hold") if word == HOLDS else (f"is {word}", f"are {word}")
+            counts.append(f"{len(names)} {one if len(names) == 1 else more} ({', '.join(names)})")
+    return f"Of {len(answers)} claims, {', '.join(counts[:-1])}{', and ' if counts[1:] else ''}{counts[-1]}."
 
 
 def gate_verdict(report: Report) -> str:
-    """Whether the attacks are strong enough for their failure to mean anything: one sentence."""
+    """Whether the attacks are strong enough for their failure to mean anything."""
     gates = report.summary.gates
     missing = [name for name in REQUIRED if name not in {gate.name for gate in gates}]
     failed = [gate for gate in gates if not gate.passed]
+    passed = [gate.of_strength() for gate in gates if gate.passed]
+    text = (
+        f"{sum(passed)} of {len(REQUIRED)} checks of attack strength and {len(passed) - sum(passed)} of "
+        f"{sum(not gate.of_strength() for gate in gates)} sanity checks passed."
+    )
     if failed:
         of_models = all(gate.of_model for gate in failed)
         said = "A model is not what it should be" if of_models else "Attack too weak"
-        listed = "; ".join(f"{_called(gate)}: {gate.found:.4g}, asked was {gate.asked}" for gate in failed)
-        return f"**{said}.** Of {len(gates)} validity gates {len(failed)} failed: {listed}."
+        listed = "; ".join(f"{gate}: {gate.found:.4g}, asked was {gate.asked}" for gate in failed)
+        text = f"**{said}.** {text} Failed: {listed}."
     if missing:
-        return f"**Not tested.** This run does not decide the validity gates {', '.join(missing)}."
-    return f"All {len(gates)} validity gates of this run passed."
-
-
-def _called(gate: Gate) -> str:
-    return f"`{gate.name}`" + (f" of {gate.about}" if gate.about else "")
+        text += f" **Not tested** by this run: {', '.join(missing)}."
+    return text
 
 
 def mechanism_results(results: Mapping[str, Any]) -> str:
@@ -133,13 +135,16 @@ def mechanism_results(results: Mapping[str, Any]) -> str:
 
 
 def provenance(report: Report) -> str:
-    """Which versions of the code the runs were made with: one sentence."""
+    """Which versions of the code the runs were made with."""
     summary = report.summary
     commits = ", ".join(f"`{commit}`" for commit in summary.commits)
-    said = f"Its runs were made at {'commit' if len(summary.commits) == 1 else 'the commits'} {commits}"
+    said = f"Its runs were made at {'commit' if len(summary.commits) == 1 else 'the commits'} {commits}."
     if summary.uncommitted:
-        said += f", {summary.uncommitted} of them while the code had changes that were not committed yet"
-    return f"{said}; {{doc}}`runs` has each with its own."
+        planned = {run.name for job in report.study.jobs(report.profile) for run in job.runs}
+        were = "was" if summary.uncommitted == 1 else "were"
+        of = f"{summary.uncommitted} of its {len(planned & report.results.runs.keys()):,} runs"
+        said += f" {of} {were} made while the code had uncommitted changes."
+    return f"{said} {{doc}}`runs` has each with its commit."
 
 
 def coverage(report: Report) -> str:
@@ -151,11 +156,16 @@ def coverage(report: Report) -> str:
 
 
 def banner(report: Report) -> str:
-    """One line for the top of every page: which run it shows, and what is wrong with its data if anything is."""
+    """One line for the top of every page: which run it shows, and what is wrong with it if anything is."""
     summary, seeds = report.summary, len(report.summary.seeds)
-    counted = "1 seed" if seeds == 1 else f"up to {seeds} seeds"
+    counted = "one training" if seeds == 1 else f"up to {seeds} trainings"
+    return f"Published run: {summary.data.name}, {counted} of each network. {warnings(report)}".strip()
+
+
+def warnings(report: Report) -> str:
+    """What a reader must know before he believes a run's figures."""
+    summary = report.summary
     parts = [
-        f"Profile <b>{summary.profile}</b>: {summary.data.name}, {counted}.",
         report.study.profile(report.profile).note,
         f"This run is not complete: {summary.missing} of its runs are still to be made." if summary.missing else "",
         summary.notice,

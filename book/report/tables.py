@@ -11,6 +11,7 @@ import pandas as pd
 from report.context import Report
 from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.metrics import METRICS
+from suppress_privacy.evaluation.verdict import HOLDS, NOT_SHOWN, NOT_TESTED, REFUTED
 from suppress_privacy.lenet import Features, Rest
 from suppress_study.plan import Variant
 from suppress_study.summary import Arm
@@ -22,6 +23,8 @@ OF_SCORES = [name for name, metric in METRICS.items() if metric.of == "scores"]
 TUTORIAL = ("relative_l2", "ssim_range2", "ssim", "confidence", "label_accuracy")
 OF_IMAGES = [name for name in METRICS if name not in (*TUTORIAL[:-1], *OF_SCORES)]
 DIGITS = {"psnr": 1}  # behind the point; others have three
+FEW = 20  # values up to which a share is told by counting
+SYMBOLS = {HOLDS: "✔", REFUTED: "✘", NOT_SHOWN: "○", NOT_TESTED: "\N{EN DASH}"}
 
 
 def accuracy_table(report: Report) -> str:
@@ -37,7 +40,7 @@ def attack_table(report: Report) -> str:
     rows = []
     for metric in TUTORIAL:
         for arm in report.pair:
-            cells = [interval(report.estimate(metric, arm.factors, attack)) for attack in report.reported]
+            cells = [measured(metric, report.estimate(metric, arm.factors, attack)) for attack in report.reported]
             rows.append([METRICS[metric].label, arm.title, _number(report.documented(arm, metric)), *cells])
     return table(["metric", "model", "documented", *(attack.title for attack in report.reported)], rows)
 
@@ -52,7 +55,7 @@ def by_attack(report: Report, attacks: Sequence[Variant], arms: Sequence[Arm], m
     rows = []
     for attack, title, arm in made:
         found = {name: report.estimate(name, arm, attack) for name in metrics}
-        cells = [interval(each, DIGITS.get(name, 3)) for name, each in found.items()]
+        cells = [measured(name, each) for name, each in found.items()]
         first = next(each for each in found.values() if each)
         rows.append([attack.title, title, *cells, f"{first.n // len(first.seeds):,}", str(len(first.seeds))])
     of = "candidates" if set(metrics) <= set(OF_SCORES) else "images"
@@ -83,7 +86,7 @@ def judges_table(report: Report) -> str:
     """What each evaluator says of every attack on the tutorial's two models."""
     columns = [(metric, evaluator) for metric in JUDGED for evaluator in report.summary.evaluators]
     rows = [
-        [attack.title, title, *(interval(report.estimate(metric, arm, attack, by)) for metric, by in columns)]
+        [attack.title, title, *(measured(metric, report.estimate(metric, arm, attack, by)) for metric, by in columns)]
         for attack, title, arm in report.made(report.ladder, report.pair)
     ]
     return table(["attack", "model", *(f"{METRICS[metric].label}, {by}" for metric, by in columns)], rows)
@@ -103,7 +106,7 @@ def arms_table(report: Report) -> str:
     """Every model of the study: its accuracy, zeros, and what the strongest attack gets from it."""
     rows = []
     for arm in report.summary.arms:
-        gets = [interval(report.strongest(name, arm)) for name in PRIMARY]
+        gets = [measured(name, report.strongest(name, arm)) for name in PRIMARY]
         rank, seeds = interval(arm.mechanism.effective_rank, 1), str(len(arm.seeds))
         rows.append([arm.title, _mean_and_range(arm.test_accuracy), zeros(arm), *gets, rank, seeds])
     gets = [f"{METRICS[name].label}, strongest attack" for name in PRIMARY]
@@ -123,8 +126,9 @@ def verdict_table(report: Report) -> str:
         found = report.summary.verdicts[name]
         figures = ["", ""] if found.effect is None else _effect(found.effect, found.low, found.high)
         p = "" if found.p is None else f"{found.p:.2g}"
-        rows.append([name, claim.text, claim.source, f"**{found.verdict}**", *figures, p, found.reason])
-    return table(["", "claim", "source", "verdict", "effect", "95 % interval", "p (Holm)", "why"], rows)
+        said = f"{SYMBOLS[found.verdict]} **{found.verdict}**"
+        rows.append([name, said, claim.text, found.reason, *figures, p, claim.source])
+    return table(["claim", "verdict", "what is claimed", "why", "effect", "95 % interval", "p (Holm)", "source"], rows)
 
 
 def comparisons_table(report: Report, link: Callable[[str, str], str] | None = None) -> str:
@@ -140,18 +144,20 @@ def comparisons_table(report: Report, link: Callable[[str, str], str] | None = N
             decided_by = f"within ±{one.band:g}" if one.p is None else f"p = {one.p:.2g}"
             figures = _effect(one.effect, one.low, one.high)
             runs = [" ".join(link(run, str(number)) for number, run in enumerate(one.runs, 1))] if link else []
-            rows.append([name, one.what, *figures, decided_by, "yes" if one.supports else "no", *runs])
-    heads = ["", "compared", "effect", "95 % interval", "decided by", "supports"]
+            rows.append([name, one.asked(), *figures, decided_by, "yes" if one.supports else "no", *runs])
+    heads = ["claim", "compared", "effect", "95 % interval", "decided by", "supports"]
     return table(heads + ["runs"] * bool(link), rows)
 
 
 def gate_table(report: Report) -> str:
-    """Every validity gate: what was asked, what was found."""
-    rows = [
-        [f"`{gate.name}`", gate.about, gate.asked, f"{gate.found:.4g}", "passed" if gate.passed else "**failed**"]
-        for gate in report.summary.gates
-    ]
-    return table(["gate", "model", "asked", "found", ""], rows)
+    """Every validity gate: what was asked, what was found; sanity checks are folded."""
+    rows: dict[bool, list[list[str]]] = {True: [], False: []}
+    for gate in report.summary.gates:
+        result = "passed" if gate.passed else "**failed**"
+        rows[gate.of_strength()].append([f"`{gate.name}`", gate.title, gate.asked, f"{gate.found:.4g}", result])
+    strength, sanity = (table(["check", "model", "asked", "found", "result"], rows[of]) for of in (True, False))
+    folded = f"<details><summary>Sanity checks ({len(rows[False])})</summary>\n\n{sanity}\n\n</details>"
+    return f"{strength}\n\n{folded}" if sanity else strength
 
 
 def means_table(found: Mapping[str, Mapping[tuple[str, str], float]], metrics: Collection[str]) -> str:
@@ -222,11 +228,18 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, repeat: bool =
     return str(found.to_markdown(index=False, disable_numparse=True)) if len(rows) else ""
 
 
+def measured(metric: str, estimate: Estimate | None) -> str:
+    """A metric's mean with its 95 % interval, or a share of few values as their number."""
+    if estimate and METRICS[metric].proportion and estimate.n <= FEW:
+        return f"{round(estimate.mean * estimate.n)} of {estimate.n}"
+    return interval(estimate, DIGITS.get(metric, 3))
+
+
 def interval(estimate: Estimate | None, digits: int = 3) -> str:
     """A mean with its 95 % interval, as text."""
     if estimate is None:
         return "n/a"
-    mean, low, high = (f"{value:.{digits}f}" for value in (estimate.mean, estimate.low, estimate.high))
+    mean, low, high = (f"{value:z.{digits}f}" for value in (estimate.mean, estimate.low, estimate.high))
     return f"{mean} [{low}, {high}]"
 
 
@@ -236,7 +249,7 @@ def zeros(arm: Arm) -> str:
 
 
 def _effect(effect: float, low: float | None, high: float | None) -> list[str]:
-    return [f"{effect:+.4f}", f"[{low:+.4f}, {high:+.4f}]"]
+    return [f"{effect:+z.4f}", f"[{low:+z.4f}, {high:+z.4f}]"]
 
 
 def _number(value: float | None) -> str:

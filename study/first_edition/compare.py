@@ -3,7 +3,7 @@
     python study/first_edition/compare.py results/full/summary.json [OLD_SUMMARY.json]
 
 The old one is taken from the history if it is not given. What is called otherwise today is looked up in renamed.json.
-Three kinds of difference are expected and printed; any other is an error.
+Four kinds of difference are expected and printed; any other is an error.
 """
 
 import json
@@ -14,10 +14,11 @@ from pathlib import Path
 COMMIT = "b50d968"  # the last with the first edition's records
 RENAMED = json.loads((Path(__file__).parent / "renamed.json").read_text())
 CLOSE = 1e-6
-ONCE, SUPERSEDED, STRONGEST, OTHER = (
+ONCE, SUPERSEDED, STRONGEST, FAILED, OTHER = (
     "copies of an image that is the same for every model became one",
     "an arm that was another one under a second name left the summary",
     "the two old rules of the strongest attack disagreed",
+    "a claim that failed is refuted or not shown today, and is told by the comparison that says so",
     "other",
 )
 
@@ -28,7 +29,7 @@ class Comparing:
     def __init__(self, old, new):
         self.old, self.new = old, new
         self.equal, self.largest = 0, 0.0
-        self.different = {kind: [] for kind in (ONCE, SUPERSEDED, STRONGEST, OTHER)}
+        self.different = {kind: [] for kind in (ONCE, SUPERSEDED, STRONGEST, FAILED, OTHER)}
         self.tables = {
             table: {self.key(row, table == "strongest"): row for row in new[table]}
             for table in ("estimates", "differences", "strongest")
@@ -37,7 +38,7 @@ class Comparing:
 
     @staticmethod
     def key(row, strongest=False):
-        apart = {"mean", "low", "high", "n", "seeds", *(("attack", "depth") if strongest else ())}
+        apart = {"mean", "low", "high", "n", "seeds", "by_seed", *(("attack", "depth") if strongest else ())}
         return json.dumps({name: value for name, value in row.items() if name not in apart}, sort_keys=True)
 
     def same(self, place, old, new, kind=OTHER):
@@ -125,15 +126,27 @@ class Comparing:
     def verdicts(self):
         """Figures of every comparison; texts name attacks otherwise, so of these what matters is compared."""
         for claim, old in self.old["verdicts"].items():
-            new = self.new["verdicts"][claim]
-            figures = ("verdict", "effect", "low", "high", "p")
-            self.same(f"verdicts.{claim}", {k: old[k] for k in figures}, {k: new[k] for k in figures})
-            self.same(f"verdicts.{claim}.reason", *(one["reason"].partition(":")[0] for one in (old, new)))
+            new, words = self.new["verdicts"][claim], RENAMED["verdicts"].get(old["verdict"])
+            if words:
+                self.failed(f"verdicts.{claim}", old, new, words)
+            else:
+                figures = ("verdict", "effect", "low", "high", "p")
+                self.same(f"verdicts.{claim}", {k: old[k] for k in figures}, {k: new[k] for k in figures})
+                self.same(f"verdicts.{claim}.reason", *(one["reason"].partition(":")[0] for one in (old, new)))
             for number, pair in enumerate(zip(old["comparisons"], new["comparisons"], strict=True)):
                 own = ("effect", "low", "high", "p", "supports", "wanted", "distance", "band")
                 place = f"verdicts.{claim}.comparisons[{number}]"
                 self.same(place, *({key: one[key] for key in own} for one in pair))
                 self.same(f"{place}.runs", len(pair[0]["records"]), len(pair[1]["runs"]))
+
+    def failed(self, place, old, new, words):
+        """What a claim that failed is today, by figures of its own comparisons; a refuted one has another p."""
+        figures = ("effect", "low", "high")
+        own = any(all(one[name] == new[name] for name in figures) for one in new["comparisons"])
+        self.same(f"{place}.verdict", old["verdict"], new["verdict"], FAILED if new["verdict"] in words else OTHER)
+        for name in figures:
+            self.same(f"{place}.{name}", old[name], new[name], FAILED if own else OTHER)
+        self.same(f"{place}.p", old["p"], new["p"], FAILED if new["verdict"] == "refuted" else OTHER)
 
     def rest(self):
         for name in ("profile", "data", "notice", "seeds", "missing", "images"):

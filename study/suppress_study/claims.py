@@ -11,8 +11,9 @@ from pydantic import Field
 from suppress_privacy.evaluation import verdict
 from suppress_privacy.evaluation.gates import REQUIRED, Gate
 from suppress_privacy.evaluation.membership import auc_estimate
+from suppress_privacy.evaluation.metrics import label
 from suppress_privacy.evaluation.verdict import LEAST_SEEDS, Comparison, Evidence, Verdict
-from suppress_study.measured import Cell, Measured, Trainings
+from suppress_study.measured import Cell, Measured, Reference, Trainings
 from suppress_study.settings import Checked, File, Names, Value
 
 STRONGEST = "strongest"
@@ -38,13 +39,23 @@ class Sources:
     def arm(self, name: str) -> Trainings:
         found = self.measured.arm(name)
         if found is None or len(found.runs) < LEAST_SEEDS:
-            raise _too_few("a training", name)
+            raise self._too_few("a training", name)
         return found
+
+    def title(self, arm: str) -> str:
+        return self.measured.study.arms[arm].title
+
+    def called(self, attack: Reference) -> str:
+        """An attack's title, with its scale of smoothness if it has one."""
+        factors = {"attack": attack} if isinstance(attack, str) else attack
+        name, scale = str(factors["attack"]), factors.get("smoothness")
+        title = "the strongest attack" if name == STRONGEST else self.measured.study.attacks[name].title
+        return f"{title} ({scale})" if scale else title
 
     def cell(self, attack: Attack, arm: str) -> Cell:
         found = self.measured.cell(attack, arm)
         if found is None or len(found.runs) < LEAST_SEEDS:
-            raise _too_few(said(attack), arm)
+            raise self._too_few(self.called(attack), arm)
         return found
 
     def pair(self, attack: Attack, metric: str, arms: tuple[str, str]) -> tuple[Cell, Cell, list[int]]:
@@ -56,12 +67,13 @@ class Sources:
             first, second = (self.measured.cell(attack, arm) for arm in arms)
         seeds = [seed for seed in first.runs if seed in second.runs] if first and second else []
         if first is None or second is None or len(seeds) < LEAST_SEEDS:
-            raise _too_few(said(attack), *arms)
+            raise self._too_few(self.called(attack), *arms)
         return first, second, seeds
 
-
-def _too_few(what: str, *arms: str) -> Untested:
-    return Untested(f"{what} on {' and '.join(arms)} has fewer than {LEAST_SEEDS} seeds in this run")
+    def _too_few(self, what: str, *arms: str) -> Untested:
+        return Untested(
+            f"{what} of {' and '.join(map(self.title, arms))} has fewer than {LEAST_SEEDS} seeds in this run"
+        )
 
 
 class Part(Checked):
@@ -74,10 +86,10 @@ class Part(Checked):
 
     def comparisons(self, sources: Sources) -> Iterator[Comparison]:
         source = sources.cell(self.attack, self.arm) if self.attack else sources.arm(self.arm)
-        of = f"{said(self.attack)} on training images, {self.arm}" if self.attack else self.arm
+        of = (f"{sources.called(self.attack)} on training images, " if self.attack else "") + sources.title(self.arm)
         documented = sources.measured.study.documented.models[self.documented]
         for metric, band in self.bands.items():
-            found = verdict.inside(f"{metric} of {of}", source.reproduced(metric), documented[metric], band)
+            found = verdict.inside(f"{of}: {label(metric)}", source.reproduced(metric), documented[metric], band)
             yield replace(found, runs=_runs(source, source.runs))
 
 
@@ -122,21 +134,30 @@ class Lower(OfAttacks):
         for control in controls:
             found += [self._compared(sources, control, *one) for one in product(self.metrics, self.attacks)]
             if self.nearest_in_accuracy:
-                found.append(_less_wrong(sources.arm(self.arm), sources.arm(control)))
+                found.append(self._less_wrong(sources, control))
         return Evidence([found], models=(self.arm, *controls))
 
     def _compared(self, sources: Sources, control: str, metric: str, attack: Attack) -> Comparison:
         own, other, seeds = sources.pair(attack, metric, (self.arm, control))
-        by = " and ".join(dict.fromkeys(map(_called, (own, other))))
-        what = f"{metric} of {by} on {self.arm} below {control}, {len(seeds)} seeds"
+        by = " and ".join(dict.fromkeys(sources.called(each.attack) for each in (own, other)))
+        words = f"{by} on {sources.title(self.arm)}: {label(metric)}", sources.title(control)
         if metric == "auc":
             members = own.column("member")[0].astype(bool)
             # No better than guessing: there is nothing that a defence could lower.
             if auc_estimate(other.column("score"), other.column("member").astype(bool)).low <= 0.5:
-                raise Untested(f"nothing to lower: {_called(other)} finds no members of {control}'s training")
-            found = verdict.lower_auc(what, own.rows("score", seeds), other.rows("score", seeds), members)
+                on = f"{sources.called(other.attack)} on {sources.title(control)}"
+                raise Untested(f"nothing to lower: {on} finds no members")
+            found = verdict.lower_auc(*words, own.rows("score", seeds), other.rows("score", seeds), members)
         else:
-            found = verdict.lower(what, own.rows(metric, seeds), other.rows(metric, seeds))
+            found = verdict.lower(*words, own.rows(metric, seeds), other.rows(metric, seeds))
+        return replace(found, metric=metric, control=control, runs=_runs(own, seeds) + _runs(other, seeds))
+
+    def _less_wrong(self, sources: Sources, control: str) -> Comparison:
+        """Whether the arm's test error lies below a control's, seed by seed."""
+        own, other = sources.arm(self.arm), sources.arm(control)
+        seeds = [seed for seed in own.runs if seed in other.runs]
+        errors = [np.array([[1 - each.accuracy()[seed]] for seed in seeds]) for each in (own, other)]
+        found = verdict.lower(f"{own.settings.title}: test error", other.settings.title, *errors)
         return replace(found, runs=_runs(own, seeds) + _runs(other, seeds))
 
 
@@ -145,9 +166,6 @@ class Members(OfAttacks):
 
     kind: Literal["members"]
     control: str
-
-    def arms(self) -> list[str]:
-        return [self.arm, self.control]
 
     def evidence(self, sources: Sources) -> Evidence:
         found = [self._compared(sources, *one) for one in product(self.metrics, self.attacks)]
@@ -158,11 +176,10 @@ class Members(OfAttacks):
         strongest, _, _ = sources.pair(attack, metric, pair)
         # The same attack on both, so that it is the networks that differ: the first one's.
         cell, control, seeds = sources.pair(dict(strongest.attack), metric, pair)
-        values = cell.rows(metric, seeds) - control.rows(metric, seeds)
+        more = cell.rows(metric, seeds) - control.rows(metric, seeds)
         member = cell.rows("in_training", seeds)[0].astype(bool)
-        beyond = f"{metric} of {_called(cell)} on {self.arm} beyond {self.control}"
-        what = f"{beyond}: training images above test images, {len(seeds)} seeds"
-        one = verdict.higher_in_one_group(what, values[:, member], values[:, ~member])
+        what = f"{sources.called(cell.attack)} on {' beyond '.join(map(sources.title, pair))}: {label(metric)}"
+        one = verdict.higher_in_one_group(f"{what}, training images", "test images", more[:, member], more[:, ~member])
         return replace(one, runs=_runs(cell, seeds) + _runs(control, seeds))
 
 
@@ -178,6 +195,7 @@ class Checks(Checked):
 class Claims(File):
     FILE = "claims.yaml"
 
+    question: str
     strongest: Strongest
     checks: Checks
     claims: dict[str, Annotated[Reproduces | Lower | Members, Field(discriminator="kind")]]
@@ -187,45 +205,20 @@ def verdicts(claims: Claims, measured: Measured, gates: list[Gate]) -> dict[str,
     """The verdict on every claim, from what was found and the validity gates of the run."""
     sources, decided = Sources(measured, claims.strongest), {gate.name for gate in gates}
     failed = [gate for gate in gates if not gate.passed]
-    weak = [named_gate(gate) for gate in failed if not gate.of_model]
-    weak += [name for name in REQUIRED if name not in decided]
+    weak = [str(gate) for gate in failed if not gate.of_model] + [name for name in REQUIRED if name not in decided]
     evidence = {}
     for name, claim in claims.claims.items():
         try:
             found = claim.evidence(sources)
         except Untested as reason:
             found = Evidence([], str(reason))
-        outside = [named_gate(gate) for gate in failed if gate.of_model and gate.about in found.models]
+        outside = [str(gate) for gate in failed if gate.of_model and gate.about in found.models]
         if outside:
             found = replace(found, missing=f"a model is not what it should be: {', '.join(outside)}")
         evidence[name] = found
     return verdict.verdicts(evidence, f"attack too weak: {', '.join(weak)}" if weak else "")
 
 
-def named_gate(gate: Gate) -> str:
-    """A gate as a sentence calls it."""
-    return f"{gate.name} of {gate.about}" if gate.about else gate.name
-
-
-def said(attack: Attack) -> str:
-    """An attack as a sentence calls it."""
-    name, *factors = [attack] if isinstance(attack, str) else attack.values()
-    return f"{name} ({', '.join(map(str, factors))})" if factors else str(name)
-
-
-def _called(cell: Cell) -> str:
-    """An attack's name, with its scale of smoothness if it has one."""
-    return said({name: value for name, value in cell.attack.items() if name in ("attack", "smoothness")})
-
-
 def _runs(source: Cell | Trainings, seeds: Iterable[int]) -> tuple[str, ...]:
     """The names of the runs behind a cell or an arm."""
     return tuple(str(source.runs[seed]) for seed in seeds)
-
-
-def _less_wrong(own: Trainings, other: Trainings) -> Comparison:
-    """Whether an arm's test error lies below a control's, seed by seed."""
-    seeds = [seed for seed in own.runs if seed in other.runs]
-    errors = [np.array([[1 - each.accuracy()[seed]] for seed in seeds]) for each in (own, other)]
-    found = verdict.lower(f"test error of {own.name} below {other.name}, {len(seeds)} seeds", *errors)
-    return replace(found, runs=_runs(own, seeds) + _runs(other, seeds))

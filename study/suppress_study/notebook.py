@@ -74,9 +74,9 @@ def parameters_of(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check(parameters: dict[str, Any], study: Study) -> None:
     """Raise unless the study knows what the parameters name."""
-    study.profile(parameters["profile"])
-    if "arm" not in parameters:
+    if "profile" not in parameters:
         return
+    study.profile(parameters["profile"])
     check("seed", parameters["seed"], Seed)
     check("mode", parameters["mode"], Mode)
     choose_device(parameters["device"])

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from suppress_privacy.files import atomically, sha256_of
 from suppress_study.settings import Value
 
+PUBLISHED = Path("results/full")  # the published run, from the project's folder
 JUDGED = "judged"  # begins, before evaluator and metric, the arrays of what evaluators say
 UNITS = {"image": "images", "candidate": "membership"}  # what a row of each table is about
 Arrays = dict[str, np.ndarray]

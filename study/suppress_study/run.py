@@ -39,6 +39,7 @@ from suppress_study.summary import summarise
 from suppress_study.targets import choose_targets
 
 LOCK = ROOT / ".snakemake" / "study.lock"
+ANSWER = ROOT / "_build" / "answer.txt"  # written with the book
 LEADER = "STUDY_PID"  # in the environment of a study's jobs: the process that leads it
 
 
@@ -46,18 +47,18 @@ class SetupError(RuntimeError):
     """Why the study cannot start, in one sentence."""
 
 
-def lock() -> None:
-    """Hold the project for this process and what it becomes; the system lets go when it ends, however it ends.
+def lock() -> int:
+    """Hold the project for this process and those it hands the descriptor to; the system lets go when they have ended.
 
     Its jobs do not hold the lock: they watch its process and end with it, see `end_with`.
     """
     LOCK.parent.mkdir(exist_ok=True)
     descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT)
-    os.set_inheritable(descriptor, True)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise SetupError("another study runs in this folder: wait for it, or stop it, and start again.") from error
+    return descriptor
 
 
 def end_with(leader: int) -> None:
@@ -155,7 +156,7 @@ def study(options: argparse.Namespace) -> int:
     if os.environ.get("MNIST_DIR"):
         os.environ["MNIST_DIR"] = os.path.abspath(os.environ["MNIST_DIR"])
     os.chdir(ROOT)
-    lock()
+    held = lock()
     plan = Study.load()
     for target in options.targets:
         require_target(target, plan, options.profile)
@@ -168,10 +169,13 @@ def study(options: argparse.Namespace) -> int:
         stages = [[str(job) for job in jobs if job.model.seed == seed] for seed in seeds[:-1]] + stages
     sys.stdout.flush()
     paths = [[f"{options.results}/runs/{target}.npz" for target in targets] or ["all"] for targets in stages]
-    for chosen in paths[:-1]:
-        if ended := subprocess.run([*command, *chosen]).returncode:
+    signal.signal(signal.SIGINT, lambda *_: None)  # from the keyboard Snakemake has it too, and ends its jobs
+    for chosen in paths:
+        if ended := subprocess.run([*command, *chosen], pass_fds=[held]).returncode:
             return ended
-    os.execv(sys.executable, [*command, *paths[-1]])
+    if not (options.targets or options.snakemake):
+        print(f"\n{ANSWER.read_text()}Read on: {ROOT / '_build/html/index.html'}")
+    return 0
 
 
 def notebook(options: argparse.Namespace) -> int:

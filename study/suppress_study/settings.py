@@ -223,6 +223,8 @@ class Roles(Checked):
     ordinary: str
     suppressed: str
     control: str
+    matched: str
+    noise: str
     depth: Literal[DEPTHS]  # type: ignore[valid-type]
 
 
@@ -262,7 +264,7 @@ class Content(File):
 
     def _uses(self) -> Iterator[tuple[str, Iterable[Any], Collection[Any]]]:
         """Where names stand, which, and the names that there are."""
-        yield "roles", (self.roles.ordinary, self.roles.suppressed, self.roles.control), self.arms
+        yield "roles", self.roles.model_dump(exclude={"depth"}).values(), self.arms
         yield "evaluators", (judge.arm for judge in self.evaluators.values()), self.arms
         yield "documented", (arm.documented for arm in self.arms.values() if arm.documented), self.documented.models
         yield "attacks", (attack.kind or name for name, attack in self.attacks.items()), ATTACKS

@@ -1,7 +1,7 @@
 """The summary of a profile's runs: every figure of the book, as typed data."""
 
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pandas as pd
 from suppress_privacy.evaluation import gates
 from suppress_privacy.evaluation.gates import Gate
 from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, bootstrap_means
-from suppress_privacy.evaluation.membership import auc_estimate, tpr_estimate
+from suppress_privacy.evaluation.membership import auc, auc_estimate, roc, tpr_at, tpr_estimate
 from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, METRICS
 from suppress_privacy.evaluation.verdict import Verdict
 from suppress_study.claims import Claims, verdicts
@@ -55,11 +55,11 @@ class Summary(Checked):
     """What `summary.json` holds.
 
     `estimates` has a row for each attack, arm, metric and evaluator: the factors that apply, mean, 95 % interval (low,
-    high), n values averaged, and the seeds they come from. `differences` has that arm's metrics minus the ordinary
-    arm's, paired by image and seed; `strongest` the attack, of those that claims.yaml calls so, that gets most from an
-    arm. `seeds` are the ordinary arm's; `missing` counts runs that the profile asks for and that were not there,
-    `uncommitted` those made with changes beyond the commit they name. `gates` lists those that the profile's attacks
-    can decide, `verdicts` the answer to every claim of claims.yaml.
+    high), n values averaged, the seeds they come from, and the mean of each (by_seed). `differences` has that arm's
+    metrics minus the ordinary arm's, paired by image and seed; `strongest` the attack, of those that claims.yaml calls
+    so, that gets most from an arm. `seeds` are the ordinary arm's; `missing` counts runs that the profile asks for and
+    that were not there, `uncommitted` those made with changes beyond the commit they name. `gates` lists those that the
+    profile's attacks can decide, `verdicts` the answer to every claim of claims.yaml.
     """
 
     campaign: str
@@ -147,19 +147,24 @@ def _arm(trainings: Trainings) -> Arm:
     )
 
 
-def _row(factors: Factors, metric: str, evaluator: str, estimate: Estimate, seeds: list[int]) -> Row:
+def _row(
+    factors: Factors, metric: str, evaluator: str, estimate: Estimate, seeds: list[int], by_seed: Iterable[float]
+) -> Row:
     judged = {"evaluator": evaluator} if evaluator else {}
-    return {**factors, "metric": metric, **judged, **asdict(estimate), "seeds": seeds}
+    of_seeds = {"seeds": seeds, "by_seed": [*map(float, by_seed)]}
+    return {**factors, "metric": metric, **judged, **asdict(estimate), **of_seeds}
 
 
 def _estimates(cell: Cell) -> Iterator[Row]:
     if ("score", "") in cell.values:
         scores, members = cell.column("score"), cell.column("member")
-        yield _row(cell.factors, "auc", "", auc_estimate(scores, members), cell.seeds())
+        curves, seeds = [roc(*row) for row in zip(scores, members.astype(bool), strict=True)], cell.seeds()
+        yield _row(cell.factors, "auc", "", auc_estimate(scores, members), seeds, map(auc, curves))
+        by_seed = (tpr_at(curve, FALSE_POSITIVE_RATE) for curve in curves)
         rates = tpr_estimate(scores, members, FALSE_POSITIVE_RATE)
-        yield _row(cell.factors, "tpr_at_1pct_fpr", "", rates, cell.seeds())
+        yield _row(cell.factors, "tpr_at_1pct_fpr", "", rates, seeds, by_seed)
     for name, evaluator, values, means in _resampled(cell.values):
-        yield _row(cell.factors, name, evaluator, METRICS[name].estimate(values, means), cell.seeds())
+        yield _row(cell.factors, name, evaluator, METRICS[name].estimate(values, means), cell.seeds(), values.mean(1))
 
 
 def _differences(cell: Cell, measured: Measured) -> Iterator[Row]:
@@ -174,7 +179,7 @@ def _differences(cell: Cell, measured: Measured) -> Iterator[Row]:
         if name in METRICS
     }
     for name, evaluator, values, means in _resampled(differences):
-        yield _row(cell.factors, name, evaluator, bootstrap_mean(values, resampled=means), shared)
+        yield _row(cell.factors, name, evaluator, bootstrap_mean(values, resampled=means), shared, values.mean(1))
 
 
 def _resampled(values: Columns) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
@@ -201,14 +206,14 @@ def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
     ):
         if cell := cells[name]:
             yield gate(METRICS[metric].estimate(cell.column(metric)))
-    for arm in measured.arms.values():
-        if cell := measured.cell(claims.checks.tuned, arm.factors):
-            yield gates.objective_falls(arm.name, cell.column("fell"))
     own, start = cells["tuned"], cells["start"]
     if own and start and own.seeds() == start.seeds():
         yield gates.beats_its_start(bootstrap_mean(own.column("skill") - start.column("skill")))
     for arm in measured.arms.values():
-        yield from _gates_of(arm, measured.study.profile(measured.profile).matched)
+        if cell := measured.cell(claims.checks.tuned, arm.factors):
+            yield replace(gates.objective_falls(arm.name, cell.column("fell")), title=arm.settings.title)
+        for one in _gates_of(arm, measured.study.profile(measured.profile).matched):
+            yield replace(one, title=arm.settings.title)
 
 
 def _gates_of(arm: Trainings, matched: bool) -> Iterator[Gate]:

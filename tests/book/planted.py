@@ -27,6 +27,10 @@ def estimate(mean: float, n: int = 10) -> Estimate:
     return Estimate(mean, mean - WIDTH, mean + WIDTH, n)
 
 
+def with_summary(report: Report, **changes) -> Report:
+    return replace(report, summary=report.summary.model_copy(update=changes))
+
+
 def by_default(factors: dict, attack: str, metric: str, evaluator: str) -> float:
     return 0.5
 
@@ -44,7 +48,7 @@ def planted(profile: str = "smoke", study: Study | None = None, value: Value = b
     rows = [
         {**arm, **variant.columns(), "metric": metric, **({"evaluator": judge} if judge else {})}
         | asdict(estimate(value({**arm, **variant.factors}, variant.attack, metric, judge), 10 * len(seeds)))
-        | {"seeds": seeds}
+        | {"seeds": seeds, "by_seed": [value({**arm, **variant.factors}, variant.attack, metric, judge)] * len(seeds)}
         for arm, variant, seeds in cells.values()
         for metric, judge in _measured(study, variant)
     ]
@@ -103,7 +107,7 @@ def _arms(study: Study, profile: str) -> list[Arm]:
 
 
 def _differences(rows: list[dict], study: Study):
-    apart = {"mean", "low", "high", "n", "seeds"}
+    apart = {"mean", "low", "high", "n", "seeds", "by_seed"}
     known = {str({key: row[key] for key in row if key not in apart}): row for row in rows}
     for row in rows:
         of_arm = {"arm", *(arm.sweep.setting for arm in study.arms.values() if arm.sweep)}

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from build import as_shown
+from build import as_shown, contents
 from conftest import ROOT
 from report.figures import FIGURES
 
@@ -17,7 +17,7 @@ def test_an_executed_notebooks_images_have_the_registrys_words():
         "cells": [
             {"cell_type": "code", "metadata": {"tags": ["hide-input"], "papermill": {}}, "outputs": [figure]},
             {"cell_type": "code", "metadata": own, "outputs": [{"output_type": "stream", "text": ""}]},
-            {"cell_type": "markdown", "metadata": {}},
+            {"cell_type": "markdown", "metadata": {}, "source": ["words"]},
         ],
     }
     shown = as_shown(notebook)
@@ -27,6 +27,41 @@ def test_an_executed_notebooks_images_have_the_registrys_words():
         {"mystnb": {"image": {"alt": "words of the notebook"}}},
         {},
     ]
+
+
+def test_sections_of_a_notebook_that_show_nothing_are_left_out():
+    def code(*outputs):
+        return {"cell_type": "code", "metadata": {}, "outputs": list(outputs), "source": []}
+
+    def words(text):
+        return {"cell_type": "markdown", "metadata": {}, "source": [text]}
+
+    nothing = {"data": {"text/plain": "<Markdown>", "text/markdown": ""}, "metadata": {}}
+    table = {"data": {"text/markdown": "| a |"}, "metadata": {}}
+    picture = {"data": {"image/png": "", "text/plain": "<Image>"}, "metadata": {}}
+    cells = [
+        *(
+            words("# Title"),
+            code(table),
+            words("## Gone"),
+            code(nothing),
+            code(),
+            words("## Table"),
+            code(nothing, table),
+        ),
+        *(words("## Picture"), code(picture), words("## Words alone")),
+    ]
+    shown = as_shown({"metadata": {}, "cells": cells})["cells"]
+    assert [cell["source"] for cell in shown if cell["cell_type"] == "markdown"] == [
+        *(["# Title"], ["## Table"], ["## Picture"], ["## Words alone"]),
+    ]
+
+
+def test_the_contents_are_the_pages_that_there_are():
+    results = {"chapters": [{"file": "verdict"}, {"file": "notebooks/nowhere"}]}
+    toc = {"parts": [results, {"chapters": [{"file": "your_run"}]}]}
+    assert contents(toc, with_own=False) == {"parts": [{"chapters": [{"file": "verdict"}]}]}
+    assert len(contents(toc, with_own=True)["parts"]) == 2
 
 
 def test_a_book_without_a_run_says_what_to_do(tmp_path):

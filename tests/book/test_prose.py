@@ -6,7 +6,8 @@ import pytest
 
 from conftest import ROOT
 
-PAGES = sorted(page for page in (ROOT / "book").glob("*.md"))
+OF_ONE_RUN = {"known_errors"}  # speaks of figures that were published once, whatever is published now
+PAGES = sorted(page for page in (ROOT / "book").glob("*.md") if page.stem not in OF_ONE_RUN)
 NOT_PROSE = (
     r"^```.*?^```$",  # code and figures
     r"^\$\$.*?^\$\$.*?$",  # equations
@@ -14,9 +15,20 @@ NOT_PROSE = (
     r"`[^`]*`",
     r"\{\{.*?\}\}",
 )
-# Names, versions and the level that all intervals have; ends of scales.
-NAMES = (
-    r"LeNet5|\bL2\b|SHA-256|AVX-512|MindArmour 2\.0\.0|Python 3\.11|the 5,000\s+digits|\b95 %|(?<![.\d])[01](?![.\d])"
+# Names (of claims too), versions and the level that all intervals have; ends of scales.
+NAMES = "|".join(
+    (
+        r"\b[RH]\d\b",
+        r"LeNet5",
+        r"\bL2\b",
+        r"SHA-256",
+        r"AVX-512",
+        r"MindArmour 2\.0\.0",
+        r"Python 3\.11 or 3\.12",
+        r"the 5,000\s+digits",
+        r"\b95 %",
+        r"(?<![.\d])[01](?![.\d])",
+    )
 )
 
 

@@ -3,14 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from planted import planted
+from planted import planted, with_summary
 
 from report import sentences
 from suppress_privacy.evaluation.gates import REQUIRED, Gate
-
-
-def with_summary(report, **changes):
-    return replace(report, summary=report.summary.model_copy(update=changes))
+from suppress_privacy.evaluation.verdict import Verdict
 
 
 def of_reference(ordinary, suppressed, control=0.9, mean=0.76, last=0.0):
@@ -33,7 +30,7 @@ def of_reference(ordinary, suppressed, control=0.9, mean=0.76, last=0.0):
     ],
 )
 def test_the_answer_states_both_models_and_how_the_fall_compares(change, words):
-    text = sentences.answer(of_reference(0.9, 0.9 + change))
+    text = sentences.repeated(of_reference(0.9, 0.9 + change))
     for part in ("95.0 % of each weight", "is 0.9050, against 0.9000", "0.9745 against 0.9900", "0.955 and 0.558"):
         assert part in text
     assert f"- 0.900 [0.890, 0.910] for the ordinary and {0.9 + change:.3f} [" in text
@@ -52,35 +49,54 @@ def test_the_reading_follows_the_figures(distance, words):
 
 def test_what_is_left_of_the_gap_needs_the_control():
     said = sentences.gap_left(of_reference(0.81, 0.83, last=-0.3))
-    assert "confidence 0.830 [0.820, 0.840] against 0.900 [0.890, 0.910]" in said and "-0.397 apart" in said
+    assert "confidence 0.830 [0.820, 0.840] against 0.900 [0.890, 0.910]" in said and "differ by -0.397" in said
     assert "of another architecture 0.530 [0.520, 0.540] against 0.600 [0.590, 0.610]" in said
-    assert sentences.gap_left(planted("quick")) == sentences.NO_CONTROL
+    report = planted("quick")
+    without = [arm for arm in report.summary.arms if arm.factors["arm"] != "dense-sgd"]
+    assert sentences.gap_left(with_summary(report, arms=without)) == ""
 
 
 def test_without_both_models_there_is_no_answer():
     report = planted()
-    assert sentences.answer(with_summary(report, arms=report.summary.arms[:1])) == sentences.NOT_RUN
+    assert sentences.repeated(with_summary(report, arms=report.summary.arms[:1])) == ""
 
 
 def test_a_failed_gate_turns_the_verdict():
     report = planted()
     passed = report.summary.gates
-    assert sentences.gate_verdict(report) == f"All {len(REQUIRED)} validity gates of this run passed."
+    said = sentences.gate_verdict(report)
+    assert said == "4 of 4 checks of attack strength and 0 of 0 sanity checks passed."
     undecided = with_summary(report, gates=passed[1:])
     said = sentences.gate_verdict(undecided)
-    assert said == f"**Not tested.** This run does not decide the validity gates {REQUIRED[0]}."
-    weak = Gate("objective", "above 0", -0.25, False, "baseline")
-    of_model = Gate("accuracy", "above 0", -0.25, False, "baseline", True)
-    said = sentences.gate_verdict(with_summary(report, gates=[*passed, weak, of_model]))
-    assert said.startswith(f"**Attack too weak.** Of {len(passed) + 2} validity gates 2 failed: ")
-    assert "`objective` of baseline: -0.25, asked was above 0; `accuracy` of baseline: -0.25" in said
+    assert said.startswith("3 of 4 checks of attack strength and ")
+    assert said.endswith(f" **Not tested** by this run: {REQUIRED[0]}.")
+    weak = Gate("objective", "above 0", -0.25, False, "baseline", "ordinary")
+    of_model = Gate("accuracy", "above 0", -0.25, False, "baseline", "ordinary", True)
+    sound = replace(of_model, passed=True)
+    said = sentences.gate_verdict(with_summary(report, gates=[*passed, weak, of_model, sound]))
+    assert said.startswith("**Attack too weak.** 4 of 4 checks of attack strength and 1 of 3 sanity checks passed. ")
+    assert "Failed: objective of ordinary: -0.25, asked was above 0; accuracy of ordinary: -0.25" in said
     said = sentences.gate_verdict(with_summary(report, gates=[*passed, of_model]))
     assert said.startswith("**A model is not what it should be.**")
+    beaten = replace(passed[0], passed=False)
+    said = sentences.gate_verdict(with_summary(report, gates=[beaten, *passed[1:]]))
+    assert said.startswith("**Attack too weak.** 3 of 4 checks of attack strength and 0 of 0 ")
 
 
 def test_claims_are_counted():
     report = planted()
-    assert sentences.verdict_counts(report) == "Of 9 claims 0 hold, 0 fail, and 9 were not tested by this run."
+    all_of = ", ".join(report.claims.claims)
+    assert sentences.verdict_counts(report) == f"Of 9 claims, 9 are not tested ({all_of})."
+    for answers, said in (
+        ({"a": "not tested", "b": "refuted"}, "Of 2 claims, 1 is refuted (b), and 1 is not tested (a)."),
+        (
+            {"a": "refuted", "b": "holds", "c": "not shown", "d": "refuted", "e": "holds", "f": "refuted"},
+            "Of 6 claims, 2 hold (b, e), 3 are refuted (a, d, f), and 1 is not shown (c).",
+        ),
+        ({"a": "not shown", "b": "holds"}, "Of 2 claims, 1 holds (b), and 1 is not shown (a)."),
+    ):
+        verdicts = {name: Verdict(word, *[None] * 4, "") for name, word in answers.items()}
+        assert sentences.verdict_counts(with_summary(report, verdicts=verdicts)) == said
 
 
 def test_one_seed_is_not_said_to_cover_training():
@@ -90,20 +106,28 @@ def test_one_seed_is_not_said_to_cover_training():
 
 def test_the_page_says_what_the_runs_were_made_with():
     report = planted()
-    assert sentences.provenance(report) == "Its runs were made at commit `one`; {doc}`runs` has each with its own."
+    own = "{doc}`runs` has each with its commit."
+    assert sentences.provenance(report) == f"Its runs were made at commit `one`. {own}"
     said = sentences.provenance(with_summary(report, commits=["one", "two"], uncommitted=3))
-    assert "the commits `one`, `two`, 3 of them while the code had changes" in said
+    count = len(report.results.runs)
+    assert said == (
+        f"Its runs were made at the commits `one`, `two`. 3 of its {count} runs were made while the code had "
+        f"uncommitted changes. {own}"
+    )
+    assert f" 1 of its {count} runs was made " in sentences.provenance(with_summary(report, uncommitted=1))
+    fewer = replace(report.results, runs=dict([*report.results.runs.items()][2:]))
+    said = sentences.provenance(replace(with_summary(report, uncommitted=3), results=fewer))
+    assert f"3 of its {count - 2} runs were" in said
 
 
 def test_the_banner_says_what_is_wrong():
     report = planted()
-    assert sentences.banner(report) == (
-        "Profile <b>smoke</b>: MNIST, 1 seed. Two short epochs, to see that every step works; the figures mean nothing."
-    )
+    assert sentences.warnings(report) == "Two short epochs, to see that every step works; the figures mean nothing."
+    assert sentences.banner(planted("full")) == "Published run: MNIST, up to 5 trainings of each network."
     said = sentences.banner(with_summary(planted("full"), missing=2, notice="Notice!"))
     assert said == (
-        "Profile <b>full</b>: MNIST, up to 5 seeds. This run is not complete: 2 of its runs are still to be made. "
-        "Notice!"
+        "Published run: MNIST, up to 5 trainings of each network. This run is not complete: 2 of its runs are still to "
+        "be made. Notice!"
     )
 
 

@@ -10,7 +10,8 @@ from planted import estimate, planted
 from report import tables
 from report.runs import link
 from suppress_privacy.attacks.views import FeatureView, GradientView
-from suppress_privacy.evaluation.gates import Gate
+from suppress_privacy.evaluation.gates import REQUIRED, Gate
+from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.verdict import Comparison, Verdict
 from suppress_privacy.lenet import Features, LeNet5, Rest
 
@@ -62,7 +63,7 @@ def test_the_ladder_has_a_row_for_every_attack_and_model(report):
     ]
     assert len(rows) == 2 + 2 * 8  # what looks at no model stands once
     mean = "0.760 [0.750, 0.770]"
-    assert rows[1] == ["mean image", "any", mean, mean, "0.8 [0.8, 0.8]", mean, "10", "1"]
+    assert rows[1] == ["mean image", "any", mean, "8 of 10", "0.8 [0.8, 0.8]", "8 of 10", "10", "1"]
     assert [row[:3] for row in rows[-4:-2]] == [
         ["decoder network", "ordinary", "0.600 [0.590, 0.610]"],
         ["", "suppressed (example)", "0.620 [0.610, 0.630]"],
@@ -109,7 +110,7 @@ def test_models_are_shown_with_what_the_strongest_attack_gets(report):
         "skill against the mean image, strongest attack",
         "identified among its class, strongest attack",
     ]
-    assert rows[0] == ["ordinary", "0.9000", "95.0 %", *["0.600 [0.590, 0.610]"] * 2, "30.0 [30.0, 30.0]", "1"]
+    assert rows[0] == ["ordinary", "0.9000", "95.0 %", "0.600 [0.590, 0.610]", "6 of 10", "30.0 [30.0, 30.0]", "1"]
     assert [row[3] for row in rows[1:]] == ["0.620 [0.610, 0.630]", "0.600 [0.590, 0.610]", "0.600 [0.590, 0.610]"]
     weak = replace(report, summary=report.summary.model_copy(update={"strongest": []}))
     assert cells(tables.arms_table(weak))[1][3:5] == ["n/a", "n/a"]
@@ -126,12 +127,12 @@ def test_what_features_hold_and_what_layers_keep(report):
 def decided(report):
     """The report with two claims that were tested."""
     compared = Comparison(
-        "skill of a on b", -0.1, -0.2, -0.05, 0.01, True, runs=("attack-a@0.5-seed0", "attack-b-seed0")
+        *("a on b: skill", -0.1, -0.2, -0.05, 0.01, True, "c (5 seeds)"), runs=("attack-a@0.5-seed0", "attack-b-seed0")
     )
     inside = Comparison("accuracy of a", 0.01, -0.02, 0.02, None, False, band=0.005)
     verdicts = report.summary.verdicts | {
         "H2": Verdict("holds", -0.1, -0.2, -0.05, 0.04, "", [compared, inside]),
-        "H3": Verdict("fails", -0.1, -0.2, -0.05, 0.4, "not so: x", [compared]),
+        "H3": Verdict("refuted", -0.1, -0.2, -0.05, 0.4, "not so: x", [compared]),
     }
     return replace(report, summary=report.summary.model_copy(update={"verdicts": verdicts}))
 
@@ -140,21 +141,22 @@ def test_every_claim_has_its_verdict(report):
     head, *rows = cells(tables.verdict_table(decided(report)))
     by_name = {row[0]: dict(zip(head, row, strict=True)) for row in rows}
     assert list(by_name) == list(report.claims.claims)
-    assert by_name["H2"]["claim"] == report.claims.claims["H2"].text
+    assert by_name["H2"]["what is claimed"] == report.claims.claims["H2"].text
     shown = [by_name["H2"][name] for name in ("verdict", "effect", "95 % interval", "p (Holm)", "why")]
-    assert shown == ["**holds**", "-0.1000", "[-0.2000, -0.0500]", "0.04", ""]
+    assert shown == ["✔ **holds**", "-0.1000", "[-0.2000, -0.0500]", "0.04", ""]
+    assert by_name["H3"]["verdict"] == "✘ **refuted**" and head[:2] == ["claim", "verdict"]
     assert by_name["H3"]["why"] == "not so: x"
     assert [by_name["R1"][name] for name in ("verdict", "effect", "p (Holm)", "why")] == [
-        *("**not tested**", "", "", "no seeds"),
+        *("\N{EN DASH} **not tested**", "", "", "no seeds"),
     ]
 
 
 def test_every_comparison_leads_to_its_runs(report):
     _, *rows = cells(tables.comparisons_table(decided(report), link))
     assert [row[:6] for row in rows] == [
-        ["H2", "skill of a on b", "-0.1000", "[-0.2000, -0.0500]", "p = 0.01", "yes"],
+        ["H2", "a on b: skill below c (5 seeds)", "-0.1000", "[-0.2000, -0.0500]", "p = 0.01", "yes"],
         ["", "accuracy of a", "+0.0100", "[-0.0200, +0.0200]", "within ±0.005", "no"],
-        ["H3", "skill of a on b", "-0.1000", "[-0.2000, -0.0500]", "p = 0.01", "yes"],
+        ["H3", "a on b: skill below c (5 seeds)", "-0.1000", "[-0.2000, -0.0500]", "p = 0.01", "yes"],
     ]
     first = '<a href="runs.html#attack-a_0_5-seed0">1</a> <a href="runs.html#attack-b-seed0">2</a>'
     assert [row[6] for row in rows] == [first, "", first]
@@ -162,16 +164,33 @@ def test_every_comparison_leads_to_its_runs(report):
 
 
 def test_gates_say_what_was_asked_and_found(report):
-    gates = [Gate("weak", "above 0", -0.25, False), Gate("accuracy", "from 0 to 1", 0.98765, True, "baseline", True)]
-    shown = replace(report, summary=report.summary.model_copy(update={"gates": gates}))
-    assert cells(tables.gate_table(shown))[1:] == [
-        ["`weak`", "", "above 0", "-0.25", "**failed**"],
-        ["`accuracy`", "baseline", "from 0 to 1", "0.9877", "passed"],
-    ]
+    weak = Gate(REQUIRED[0], "above 0", -0.25, False)
+    sane = Gate("accuracy", "from 0 to 1", 0.98765, True, "baseline", "ordinary", True)
+    shown = replace(report, summary=report.summary.model_copy(update={"gates": [sane, weak]}))
+    strength, fold, sanity, end = tables.gate_table(shown).split("\n\n")
+    head = ["check", "model", "asked", "found", "result"]
+    assert cells(strength) == [head, [f"`{REQUIRED[0]}`", "", "above 0", "-0.25", "**failed**"]]
+    assert cells(sanity) == [head, ["`accuracy`", "ordinary", "from 0 to 1", "0.9877", "passed"]]
+    assert (fold, end) == ("<details><summary>Sanity checks (1)</summary>", "</details>")
+    assert "details" not in tables.gate_table(report)  # which has checks of strength alone
 
 
 LAYER = {"weights": 2000, "alive": 100, "suppressed": 1900, "target": 1900, "threshold": 0.02345}
 LAYER |= {"raised": 3, "lowered": 1, "noised": 7}
+
+
+def test_a_share_of_few_values_is_their_number():
+    assert tables.measured("rank1", estimate(0.8, 10)) == "8 of 10"
+    assert tables.measured("rank1", estimate(0.15, 20)) == "3 of 20"
+    assert tables.measured("rank1", estimate(0.8, 21)) == "0.800 [0.790, 0.810]"
+    assert tables.measured("skill", estimate(0.8, 10)) == "0.800 [0.790, 0.810]"  # no share
+    assert tables.measured("psnr", estimate(0.8, 10)) == "0.8 [0.8, 0.8]"
+    assert tables.measured("rank1", None) == "n/a"
+
+
+def test_nothing_is_below_zero_that_is_shown_as_zero():
+    assert tables.interval(Estimate(-0.0001, -0.0004, 0.0001, 5)) == "0.000 [0.000, 0.000]"
+    assert tables.interval(Estimate(-0.0006, -0.04, -0.0001, 5)) == "-0.001 [-0.040, 0.000]"
 
 
 def test_the_layer_report_takes_any_names():

@@ -1,5 +1,7 @@
 """The rule that turns paired measurements into a verdict: right as often as it says, in both directions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -23,7 +25,7 @@ def simulated(rng, effect, seeds=5, images=200):
 def rate(effect, trials=150):
     """How often an effect is taken for a lower arm, by interval and p."""
     rng = np.random.default_rng(0)
-    found = [verdict.lower("x", *simulated(rng, effect)) for _ in range(trials)]
+    found = [verdict.lower("x", "y", *simulated(rng, effect)) for _ in range(trials)]
     return np.mean([one.supports and one.p < 0.05 for one in found])
 
 
@@ -37,16 +39,16 @@ def test_seeds_that_disagree_leave_nothing_shown():
     rng = np.random.default_rng(1)
     arm, control = simulated(rng, 0.0)
     apart = np.array([-0.3, 0.3, -0.28, 0.29, -0.31])[:, None]
-    found = verdict.lower("x", arm + apart, control)
+    found = verdict.lower("x", "y", arm + apart, control)
     assert found.low < -0.1 and found.high > 0.1 and not found.supports and found.p > 0.2
-    steady = verdict.lower("x", arm - 0.3, control)
+    steady = verdict.lower("x", "y", arm - 0.3, control)
     assert steady.supports and steady.effect == pytest.approx(-0.3, abs=0.03) and steady.p < 0.001
 
 
 def test_the_smaller_certainty_of_the_two_counts():
     """Student's t over the seeds, where the bootstrap of so few is too sure."""
     difference = np.array([-0.03, -0.01, -0.02])[:, None] + np.zeros((3, 50))
-    found = verdict.lower("x", difference, np.zeros_like(difference))
+    found = verdict.lower("x", "y", difference, np.zeros_like(difference))
     by_t = stats.ttest_1samp([-0.03, -0.01, -0.02], 0, alternative="less").pvalue
     assert found.p == pytest.approx(by_t) and by_t > 0.03
     expected = stats.t.interval(0.95, 2, loc=-0.02, scale=0.01 / np.sqrt(3))
@@ -56,9 +58,9 @@ def test_the_smaller_certainty_of_the_two_counts():
 def test_training_images_that_leak_more_are_found():
     rng = np.random.default_rng(0)
     members, others = 0.5 + 0.1 * rng.standard_normal((5, 200)), 0.4 + 0.1 * rng.standard_normal((5, 250))
-    found = verdict.higher_in_one_group("x", members, others)
+    found = verdict.higher_in_one_group("x", "y", members, others)
     assert found.supports and found.p < 0.01 and found.low < 0.1 < found.high and found.effect > 0
-    turned = verdict.higher_in_one_group("x", others, members)
+    turned = verdict.higher_in_one_group("x", "y", others, members)
     assert not turned.supports and turned.p > 0.9 and turned.high < 0 and turned.opposes() and not found.opposes()
 
 
@@ -67,7 +69,7 @@ def test_what_sets_models_apart_is_no_difference_between_groups_of_images():
     rng = np.random.default_rng(0)
     model = 0.5 * rng.standard_normal((5, 1))
     members, others = (0.1 * rng.standard_normal((5, 200)) + model for _ in range(2))
-    found = verdict.higher_in_one_group("x", members, others)
+    found = verdict.higher_in_one_group("x", "y", members, others)
     assert found.high - found.low < 0.06 and found.low < 0 < found.high
 
 
@@ -76,11 +78,11 @@ def test_areas_are_compared_as_what_they_are():
     member = np.arange(600) < 300
     control = rng.standard_normal((4, 600)) + member
     arm = 0.9 * control + rng.standard_normal((4, 600)) - 0.5 * member
-    found = verdict.lower_auc("x", arm, control, member)
+    found = verdict.lower_auc("x", "y", arm, control, member)
     areas = [auc(roc(row, member)) - auc(roc(other, member)) for row, other in zip(arm, control, strict=True)]
     assert found.effect == pytest.approx(np.mean(areas), abs=1e-6)
     assert found.supports and found.low < found.effect < found.high
-    same = verdict.lower_auc("x", control, control, member)
+    same = verdict.lower_auc("x", "y", control, control, member)
     assert (same.effect, same.supports) == (0, False) and same.p == 1
 
 
@@ -92,7 +94,7 @@ def test_the_interval_of_areas_covers_as_often_as_it_says():
     for _ in range(150):
         shared = rng.standard_normal(200) + member
         arm, control = (shared + 0.5 * rng.standard_normal((20, 200)) for _ in range(2))
-        found = verdict.lower_auc("x", arm, control, member)
+        found = verdict.lower_auc("x", "y", arm, control, member)
         covered += found.low <= 0 <= found.high
     assert covered / 150 >= 0.9
 
@@ -111,48 +113,132 @@ def test_holms_correction_is_the_written_out_one():
     assert verdict.holm({}) == {}
 
 
-def comparison(supports, p=0.001, effect=-0.1, distance=0.0):
-    return Comparison("x", effect, effect - 0.05, effect + 0.05, p, supports, distance=distance)
+def test_the_other_direction_has_the_p_of_what_is_turned_round():
+    rng = np.random.default_rng(2)
+    arm, control = simulated(rng, -0.01)
+    there, back = verdict.lower("x", "y", arm, control), verdict.lower("x", "y", control, arm)
+    assert (there.p, there.p_opposite) == pytest.approx((back.p_opposite, back.p), abs=1e-3) and there.p < back.p
+    member = np.arange(200) < 100
+    there, back = (verdict.lower_auc("x", "y", *pair, member) for pair in ((arm, control), (control, arm)))
+    assert (there.p, there.p_opposite) == pytest.approx((back.p_opposite, back.p), abs=1e-3)
+    up, down = verdict.higher_in_one_group("x", "y", arm, control), verdict.higher_in_one_group("x", "y", control, arm)
+    assert (up.p, up.p_opposite) == pytest.approx((down.p_opposite, down.p), abs=0.02)  # other images are resampled
+
+
+def test_what_is_asked_and_its_opposite_are_said():
+    below = verdict.lower("leak of a", "b", np.full((3, 9), 0.2), np.full((3, 9), 0.1))
+    assert below.asked() == "leak of a below b (3 seeds)" and below.opposes()
+    assert below.opposite() == "leak of a lies above b (3 seeds)"
+    above = verdict.higher_in_one_group("leak of a", "b", np.full((2, 9), 0.1), np.full((2, 9), 0.2))
+    assert above.asked() == "leak of a above b (2 seeds)" and above.opposes()
+    assert above.opposite() == "leak of a lies below b (2 seeds)"
+    figure = verdict.inside("accuracy", Estimate(0.8, 0.79, 0.81, 5), 0.9, 0.05)
+    assert (figure.asked(), figure.opposite()) == ("accuracy", "accuracy lies below its band")
+
+
+@pytest.mark.parametrize(("mean", "outside"), [(0.849, False), (0.839, True), (0.951, False), (0.961, True)])
+def test_a_figure_is_refuted_only_where_its_whole_interval_is_outside(mean, outside):
+    found = verdict.inside("x", Estimate(mean, mean - 0.01, mean + 0.01, 5), 0.9, 0.05)
+    assert found.opposes() == outside and not found.supports
+
+
+def difference(effect, p, p_opposite=None, reach=0.05):
+    return Comparison(
+        *("x", effect, effect - reach, effect + reach, p, effect + reach < 0, "y"),
+        p_opposite=1 - p if p_opposite is None else p_opposite,
+    )
+
+
+def figure(off, what="x"):
+    """So many bands off, give or take a tenth of one."""
+    return replace(verdict.inside(what, Estimate(off, off - 0.1, off + 0.1, 5), 0.0, 1.0), runs=(what,))
 
 
 def verdict_on(evidence, weakness=""):
     return verdict.verdicts({"mine": evidence}, weakness)["mine"]
 
 
+LOWER, NEITHER, HIGHER = difference(-0.1, 0.001), difference(0.02, 0.3), difference(0.1, 0.999)
+
+
 def test_every_comparison_must_support_a_claim():
-    assert verdict_on(Evidence([[comparison(True), comparison(True)]])).verdict == "holds"
-    failed = verdict_on(Evidence([[comparison(True), comparison(False, 0.3, 0.02)]]))
-    assert (failed.verdict, failed.effect, failed.p, failed.reason) == ("fails", 0.02, 0.3, "not shown: x")
+    assert verdict_on(Evidence([[LOWER, LOWER]])).verdict == "holds"
+    answer = verdict_on(Evidence([[LOWER, NEITHER]]))
+    assert (answer.verdict, answer.effect, answer.p) == ("not shown", 0.02, 0.3)
+    assert answer.reason == "the interval includes zero: x below y"
 
 
-def test_the_opposite_is_told_from_what_was_not_shown():
-    opposite = verdict_on(Evidence([[comparison(False, 0.999, 0.2), comparison(False, 0.9995, 0.02)]]))
-    assert (opposite.verdict, opposite.effect, opposite.reason) == ("fails", 0.2, "the opposite: x")
+def test_every_comparison_must_oppose_a_claim_to_refute_it():
+    nearer = difference(0.06, 0.99)
+    refuted = verdict_on(Evidence([[HIGHER, nearer]]))
+    assert (refuted.verdict, refuted.effect, refuted.p) == ("refuted", 0.06, pytest.approx(0.01))
+    assert refuted.reason == "the opposite: x lies above y"
+    for other in (LOWER, NEITHER):
+        answer = verdict_on(Evidence([[HIGHER, nearer, other]]))
+        assert (answer.verdict, answer.effect, answer.p) == ("not shown", 0.1, 0.999)
+        assert answer.reason == "the opposite, in 2 of 3 comparisons: x lies above y"
 
 
-def test_p_counts_all_claims():
-    assert verdict_on(Evidence([[comparison(True, 0.02)]])).verdict == "holds"
-    several = verdict.verdicts({name: Evidence([[comparison(True, 0.02)]]) for name in "abcd"}, "")
-    assert {answer.verdict for answer in several.values()} == {"fails"} and several["a"].p == pytest.approx(0.08)
-    assert several["a"].reason == "not shown after Holm's correction: x"
+def test_p_counts_all_claims_in_either_direction():
+    for one, verdict_alone, reason in (
+        (difference(-0.1, 0.02), "holds", "not shown after Holm's correction (p 0.08): x below y"),
+        (
+            difference(0.1, 0.98),
+            "refuted",
+            "the opposite, but not after Holm's correction: x lies above y",
+        ),
+    ):
+        assert verdict_on(Evidence([[one]])).verdict == verdict_alone
+        several = verdict.verdicts({name: Evidence([[one]]) for name in "abcd"}, "")
+        assert {answer.verdict for answer in several.values()} == {"not shown"}
+        assert several["a"].reason == reason
+    # The directions are corrected apart: what holds takes nothing from what is refuted but its place.
+    mixed = verdict.verdicts({"a": Evidence([[LOWER]]), "b": Evidence([[HIGHER]]), "c": Evidence([[NEITHER]])}, "")
+    assert [(answer.verdict, answer.p) for answer in mixed.values()] == [
+        *(("holds", pytest.approx(0.003)), ("refuted", pytest.approx(0.003)), ("not shown", pytest.approx(0.6))),
+    ]
 
 
 def test_one_alternative_is_enough():
-    bad, good = [comparison(False, None, distance=3.0)], [comparison(True, None, distance=0.5)]
-    assert verdict_on(Evidence([bad, good], needs_strong_attack=False)).verdict == "holds"
-    nearer = [comparison(True, None), comparison(False, None, 0.5, distance=1.5)]
-    missed = verdict_on(Evidence([bad, nearer], needs_strong_attack=False))
-    assert (missed.verdict, missed.effect) == ("fails", 0.5)  # of the nearest alternative, its farthest figure
+    answer = verdict_on(Evidence([[figure(3.0)], [figure(0.5)]], needs_strong_attack=False))
+    assert (answer.verdict, answer.reason) == ("holds", "") and len(answer.comparisons) == 2
+    # One that holds is better than one with more figures met, of which one is not.
+    answer = verdict_on(Evidence([[figure(0.0), figure(0.1), figure(2.0)], [figure(0.8)]], needs_strong_attack=False))
+    assert (answer.verdict, answer.effect) == ("holds", 0.8)
 
 
-def test_a_weak_attack_protects_nothing_and_missing_data_decide_nothing():
-    protected = Evidence([[comparison(True)]])
-    weak = verdict_on(protected, "attack too weak: conv1")
-    assert weak.verdict == "not tested" and weak.reason == "attack too weak: conv1"
-    assert verdict_on(Evidence([[comparison(False, 0.5, 0.01)]]), "attack too weak: conv1").verdict == "not tested"
-    # That even a weak attack gets more from the protected model needs no strength.
-    assert verdict_on(Evidence([[comparison(False, 0.999, 0.2)]]), "attack too weak: conv1").verdict == "fails"
-    reproduced = Evidence([[comparison(True, None)]], needs_strong_attack=False)
+def test_the_alternative_that_is_told_is_the_one_with_most_figures_met():
+    most = [figure(0.1), figure(0.2), figure(3.0, "far")]
+    fewer = [figure(0.1), figure(1.5), figure(1.6)]  # though none of it is as far off
+    for alternatives in ([most, fewer], [fewer, most]):
+        answer = verdict_on(Evidence(alternatives, needs_strong_attack=False))
+        assert (answer.verdict, answer.effect) == ("refuted", 3.0)
+        assert answer.reason == "far lies above its band; 2 of 3 figures reproduced"
+    nearest = verdict_on(Evidence([[figure(3.0)], [figure(-2.0)]], needs_strong_attack=False))
+    assert (nearest.effect, nearest.reason) == (-2.0, "x lies below its band; 0 of 1 figures reproduced")
+
+
+def test_figures_that_may_be_met_are_not_shown():
+    answer = verdict_on(Evidence([[figure(0.3), figure(0.95)]], needs_strong_attack=False))
+    assert (answer.verdict, answer.effect) == ("not shown", 0.95)
+    assert answer.reason == "x reaches beyond its band; 1 of 2 figures reproduced"
+    assert verdict_on(Evidence([[figure(0.95), figure(1.2)]], needs_strong_attack=False)).verdict == "refuted"
+
+
+@pytest.mark.parametrize("one", [LOWER, NEITHER])
+def test_a_weak_attack_protects_nothing(one):
+    weak = verdict_on(Evidence([[one]]), "attack too weak: conv1")
+    assert (weak.verdict, weak.reason) == ("not tested", "attack too weak: conv1")
+
+
+def test_a_weak_attack_that_gets_more_from_the_protected_model_needs_no_strength():
+    assert verdict_on(Evidence([[HIGHER]]), "attack too weak: conv1").verdict == "refuted"
+    assert verdict_on(Evidence([[HIGHER, NEITHER]]), "attack too weak: conv1").verdict == "not tested"
+    reproduced = Evidence([[figure(0.5)]], needs_strong_attack=False)
     assert verdict_on(reproduced, "attack too weak: conv1").verdict == "holds"
-    missing = verdict_on(Evidence([], "no seeds"))
+
+
+def test_missing_data_decide_nothing():
+    missing = verdict_on(Evidence([[LOWER]], "no seeds"))
     assert (missing.verdict, missing.reason, missing.effect) == ("not tested", "no seeds", None)
+    assert missing.comparisons == [LOWER]

@@ -1,4 +1,4 @@
-"""Today's published summary beside the first edition's: what differs is of three kinds, and of no other."""
+"""Today's published summary beside the first edition's: what differs is of four kinds, and of no other."""
 
 import copy
 import importlib.util
@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from suppress_privacy.evaluation import verdict
 from suppress_study.settings import ROOT
 
 FOLDER = ROOT / "study" / "first_edition"
@@ -62,13 +63,17 @@ def test_the_published_summary_is_the_first_editions(old, capsys, monkeypatch):
 def test_the_kinds_of_difference_are_of_what_they_say(old, capsys):
     compare.main(NEW, old)
     said = capsys.readouterr().out
-    once, superseded = (
-        said.split(f"because {kind}:")[1].split("\n\n")[0] for kind in (compare.ONCE, compare.SUPERSEDED)
+    once, superseded, failed = (
+        said.split(f"because {kind}:")[1].split("\n\n")[0]
+        for kind in (compare.ONCE, compare.SUPERSEDED, compare.FAILED)
     )
     for line in once.strip().splitlines():
         assert "floor-black" in line or "floor-mean" in line or "commit" in line
     for line in superseded.strip().splitlines():
         assert "sparsity-95" in line
+    first = json.loads(old.read_text())["verdicts"]
+    told = {line.split(".")[1] for line in failed.strip().splitlines()}
+    assert told == {claim for claim, answer in first.items() if answer["verdict"] == "fails"}
 
 
 TUNED = {"arm": "baseline", "attack": "tuned", "depth": "fc1", "metric": "skill"}
@@ -93,7 +98,9 @@ TUNED = {"arm": "baseline", "attack": "tuned", "depth": "fc1", "metric": "skill"
         (lambda new: new["gates"][-1].update(passed=not new["gates"][-1]["passed"]), "gates."),
         (lambda new: new["gates"].pop(), "gates."),
         (lambda new: new["gates"].append(new["gates"][0] | {"about": "new"}), "is new"),
-        (lambda new: new["verdicts"]["H2"].update(verdict="perhaps"), "verdicts.H2.verdict"),
+        (lambda new: new["verdicts"]["H2"].update(verdict="holds"), "verdicts.H2.verdict"),
+        (lambda new: new["verdicts"]["H1"].update(verdict="not shown"), "verdicts.H1.verdict"),
+        (lambda new: new["verdicts"]["R2"].update(effect=0.0), "verdicts.R2.effect"),
         (lambda new: new["verdicts"]["H3"].update(p=new["verdicts"]["H3"]["p"] + 1e-4), "verdicts.H3.p"),
         (lambda new: new["verdicts"]["H3"].update(effect=new["verdicts"]["H3"]["effect"] + 1e-4), "verdicts.H3.effect"),
         (lambda new: new["verdicts"]["H1"]["comparisons"][0].update(runs=[]), "verdicts.H1.comparisons[0].runs"),
@@ -121,6 +128,8 @@ def test_what_is_renamed_covers_all_the_first_edition_has(old):
     for arm in first["arms"].keys() - renamed["superseded"].keys():
         assert json.dumps(renamed["arms"].get(arm, {"arm": arm}), sort_keys=True) in in_order
     assert renamed["evaluators"].keys() == first["evaluator"].keys()
+    assert renamed["verdicts"].keys() < {answer["verdict"] for answer in first["verdicts"].values()}
+    assert {word for words in renamed["verdicts"].values() for word in words} == {verdict.REFUTED, verdict.NOT_SHOWN}
     metrics = {metric for by_arm in first["attacks"].values() for by in by_arm.values() for metric in by}
     new_metrics = {row["metric"] for row in today["estimates"]}
     assert {renamed["metrics"].get(metric, {"metric": metric})["metric"] for metric in metrics} == new_metrics

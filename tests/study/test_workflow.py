@@ -1,6 +1,6 @@
-"""The whole study in a copy of the project: killed, resumed, repeated; then its runs and its book.
+"""The whole study in a checkout of its own: killed, resumed by the example workflow's steps; then its runs and book.
 
-A stranger has added an attack, a defence and a sparsity to the copy, each in one file or one entry.
+A stranger has added an attack, a defence, an arm and a sparsity there: the code that CONTRIBUTING.md shows.
 """
 
 import functools
@@ -13,26 +13,28 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import nbformat
 import numpy as np
 import psutil
 import pytest
+import yaml
 from nbclient import NotebookClient
 
 from conftest import ROOT
+from report import front
+from report.context import Report
 from suppress_privacy.evaluation.metrics import METRICS
+from suppress_privacy.runtime import processor
 from suppress_study.measured import Measured
 from suppress_study.models import own_name
 from suppress_study.plan import Study
 from suppress_study.results import ResultError, Results, read_job, write_job
+from suppress_study.run import SetupError, require_target
 from suppress_study.summary import Summary
 
-LEFT_OUT = shutil.ignore_patterns(
-    *(".git", ".venv", ".snakemake", "_build", "results", "generated"),
-    *("__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", "rank_0"),
-)
 CHROMIUM = "/usr/bin/chromium"
 CHROMIUM_OPTIONS = [
     "--headless",
@@ -45,98 +47,80 @@ CHROMIUM_OPTIONS = [
     "--disable-sync",
 ]
 SUPPRESSED = "suppressed-example"
-PYTHON = ("lib", "study", "book")  # folders of the copy's own code
-
-# What a stranger adds: a file each where there is code to add, and lines elsewhere, three at most.
-NEW_ATTACK = '''
-from typing import Annotated
-
-import numpy as np
-
-from suppress_privacy.attacks.registry import attack
-from suppress_privacy.attacks.views import FeatureView, Reconstruction
-from suppress_privacy.checks import Bounds, Seed
+OUTSIDE = {"PYTHONPATH", "PYTHON", "DEVICE", "MAKEFLAGS"}  # of whoever runs the tests: the checkout has its own
+(JOB,) = yaml.safe_load((ROOT / ".github" / "workflows" / "study.yml").read_text())["jobs"].values()
+HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
 
 
-@attack("grey", sees="features")
-def grey(
-    view: FeatureView, *, seed: Seed, level: Annotated[float, Bounds(at_least=0, at_most=1)] = 0.5
-) -> Reconstruction:
-    """An image of one grey level for every target."""
-    shape = (len(view.features), *view.auxiliary.shape[1:])
-    return Reconstruction(np.full(shape, level, np.float32))
-'''
-NEW_DEFENCE = '''
-from dataclasses import dataclass
-
-from mindspore import nn
-
-from suppress_privacy.checks import Share
-from suppress_privacy.defences.settings import DefenceSettings
-from suppress_privacy.training import Defence, Plan
+def shown():
+    """What CONTRIBUTING.md adds, in its order: heading, file, and a new file's text or a change of a file."""
+    heading = name = None
+    blocks = r"^### ([^\n]*)|`((?:lib|study)/\S+)`|^```(python|diff)\n(.*?)^```"
+    for match in re.finditer(blocks, (ROOT / "CONTRIBUTING.md").read_text(), re.M | re.S):
+        heading, name = match[1] or heading, match[2] or name
+        if match[3]:
+            yield heading, name, match[3], match[4]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Nothing(DefenceSettings, kind="nothing"):
-    """A defence that does nothing, so much of it."""
-
-    share: Share
-
-    def make(self, network: nn.Cell, plan: Plan) -> Defence:
-        return Defence()
-'''
-NEW_SPARSITY = "        0.7: {sparsity: [0.69, 0.71]}\n"
-LINES = {
-    "lib/suppress_privacy/attacks/__init__.py": [("import decoder, ", "import decoder, grey, ")],
-    "lib/suppress_privacy/defences/__init__.py": [("import dpsgd, ", "import dpsgd, nothing, ")],
-    "study/study.yaml": [
-        ("  black: {title", "  grey: {title: grey image, sees: {features: [fc1]}}\n  black: {title"),
-        (
-            "[black, mean, class-mean, nearest, reference, tuned, ridge, decoder,",
-            "[grey, black, mean, class-mean, nearest, reference, tuned, ridge, decoder,",
-        ),
-        (
-            "  untrained:\n",
-            "  idle: {title: left as it is, epochs: 1, batch_size: 8, optimizer: *sgd, "
-            "defence: {kind: nothing, share: 0.5}}\n  untrained:\n",
-        ),
-        ("dense-sgd: [0], accuracy-matched: [0]}", "dense-sgd: [0], accuracy-matched: [0], idle: [0]}"),
-        ("    matched: false\n", "    matched: false\n    sweeps: {suppressed-example: [0]}\n"),
-    ],
-}
+def add(folder, name, kind, block):
+    """Do to a file what CONTRIBUTING.md shows."""
+    path = folder / name
+    if kind == "python":
+        assert not path.exists()
+        path.write_text(block)
+        return
+    lines = block.splitlines()
+    old, new = ("".join(f"{line[1:]}\n" for line in lines if line[0] != sign) for sign in "+-")
+    text = "\n" + path.read_text()
+    assert text.count("\n" + old) == 1, old
+    path.write_text(text.replace("\n" + old, "\n" + new)[1:])
 
 
-def environment(folder, **more):
-    """The copy's own code, and one thread."""
-    path = os.pathsep.join(str(folder / part) for part in PYTHON)
-    return os.environ | {"PYTHONPATH": path, "TQDM_DISABLE": "1"} | more
+def git(folder, *arguments):
+    command = ["git", "-c", "user.name=A Stranger", "-c", "user.email=stranger@example.com", *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def take(source, folder):
+    """The files that a commit of `source` would have now, with the environment that is there."""
+    for name in git(source, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")[:-1]:
+        if (source / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / name, folder / name)
+    (folder / ".venv").symlink_to(sys.prefix)
+    for name in ("requirements.lock", "pyproject.toml"):  # or make would set up another
+        os.utime(folder / name, (0, 0))
+
+
+def environment(**more):
+    """The checkout's own: it has a path to its code."""
+    return {name: value for name, value in os.environ.items() if name not in OUTSIDE} | {"TQDM_DISABLE": "1"} | more
+
+
+def python(folder, *arguments, **environ):
+    """The checkout's Python, or a module of it."""
+    call = [folder / ".venv" / "bin" / "python", *map(str, arguments)]
+    return subprocess.run(call, cwd=folder, env=environment(**environ), capture_output=True, text=True)
 
 
 def launch(folder, command, *arguments, **environ):
-    call = [sys.executable, "-m", "suppress_study.run", command, *map(str, arguments)]
-    return subprocess.run(call, cwd=folder, env=environment(folder, **environ), capture_output=True, text=True)
+    return python(folder, "-m", "suppress_study.run", command, *arguments, **environ)
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project") / "copy"
-    shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
-    shutil.rmtree(folder / "book" / "notebooks", ignore_errors=True)
-    (folder / "results").mkdir()
-    shutil.copy(ROOT / "results" / "bench.json", folder / "results")
-    (folder / "lib/suppress_privacy/attacks/grey.py").write_text(NEW_ATTACK)
-    (folder / "lib/suppress_privacy/defences/nothing.py").write_text(NEW_DEFENCE)
-    for name, changes in LINES.items():
-        text = (folder / name).read_text()
-        for old, new in changes:
-            assert old in text, old
-            text = text.replace(old, new, 1)
-        (folder / name).write_text(text)
-    # One new value in place of the sweep's own, whose models would take minutes.
+    take(ROOT, folder)
+    for _, *addition in shown():
+        add(folder, *addition)
+    # The new value in place of the sweep's own, whose models would take minutes.
     settings = folder / "study/study.yaml"
-    swept, count = re.subn(r"      bands:\n(        0.*\n)+", f"      bands:\n{NEW_SPARSITY}", settings.read_text())
-    assert count == 1
+    swept, count = re.subn(r"^        0\.(?!7:)\d+: \{.*\n", "", settings.read_text(), flags=re.M)
+    assert count == 4
     settings.write_text(swept)
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "What a stranger added")
     return folder
 
 
@@ -146,12 +130,12 @@ def killed(copy):
 
     What it had started must end by itself, or it would write beside the study that is started next.
     """
-    log = copy / "killed.log"
+    log = copy.with_name("killed.log")
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "suppress_study.run", "study", "--profile", "smoke", "--cores", "1"],
+            [copy / ".venv/bin/python", "-m", "suppress_study.run", "study", "--profile", "smoke"],
             cwd=copy,
-            env=environment(copy),
+            env=environment(),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -175,9 +159,12 @@ def runs_of(folder):
 
 @pytest.fixture(scope="module")
 def finished(copy, killed):
-    """The same study, started again and left to end."""
-    run = launch(copy, "study", "--profile", "smoke", "--cores", "1")  # the other core has tests of its own
-    assert run.returncode == 0, run.stdout + run.stderr
+    """The same study, started again by the workflow's own steps and left to end."""
+    of_job = environment(**{name: str(value) for name, value in JOB["env"].items()})
+    for script in [step["run"] for step in JOB["steps"] if "run" in step]:
+        shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+        run = subprocess.run(shell, cwd=copy, env=of_job, capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
     return copy
 
 
@@ -187,8 +174,7 @@ def plan(copy):
     code = """import json
 from suppress_study.plan import Study
 print(json.dumps({str(job): [run.name for run in job.runs] for job in Study.load().jobs("smoke")}))"""
-    run = subprocess.run([sys.executable, "-c", code], cwd=copy, env=environment(copy), capture_output=True, text=True)
-    return json.loads(run.stdout)
+    return json.loads(python(copy, "-c", code).stdout)
 
 
 def summary_of(folder):
@@ -203,6 +189,28 @@ def rows(summary, table="estimates", **factors):
     return frame
 
 
+def test_what_is_shown_to_be_added_is_short(copy):
+    lines = Counter()
+    for heading, _, kind, block in shown():
+        lines[heading] += sum(kind == "python" or line[0] == "+" for line in block.splitlines())
+    assert list(lines) == ["An attack", "A defence", "An arm", "A value of a sweep"] and max(lines.values()) < 30
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook["id"])
+def test_what_was_added_passes_the_hooks_of_a_commit(copy, hook):
+    """As pre-commit calls it, on all files that it is for."""
+    command = hook["entry"].split() + ["."] * hook.get("pass_filenames", True)
+    run = subprocess.run(command, cwd=copy, env=environment(), capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_a_checkout_runs_its_own_code_wherever_its_environment_lies(copy):
+    code = "import report, suppress_privacy, suppress_study\n"
+    code += "print(*(each.__file__ for each in (report, suppress_privacy, suppress_study)), sep='\\n')"
+    found = python(copy, "-c", code).stdout.splitlines()
+    assert len(found) == 3 and all(path.startswith(f"{copy}{os.sep}") for path in found)
+
+
 def test_a_killed_study_goes_on_where_it_was(killed, finished, plan):
     kept = [name for name, content in killed.items() if (runs_of(finished) / name).read_bytes() == content]
     assert killed and kept
@@ -210,6 +218,13 @@ def test_a_killed_study_goes_on_where_it_was(killed, finished, plan):
     for job, names in plan.items():
         assert [run.name for run, _ in read_job(runs_of(finished) / f"{job}.npz")] == names
     assert list((finished / "results").rglob(".part-*")) == []
+
+
+def test_the_workflow_names_its_actions_by_commit_and_keeps_what_its_steps_leave(finished):
+    used = [step for step in JOB["steps"] if "uses" in step]
+    assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", step["uses"]) for step in used)
+    for path in used[-1]["with"]["path"].split():
+        assert list(finished.glob(path)), path
 
 
 def test_a_finished_study_has_nothing_left_to_do(finished):
@@ -221,11 +236,14 @@ def test_a_finished_study_has_nothing_left_to_do(finished):
     assert before == {path: path.stat().st_mtime_ns for path in (finished / "results").rglob("*.npz")}
 
 
-def planned(folder, *targets, results="results/smoke", device="CPU", more=(), options=()):
+SNAKEMAKE = ("-m", "snakemake", "-s", "study/Snakefile", "--nolock")
+
+
+def planned(folder, *targets, results="results/smoke", device="CPU", options=()):
     """The jobs that the workflow would run now, as Snakemake prints them."""
-    command = [sys.executable, "-m", "snakemake", "-s", "study/Snakefile", "--nolock", "--dry-run", "--cores", "1"]
-    command += [*options, "--config", "profile=smoke", f"results={results}", f"device={device}", *more, "--", *targets]
-    run = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=True)
+    config = ["--config", "profile=smoke", f"results={results}", f"device={device}"]
+    run = python(folder, *SNAKEMAKE, "--dry-run", "--cores", "1", *options, *config, "--", *targets)
+    assert run.returncode == 0, run.stderr
     return run.stdout + run.stderr
 
 
@@ -234,13 +252,14 @@ def jobs(shown):
     return set(re.findall(r"output: .*?/runs/([^ ,]+)\.npz", shown))
 
 
-def test_a_deleted_run_would_be_made_again_though_the_book_is_there(finished):
-    for name in ("train-baseline-seed0", "attack-none-seed0"):
-        run = runs_of(finished) / f"{name}.npz"
-        run.rename(finished / "aside.npz")
-        assert name in jobs(planned(finished))
-        (finished / "aside.npz").rename(run)
-    assert "Nothing to be done" in planned(finished)
+def test_deleted_runs_would_be_made_again_though_the_book_is_there(finished, tmp_path):
+    deleted = ("train-baseline-seed0", "attack-none-seed0")
+    for name in deleted:
+        (runs_of(finished) / f"{name}.npz").rename(tmp_path / name)
+    found = jobs(planned(finished))
+    for name in deleted:
+        (tmp_path / name).rename(runs_of(finished) / f"{name}.npz")
+    assert {*deleted} <= found
 
 
 def test_another_device_would_repeat_all_runs(finished, plan):
@@ -251,66 +270,66 @@ def test_a_changed_setting_would_repeat_the_runs_that_depend_on_it_and_no_others
     settings = finished / "study" / "study.yaml"
     before = settings.read_text()
 
-    def planned_with(old, new):
-        assert old in before
-        settings.write_text(before.replace(old, new))
+    def planned_with(changes):
+        text = before
+        for old, new in changes.items():
+            assert old in text
+            text = text.replace(old, new)
+        settings.write_text(text)
         try:
             return planned(finished)
         finally:
             settings.write_text(before)
 
-    found = jobs(planned_with("&sgd {name: sgd, lr: 0.1}", "&sgd {name: sgd, lr: 0.2}"))
+    rate = {"&sgd {name: sgd, lr: 0.1}": "&sgd {name: sgd, lr: 0.2}"}
+    shown = planned_with(rate | {"title: ordinary\n": "title: plain\n"})
     # The other controls build on it: they are trained by the same rate, or to the same accuracy.
     of_rate = {
         f"train-{arm}-seed0" for arm in (SUPPRESSED, f"{SUPPRESSED}@0.7", "dense-sgd", "accuracy-matched", "idle")
     }
+    found = jobs(shown)
     assert {job for job in found if job.startswith("train")} == of_rate
-    assert f"attack-{SUPPRESSED}-seed0" in found and "attack-baseline-seed0" not in found
-    found = jobs(planned_with("norm_weight: 5, iters: 100", "norm_weight: 5, iters: 90"))
+    # The ordinary model's title changes what is shown alone.
+    assert f"attack-{SUPPRESSED}-seed0" in found and "attack-baseline-seed0" not in found and "rule summary" in shown
+    found = jobs(planned_with({"norm_weight: 5, iters: 100": "norm_weight: 5, iters: 90"}))
     assert {f"attack-{SUPPRESSED}-seed0", "attack-baseline-seed0"} <= found
     assert not [job for job in found if job.startswith("train") or job.endswith("leaks") or "none" in job]
-    shown = planned_with("title: ordinary\n", "title: plain\n")
-    assert jobs(shown) == set() and "rule summary" in shown
 
 
 def test_any_arm_and_seed_of_the_study_is_a_target_and_brings_what_it_needs(finished):
     """Beyond every profile: a model's training, what it builds on, and the evaluators come first."""
-    target = "attack-magnitude-finetuned-seed7"
-    found = jobs(planned(finished, f"results/smoke/runs/{target}.npz"))
-    assert found == {target, "train-magnitude-finetuned-seed7", "train-dense-sgd-seed7"}
-    target = "attack-suppressed-example@0.7-seed7-leaks"
+    models = ("magnitude-finetuned-seed7", "suppressed-example@0.7-seed7")
+    targets = {f"attack-{models[0]}", f"attack-{models[1]}-leaks"}
     (finished / "results" / "other").mkdir()
     shutil.copy(finished / "results" / "smoke" / "data.json", finished / "results" / "other")
-    assert jobs(planned(finished, f"results/other/runs/{target}.npz", results="results/other")) == {
-        target,
-        "train-suppressed-example@0.7-seed7",
+    paths = [f"results/other/runs/{target}.npz" for target in targets]
+    assert jobs(planned(finished, *paths, results="results/other")) == {
+        *targets,
+        *(f"train-{model}" for model in (*models, "dense-sgd-seed7")),
         *("train-baseline-seed1000", "train-evaluator-lenet-seed1001", "train-evaluator-convnet-seed1000"),
     }
-    for target, message in (
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
         ("attack-nobody-seed7", "arm is 'nobody'; allowed are baseline"),
         ("attack-baseline-seed7-nope", "group is 'nope'; allowed are conv1"),
         ("train-suppressed-example@0.95-seed7", "of which the study makes no run"),  # its own value is the arm itself
         ("baseline", "must be train-ARM-seed7, attack-ARM-seed7"),
-    ):
-        run = launch(finished, "run", target, "--profile", "smoke")
-        assert run.returncode == 2 and message in run.stderr and len(run.stderr.strip().splitlines()) == 1
+    ],
+)
+def test_a_target_that_the_study_cannot_make_is_one_sentence(target, message):
+    with pytest.raises(ValueError if "allowed" in message else SetupError, match=message) as caught:
+        require_target(target, Study.load(), "smoke")
+    assert "\n" not in str(caught.value)
 
 
 def test_snakemakes_own_pictures_of_the_workflow_work(finished, tmp_path):
     graph = planned(finished, options=["--dag", "--forceall"])
     assert "digraph" in graph and "train" in graph and "attack" in graph
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "-s",
-        "study/Snakefile",
-        "--nolock",
-        "--report",
-        tmp_path / "report.html",
-    ]
-    command += ["--config", "profile=smoke", "results=results/smoke", "device=CPU"]
-    run = subprocess.run(command, cwd=finished, env=environment(finished), capture_output=True, text=True)
+    report = ["--report", tmp_path / "report.html"]
+    run = python(finished, *SNAKEMAKE, *report, "--config", "profile=smoke", "results=results/smoke", "device=CPU")
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
@@ -366,11 +385,12 @@ def test_the_suppressed_model_is_suppressed_and_the_ordinary_one_is_not(finished
 
 def test_every_run_says_what_it_is_and_where_it_ran(finished):
     found = Results.load(finished / "results" / "smoke").runs
+    head = git(finished, "rev-parse", "--short=12", "HEAD").strip()
     for name, run in found.items():
         assert run.name == name and run.campaign == "mnist-lenet5" and run.profile == "smoke"
         assert run.seed in (0, 1000, 1001)
         there = run.environment
-        assert there["versions"]["mindspore"] and run.commit and there["machine"]["cores"]
+        assert there["versions"]["mindspore"] and run.commit == head and there["machine"]["cores"]
         assert there["device"]["device"] == "CPU" and there["device"]["threads"] == 1
         assert there["data"]["sha256"] and "5,000 digits" in there["data"]["notice"]
         assert run.times["seconds"] and 0 < run.peak_memory_bytes < 4e9 and run.settings
@@ -536,10 +556,8 @@ def test_a_control_follows_the_model_it_is_matched_to(finished):
 def published(finished, tmp_path_factory):
     """A clone that has the tables of the finished study, one run of it not made yet, and nothing else."""
     folder = tmp_path_factory.mktemp("published") / "clone"
-    shutil.copytree(finished, folder, ignore=LEFT_OUT)
-    shutil.rmtree(folder / "book" / "notebooks")
+    take(finished, folder)
     shutil.copytree(runs_of(finished), runs_of(folder))
-    shutil.copy(ROOT / "results" / "bench.json", folder / "results")
     path = runs_of(folder) / "attack-dense-sgd-seed0.npz"
     write_job(path, [pair for pair in read_job(path) if pair[0].factors.get("attack") != "decoder"])
     run = launch(folder, "publish", "--profile", "smoke")
@@ -556,11 +574,11 @@ def test_the_book_is_drawn_from_published_tables_alone_without_data(published, f
     assert run.returncode == 0, run.stdout + run.stderr
     assert before == {path: path.read_bytes() for path in before}
     assert not (published / "results" / "smoke" / "checkpoints").exists()
-    shown = (published / "_build" / "html" / "notebooks" / "train-baseline.html").read_text()
-    assert "is not kept with" in shown
+    pages = published / "_build" / "html"
+    assert (pages / "notebooks" / "yours.html").exists() and not (pages / "notebooks" / "train-baseline.html").exists()
     mine, theirs = summary_of(published), summary_of(finished)
     assert (mine.missing, theirs.missing) == (1, 0)
-    assert "still to be made" in (published / "_build" / "html" / "index.html").read_text()
+    assert "still to be made" in (pages / "your_run.html").read_text()
     assert set(rows(mine, attack="decoder").arm) == {"baseline", SUPPRESSED, "accuracy-matched", "idle"}
     own, other = (rows(each, attack="tuned") for each in (mine, theirs))
     assert own.reset_index(drop=True).equals(other.reset_index(drop=True)[list(own)])
@@ -568,17 +586,16 @@ def test_the_book_is_drawn_from_published_tables_alone_without_data(published, f
 
 def test_published_runs_count_as_made_when_asked_to(published):
     """One attack is to be made, and its models trained again for it alone; without being asked to, everything is."""
-    run = launch(published, "study", "--profile", "smoke", "--keep", "--snakemake=--dry-run")
+    run = launch(published, "study", "--profile", "smoke", "--keep", "--snakemake=--dry-run --quiet progress")
     assert run.returncode == 0, run.stderr  # the data are those that were published
-    found = jobs(planned(published, more=["keep=True"]))
+    found = jobs(run.stdout + run.stderr)
     evaluators = {"train-baseline-seed1000", "train-evaluator-lenet-seed1001", "train-evaluator-convnet-seed1000"}
     assert found == {"attack-dense-sgd-seed0", "train-dense-sgd-seed0", *evaluators}
     assert "train-accuracy-matched-seed0" in jobs(planned(published))
 
 
 def test_a_book_without_a_run_says_what_to_do(copy, tmp_path):
-    command = [sys.executable, "book/build.py", tmp_path]
-    run = subprocess.run(command, cwd=copy, env=environment(copy), capture_output=True, text=True)
+    run = python(copy, "book/build.py", tmp_path)
     assert run.returncode == 2 and "run the study of that profile first" in run.stderr
 
 
@@ -618,7 +635,10 @@ def page(finished):
 
 
 PAGES = {
-    "index": ["table", "figure img", "nav"],
+    "index": ["picture img", "nav"],
+    "tutorial": ["table", "figure img"],
+    "trust": ["li"],
+    "your_run": ["table"],
     "defence": ["mjx-container", "table"],
     "attack": ["mjx-container"],
     "strong_attacks": ["mjx-container", "table", "figure img"],
@@ -626,7 +646,9 @@ PAGES = {
     "membership": ["mjx-container", "table", "figure img"],
     "controls": ["table", "figure img"],
     "verdict": ["table"],
+    "known_errors": ["p strong", "mjx-container"],
     "notebooks/compare": ["table", ".cell_output img"],
+    "notebooks/yours": ["table", ".cell_output img"],
     "notebooks/train-baseline": [".cell_output img"],
     "notebooks/train-suppressed-example": [".cell_output img"],
     "notebooks/attack-baseline": ["table", ".cell_output img"],
@@ -644,8 +666,7 @@ def test_pages_show_their_parts_need_no_network_and_say_what_they_show(page, nam
     for part in PAGES[name]:
         page.wait_for_selector(part, timeout=5000)
     assert page.complaints == []
-    banner = page.inner_text(".bd-header-announcement")
-    assert "smoke" in banner and "5,000 digits" in banner
+    assert page.inner_text(".bd-header-announcement").startswith("Published run: MNIST, up to 5 trainings")
     text = page.inner_text("main")
     assert "{{" not in text and "None" not in text and "nan" not in text.split()
     for image in page.query_selector_all("main img"):
@@ -654,21 +675,54 @@ def test_pages_show_their_parts_need_no_network_and_say_what_they_show(page, nam
         assert image.evaluate("image => image.naturalWidth") > 300
 
 
-def test_the_headline_table_shows_the_summarys_figures(page, finished):
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 1200)])
+def test_the_answer_is_on_the_first_screen(page, width, height):
+    """Sentence, picture and three facts, before anything has been scrolled."""
+    before = page.viewport_size
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(f"{page.home}/index.html")
+    page.wait_for_load_state("networkidle")
+    facts = page.query_selector_all("main article ul >> nth=0 >> li")
+    picture = page.query_selector("main picture img")
+    lowest = max(place["y"] + place["height"] for place in (each.bounding_box() for each in [picture, *facts]))
+    narrow = "overview_narrow" in picture.evaluate("image => image.currentSrc")
+    text = page.inner_text("main article")
+    page.set_viewport_size(before)
+    assert len(facts) == 3 and lowest <= height and narrow == (width < 600)
+    assert "identifies" in text and len(re.findall(r"\d\.\d", text)) < 40
+
+
+def test_the_first_page_has_the_published_answer_and_whether_this_run_agrees(page, finished):
     page.goto(f"{page.home}/index.html")
     text = page.inner_text("main")
+    report = Report.load(finished / "results" / "full")
+    assert front.answer(report).replace("**", "") in text
+    assert "Your run (profile smoke): No figure of it can be held beside the published run" in text
+    assert "MNIST-5000 with 4,000 training images" in text  # why not
+
+
+def test_a_run_is_held_beside_the_published_one_figure_by_figure(page, finished):
+    page.goto(f"{page.home}/your_run.html")
+    text = page.inner_text("main")
+    assert "5,000 digits" in text and "figures mean nothing" in text
     summary = summary_of(finished)
-    for arm in summary.arms[:2]:
-        assert f"{arm.test_accuracy[0]:.4f}" in text
     shown = rows(summary, attack="reference", smoothness="cpu", arm=SUPPRESSED, metric="confidence").iloc[0]
-    assert f"{shown['mean']:.3f} [{shown['low']:.3f}, {shown['high']:.3f}]" in text
-    assert "0.9745" in text and "0.5576" in text
+    assert f"{shown['mean']:.3f}" in text and f"{summary.arms[0].test_accuracy[0]:.3f}" in text
+    head = git(finished, "rev-parse", "--short=12", "HEAD").strip()
+    assert head in text and processor() in text  # both machines, both commits
+    assert "decoder network" in text and "noise" not in text  # of the first page's networks those that it has
+
+
+def test_a_study_ends_with_the_answer_and_the_place_to_read_on(finished):
+    run = launch(finished, "study", "--profile", "smoke")
+    answer, mine, path = run.stdout.strip().splitlines()[-3:]
+    assert "identifies" in answer and "**" not in answer and mine.startswith("Your run (profile smoke): No figure")
+    assert path == f"Read on: {finished}/_build/html/index.html"
 
 
 def test_what_was_added_by_a_stranger_is_on_the_pages(page):
     """A new attack, a new defence and a new sparsity stand in tables and figures, by their titles alone."""
-    page.goto(f"{page.home}/controls.html")
+    page.goto(f"{page.home}/notebooks/yours.html")
     text = page.inner_text("main")
-    assert "left as it is" in text and "suppressed to 70 %" in text
-    page.goto(f"{page.home}/strong_attacks.html")
-    assert "grey image" in page.inner_text("main")
+    for title in ("left as it is", "suppressed to 70 %", "grey image"):
+        assert title in text

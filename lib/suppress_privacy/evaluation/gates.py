@@ -27,7 +27,15 @@ class Gate:
     found: float
     passed: bool
     about: str = ""  # the model it was decided on, if on one alone
+    title: str = ""  # of that model, for the reader
     of_model: bool = False  # whether it asks that model to be what it should be; if not, the attacks
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.title or self.about}" if self.about else self.name
+
+    def of_strength(self) -> bool:
+        """Whether it asks if the attacks are strong; what else is asked are sanity checks, which sound code passes."""
+        return self.name in REQUIRED
 
 
 def beats_the_mean_image(skill: Estimate) -> Gate:

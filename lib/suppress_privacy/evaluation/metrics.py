@@ -60,6 +60,11 @@ _ALL = (
 METRICS = {metric.name: metric for metric in _ALL}
 
 
+def label(name: str) -> str:
+    """How a metric is called; a figure of a model itself by its name."""
+    return METRICS[name].label if name in METRICS else name.replace("_", " ")
+
+
 def relative_l2(originals: np.ndarray, images: np.ndarray) -> np.ndarray:
     """|x - x^| / |x|, per image.
 

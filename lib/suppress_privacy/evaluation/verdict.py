@@ -1,12 +1,14 @@
-"""From paired measurements to a verdict: holds, fails, or not tested.
+"""From paired measurements to a verdict: holds, refuted, not shown, or not tested.
 
 A claim that something is lower holds only if every comparison it rests on says so: the 95 % interval of the paired
 difference lies below zero, and the claim's p is below 5 %: the largest of its comparisons' (an
-intersection-union test, Berger 1982), after Holm's correction over all claims that have one (Holm 1979). Anything less
-fails. A gate that failed makes the attack too weak to say; data that are missing leave the claim untested.
+intersection-union test, Berger 1982), after Holm's correction over all claims that have one (Holm 1979). It is refuted
+if every comparison says the opposite by the same rule. A claim that documented figures are met holds if every interval
+lies within its band, and is refuted if one lies wholly outside. What neither holds nor is refuted is not shown. A gate
+that failed makes the attack too weak to say; data that are missing leave the claim untested.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,7 +17,7 @@ from scipy import stats
 from suppress_privacy.evaluation.intervals import LEVEL, LIMITS, Estimate, bootstrap_means, seed_reach
 from suppress_privacy.evaluation.membership import placements
 
-HOLDS, FAILS, NOT_TESTED = "holds", "fails", "not tested"
+HOLDS, REFUTED, NOT_SHOWN, NOT_TESTED = "holds", "refuted", "not shown", "not tested"
 LEAST_SEEDS = 3  # below them nothing can be said of other trainings
 
 
@@ -23,7 +25,7 @@ LEAST_SEEDS = 3  # below them nothing can be said of other trainings
 class Comparison:
     """One measurement that a claim rests on: what is compared, and the effect with its 95 % interval.
 
-    A difference has a p; a documented figure has a band instead, and a distance from it.
+    A difference has a p in either direction; a documented figure has a band instead, and a distance from it.
     """
 
     what: str
@@ -32,19 +34,37 @@ class Comparison:
     high: float
     p: float | None  # one-sided
     supports: bool  # by its interval alone
+    than: str = ""  # what the compared is to lie below, or above
+    p_opposite: float | None = None  # one-sided, of the other direction
     wanted: int = 1  # 1 where a difference below zero supports, -1 where one above does
     distance: float = 0.0  # how far off, in bands
     band: float | None = None  # how far off still counts as the same
+    metric: str = ""  # of a difference between models: by which metric,
+    control: str = ""  # and against which
     runs: tuple[str, ...] = ()  # names of those it was measured by
 
     def opposes(self) -> bool:
-        """Whether the interval lies on the other side of zero."""
-        return self.p is not None and (self.low > 0 if self.wanted == 1 else self.high < 0)
+        """Whether the interval lies on the other side of zero, or wholly outside the band."""
+        if self.band is not None:
+            return self.low > self.band or self.high < -self.band
+        return self.low > 0 if self.wanted == 1 else self.high < 0
+
+    def asked(self) -> str:
+        """What is asked, in words."""
+        return self.what + (f" {'below' if self.wanted == 1 else 'above'} {self.than}" if self.than else "")
+
+    def opposite(self) -> str:
+        """What was found by one that opposes, in words."""
+        return f"{self.what} lies {'above' if self.effect > 0 else 'below'} {self.than or 'its band'}"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to one claim; effect, low and high are those of its weakest comparison, p is Holm's."""
+    """The answer to one claim.
+
+    Effect, low and high are those of the comparison that decides it, the weakest of those it rests on; p is Holm's, of
+    the opposite where that refutes the claim.
+    """
 
     verdict: str
     effect: float | None
@@ -55,30 +75,30 @@ class Verdict:
     comparisons: list[Comparison] = field(default_factory=list)
 
 
-def lower(what: str, values: np.ndarray, control: np.ndarray) -> Comparison:
+def lower(what: str, than: str, values: np.ndarray, control: np.ndarray) -> Comparison:
     """Whether values lie below a control's, seed by seed and image by image.
 
     Its p is the larger of two, since with few seeds the bootstrap alone is too sure: the share of resamples
     whose mean is not below zero, and Student's paired t over the means of the seeds.
 
     Args:
-        what: what is compared, for the reader.
+        what, than: what is compared with what, for the reader.
         values, control: [S, N], the same seeds and images in both.
 
     Returns:
         the comparison; its effect is values minus control.
     """
     difference = np.asarray(values, np.float64) - np.asarray(control, np.float64)
-    return _below_zero(what, difference.mean(1), bootstrap_means(difference), float(difference.mean()))
+    return _below_zero(what, than, difference.mean(1), bootstrap_means(difference), float(difference.mean()))
 
 
-def lower_auc(what: str, scores: np.ndarray, control: np.ndarray, members: np.ndarray) -> Comparison:
+def lower_auc(what: str, than: str, scores: np.ndarray, control: np.ndarray, members: np.ndarray) -> Comparison:
     """Whether an area under the ROC lies below a control's, seed by seed and candidate by candidate.
 
     The bootstrap resamples seeds and candidates of the areas' linear part (DeLong et al. 1988).
 
     Args:
-        what: what is compared, for the reader.
+        what, than: what is compared with what, for the reader.
         scores, control: [S, Q], the same seeds and candidates in both.
         members: bool [Q].
 
@@ -92,14 +112,14 @@ def lower_auc(what: str, scores: np.ndarray, control: np.ndarray, members: np.nd
     of_members, of_others = map(np.stack, zip(*pairs, strict=True))  # [S, members], [S, others]; same mean in each row
     around = of_others - of_others.mean(1, keepdims=True)  # the seeds' part is in the members' already
     resampled = bootstrap_means(of_members) + bootstrap_means(around, seed=1)
-    return _below_zero(what, of_members.mean(1), resampled, float(of_members.mean()))
+    return _below_zero(what, than, of_members.mean(1), resampled, float(of_members.mean()))
 
 
-def higher_in_one_group(what: str, values: np.ndarray, control: np.ndarray) -> Comparison:
+def higher_in_one_group(what: str, than: str, values: np.ndarray, control: np.ndarray) -> Comparison:
     """Whether values of some images lie above those of other images, the same models in both.
 
     Args:
-        what: what is compared, for the reader.
+        what, than: what is compared with what, for the reader.
         values, control: [S, N] and [S, M], one row a model.
 
     Returns:
@@ -109,20 +129,26 @@ def higher_in_one_group(what: str, values: np.ndarray, control: np.ndarray) -> C
     # The models' part is resampled once, with the first group's images.
     around = control - control.mean(1, keepdims=True)
     resampled = bootstrap_means(control.mean(1, keepdims=True) - values) + bootstrap_means(around, seed=1)
-    found = _below_zero(what, by_seed, resampled, float(by_seed.mean()))
+    found = _below_zero(what, than, by_seed, resampled, float(by_seed.mean()))
     return replace(found, effect=-found.effect, low=-found.high, high=-found.low, wanted=-1)
 
 
-def _below_zero(what: str, by_seed: np.ndarray, resampled: np.ndarray, effect: float) -> Comparison:
+def _below_zero(what: str, than: str, by_seed: np.ndarray, resampled: np.ndarray, effect: float) -> Comparison:
     low, high = np.quantile(resampled, LIMITS)
     reach = seed_reach(by_seed)
     low, high = min(low, effect - reach), max(high, effect + reach)
+    p, p_opposite = _p(by_seed, resampled), _p(-by_seed, -resampled)
+    than = f"{than} ({len(by_seed)} seeds)"
+    return Comparison(what, effect, float(low), float(high), p, bool(high < 0), than, p_opposite)
+
+
+def _p(by_seed: np.ndarray, resampled: np.ndarray) -> float:
+    """One-sided, for a mean below zero."""
     p = float((1 + np.sum(resampled >= 0)) / (1 + len(resampled)))
-    if len(by_seed) > 1:
-        spread = by_seed.std(ddof=1)
-        by_t = stats.ttest_1samp(by_seed, 0, alternative="less").pvalue if spread > 0 else float(effect >= 0)
-        p = max(p, float(by_t))
-    return Comparison(what, effect, float(low), float(high), p, bool(high < 0))
+    if len(by_seed) == 1:
+        return p
+    by_t = stats.ttest_1samp(by_seed, 0, alternative="less").pvalue if np.ptp(by_seed) > 0 else by_seed[0] >= 0
+    return max(p, float(by_t))
 
 
 def inside(what: str, found: Estimate, documented: float, band: float) -> Comparison:
@@ -145,7 +171,7 @@ def inside(what: str, found: Estimate, documented: float, band: float) -> Compar
 class Evidence:
     """What there is to decide one claim by.
 
-    The claim holds if all comparisons of any one alternative support it.
+    The claim holds if all comparisons of any one alternative support it; it is judged by the one that has most.
     """
 
     alternatives: list[list[Comparison]]
@@ -161,31 +187,52 @@ def verdicts(evidence: Mapping[str, Evidence], weakness: str) -> dict[str, Verdi
         evidence: by claim.
         weakness: why no attack's failure can count as protection, or nothing.
     """
-    tested = {claim: entry.alternatives for claim, entry in evidence.items() if not entry.missing}
-    best = {claim: min(found, key=lambda one: _weakness(max(one, key=_weakness))) for claim, found in tested.items()}
-    p_values = {claim: [one.p for one in found if one.p is not None] for claim, found in best.items()}
-    adjusted = holm({claim: max(values) for claim, values in p_values.items() if values})
+    best = {claim: min(entry.alternatives, key=_misses) for claim, entry in evidence.items() if not entry.missing}
+    with_p = {claim: found for claim, found in best.items() if all(one.p is not None for one in found)}
+    adjusted, opposite = (
+        holm({claim: max(getattr(one, name) for one in found) for claim, found in with_p.items()})
+        for name in ("p", "p_opposite")
+    )
     answers = {}
     for claim, entry in evidence.items():
-        listed = [one for alternative in entry.alternatives for one in alternative]
         if entry.missing:
-            answers[claim] = Verdict(NOT_TESTED, None, None, None, None, entry.missing, listed)
-            continue
-        weakest = max(best[claim], key=_weakness)
-        p = adjusted.get(claim)
-        opposed = [one for one in best[claim] if one.opposes()]
-        if not weakest.supports:
-            verdict = FAILS
-            reason = f"the opposite: {opposed[0].what}" if opposed else f"not shown: {weakest.what}"
-        elif p is not None and p >= 1 - LEVEL:
-            verdict, reason = FAILS, f"not shown after Holm's correction: {weakest.what}"
+            answer = Verdict(NOT_TESTED, None, None, None, None, entry.missing)
         else:
-            verdict, reason = HOLDS, ""
-        if weakness and entry.needs_strong_attack and not opposed:
-            verdict, reason = NOT_TESTED, weakness
-        shown = opposed[0] if verdict == FAILS and opposed else weakest
-        answers[claim] = Verdict(verdict, shown.effect, shown.low, shown.high, p, reason, listed)
+            answer = _answer(best[claim], adjusted.get(claim), opposite.get(claim, 1.0))
+            if weakness and entry.needs_strong_attack and answer.verdict != REFUTED:
+                answer = replace(answer, verdict=NOT_TESTED, reason=weakness)
+        answers[claim] = replace(answer, comparisons=[one for found in entry.alternatives for one in found])
     return answers
+
+
+def _answer(found: Sequence[Comparison], p: float | None, p_opposite: float) -> Verdict:
+    """What comparisons say of their claim, whatever the attacks' strength."""
+    opposed = [one for one in found if one.opposes()]
+    shown = max(opposed or found, key=_weakness)
+    if all(one.supports for one in found) and (p is None or p < 1 - LEVEL):
+        verdict, reason = HOLDS, ""
+    elif p is None:
+        verdict = REFUTED if opposed else NOT_SHOWN
+        where = shown.opposite() if opposed else f"{shown.what} reaches beyond its band"
+        reason = f"{where}; {sum(one.supports for one in found)} of {len(found)} figures reproduced"
+    elif len(opposed) == len(found) and p_opposite < 1 - LEVEL:
+        shown, p = max(found, key=lambda one: one.p_opposite or 0.0), p_opposite
+        verdict, reason = REFUTED, f"the opposite: {shown.opposite()}"
+    elif opposed:
+        partly = f"in {len(opposed)} of {len(found)} comparisons"
+        partly = partly if len(opposed) < len(found) else "but not after Holm's correction"
+        verdict, reason = NOT_SHOWN, f"the opposite, {partly}: {shown.opposite()}"
+    elif not shown.supports:
+        verdict, reason = NOT_SHOWN, f"the interval includes zero: {shown.asked()}"
+    else:
+        verdict, reason = NOT_SHOWN, f"not shown after Holm's correction (p {p:.2g}): {shown.asked()}"
+    return Verdict(verdict, shown.effect, shown.low, shown.high, p, reason)
+
+
+def _misses(found: Sequence[Comparison]) -> tuple[bool, int, tuple[bool, float]]:
+    """What to order alternatives by: one that all comparisons support, then most of them, then the nearest."""
+    supporting = sum(one.supports for one in found)
+    return supporting < len(found), -supporting, _weakness(max(found, key=_weakness))
 
 
 def _weakness(comparison: Comparison) -> tuple[bool, float]:

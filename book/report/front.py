@@ -1,0 +1,133 @@
+"""The first page: the answer to the book's question, as the verdict has it, and the facts beside it."""
+
+from dataclasses import dataclass
+
+from report.context import Averaged, Factors, Report
+from suppress_privacy.evaluation.intervals import Estimate
+from suppress_privacy.evaluation.verdict import HOLDS, NOT_TESTED, REFUTED
+from suppress_study.plan import Variant
+from suppress_study.summary import Arm
+
+IDENTIFIED, CONFIDENCE = "rank1", "confidence"  # what counts here, and what the tutorial measures
+CLASS_MEAN = "class-mean"  # reconstructs nothing: the average image of the digit that the network predicts
+OPENINGS = {
+    HOLDS: "Yes, as far as these attacks go",
+    REFUTED: "No: more is exposed, to these attacks",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the first page's picture: what an attack makes of some private digits."""
+
+    title: str
+    attack: Variant
+    arm: Factors
+
+
+def answer(report: Report) -> str:
+    """The answer to the book's question: one sentence, by the verdict on it."""
+    found = report.summary.verdicts[report.claims.question]
+    suppressed, matched = (_identified(report, name) for name in ("suppressed", "matched"))
+    if found.verdict == NOT_TESTED or suppressed is None or matched is None:
+        return f"**This run cannot tell**, because {found.reason or 'it has not all networks that the answer needs'}."
+    against = (IDENTIFIED, report.study.roles.matched)
+    apart = next((one for one in found.comparisons if (one.metric, one.control) == against), None)
+    said = f" ({100 * apart.low:+.0f} to {100 * apart.high:+.0f} points)" if apart else ""
+    return (
+        f"**{OPENINGS.get(found.verdict, 'No protection was found')}**: the strongest attack identifies "
+        f"**{percent(suppressed)}** of private images from the suppressed network and **{percent(matched)}** from an "
+        f"equally accurate ordinary one{said}."
+    )
+
+
+def facts(report: Report) -> str:
+    """A list: what the tutorial's attack shows, what another defence does, and what all of this is about."""
+    found = [_tutorials_fact(report), _noises_fact(report), _scope(report)]
+    return "\n".join(f"- {fact}" for fact in found if fact)
+
+
+def _tutorials_fact(report: Report) -> str:
+    """The fall in confidence, beside what an image gets that reconstructs nothing."""
+    if len(report.pair) < 2 or not report.reference:
+        return ""
+    attack, suppressed = report.reference[0], report.pair[1]
+    got = [found for arm in report.pair if (found := report.estimate(CONFIDENCE, arm.factors, attack))]
+    change = report.difference(CONFIDENCE, suppressed.factors, attack)
+    if change is None or len(got) < 2:
+        return ""
+    documented = [report.documented(arm, CONFIDENCE) or 0.0 for arm in report.pair]
+    word = "gets less" if change.high < 0 else "gets more" if change.low > 0 else "gets about as much"
+    said = (
+        f"**The tutorial's own attack {word}**: a classifier's confidence goes from {percent(got[0])} to "
+        f"{percent(got[1])} (documented: {100 * documented[0]:.0f} to {100 * documented[1]:.0f} %)."
+    )
+    idle = next((each for each in report.ladder if each.attack == CLASS_MEAN), None)
+    nothing = report.estimate(CONFIDENCE, suppressed.factors, idle) if idle else None
+    if nothing is None:
+        return said
+    more = ", more than either" if nothing.mean > max(each.mean for each in got) else ""
+    return f"{said} The predicted digit's average, which reconstructs nothing, has {percent(nothing)}{more}."
+
+
+def _noises_fact(report: Report) -> str:
+    """What noise on the features does, at the suppressed network's accuracy."""
+    noise, matched = (_identified(report, name) for name in ("noise", "matched"))
+    if noise is None or matched is None:
+        return ""
+    word = "Noise on the features protects" if noise.high < matched.low else "Noise on the features does not do better"
+    return (
+        f"**{word}**: at the same accuracy {percent(noise)} [{100 * noise.low:.0f} to {100 * noise.high:.0f}] are "
+        "identified."
+    )
+
+
+def _scope(report: Report) -> str:
+    """What the answer is about, and where to read on."""
+    seeds = len(report.summary.seeds)
+    trainings = "one training" if seeds == 1 else f"{seeds} trainings"
+    return (
+        f"**LeNet5 on {report.summary.data.name}, {trainings}**; a better attack may get more. "
+        "{doc}`How sure <trust>`, {doc}`all verdicts <verdict>`, {doc}`run it <rerun>`."
+    )
+
+
+def _identified(report: Report, role: str) -> Averaged | None:
+    """The share of private images that the strongest attack identifies, from the network of a role of study.yaml."""
+    arm = report.arm(getattr(report.study.roles, role))
+    return report.strongest(IDENTIFIED, arm) if arm else None
+
+
+def networks(report: Report) -> list[tuple[str, Arm]]:
+    """The networks of one accuracy that the first page compares, with words for them."""
+    roles = report.study.roles
+    named = (("ordinary", roles.matched), ("suppressed", roles.suppressed), ("noisy features", roles.noise))
+    return [(title, arm) for title, name in named if (arm := report.arm(name))]
+
+
+def rows(report: Report) -> dict[str, list[Row]]:
+    """The first page's picture, by what reconstructs: no attack, the tutorial's, the strongest one."""
+    there = networks(report)
+    idle = [each for each in report.ladder if each.attack == CLASS_MEAN]
+    strongest = [(title, report.strongest_attack(IDENTIFIED, arm), arm.factors) for title, arm in there]
+    return {
+        "no attack": [
+            Row("average of the\npredicted digit", each, arm.factors) for each in idle for arm in report.pair[1:]
+        ],
+        "the tutorial's\nattack": [
+            Row(title, each, arm.factors) for each in report.reference[:1] for title, arm in there
+        ],
+        "the strongest\nattack": [Row(title, each, factors) for title, each, factors in strongest if each],
+    }
+
+
+def figures_said(report: Report) -> list[tuple[str, Row, str]]:
+    """What the first page says in figures: by what reconstructs, of which network, by which metric."""
+    return [
+        (by, row, metric) for by, found in rows(report).items() for row in found for metric in (IDENTIFIED, CONFIDENCE)
+    ]
+
+
+def percent(share: Estimate) -> str:
+    """A share as a page says it."""
+    return "<1 %" if 0 < share.mean < 0.005 else f"{100 * share.mean:.0f} %"

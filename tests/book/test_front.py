@@ -1,0 +1,92 @@
+"""The first page answers as the verdict does, and says what the figures say."""
+
+from dataclasses import replace
+
+import pytest
+from planted import estimate, planted, with_summary
+
+from report import front
+from suppress_privacy.evaluation.verdict import Comparison, Verdict
+
+SHARES = {"suppressed-example": 0.95, "accuracy-matched": 0.89, "feature-noise": 0.5}
+CONFIDENT = {"class-mean": 0.98, "reference": 0.94}
+
+
+def value(factors, attack, metric, judge):
+    if metric == "confidence":
+        return CONFIDENT.get(attack, 0.9) - 0.08 * (factors["arm"] == "suppressed-example" and attack == "reference")
+    return SHARES.get(factors["arm"], 0.86) if attack == "decoder" else 0.002
+
+
+def with_verdict(word, reason="", **changes):
+    """The full profile with that verdict on the question, by a comparison with the network of equal accuracy."""
+    apart = Comparison("any", 0.06, 0.0378, 0.0966, 1.0, False, metric="rank1", control="accuracy-matched", **changes)
+    other = replace(apart, control="magnitude-finetuned", low=-0.5, high=0.5)
+    report = planted("full", value=value)
+    found = Verdict(word, 0.06, 0.04, 0.1, 1.0, reason, [other, apart])
+    return with_summary(report, verdicts=report.summary.verdicts | {report.claims.question: found})
+
+
+SHOWN = (
+    "the strongest attack identifies **95 %** of private images from the suppressed network and **89 %** from an "
+    "equally accurate ordinary one (+4 to +10 points)."
+)
+
+
+@pytest.mark.parametrize(
+    ("word", "opening"),
+    [
+        ("holds", "**Yes, as far as these attacks go**: "),
+        ("refuted", "**No: more is exposed, to these attacks**: "),
+        ("not shown", "**No protection was found**: "),
+    ],
+)
+def test_the_answer_is_the_verdicts(word, opening):
+    assert front.answer(with_verdict(word)) == opening + SHOWN
+
+
+def test_what_was_not_tested_is_not_answered():
+    said = front.answer(with_verdict("not tested", "attack too weak: beats-the-mean-image"))
+    assert said == "**This run cannot tell**, because attack too weak: beats-the-mean-image."
+    assert front.answer(planted("quick")) == "**This run cannot tell**, because no seeds."
+
+
+def test_a_verdict_without_the_networks_it_speaks_of_is_no_answer():
+    report = with_verdict("holds")
+    arms = [arm for arm in report.summary.arms if arm.factors["arm"] != "accuracy-matched"]
+    assert front.answer(with_summary(report, arms=arms)).startswith("**This run cannot tell**, because it has not all")
+
+
+def test_three_facts_follow_from_the_figures():
+    first, second, third = front.facts(with_verdict("refuted")).splitlines()
+    assert first == (
+        "- **The tutorial's own attack gets less**: a classifier's confidence goes from 94 % to 86 % (documented: "
+        "95 to 56 %). The predicted digit's average, which reconstructs nothing, has 98 %, more than either."
+    )
+    assert second == "- **Noise on the features protects**: at the same accuracy 50 % [49 to 51] are identified."
+    assert "LeNet5 on MNIST, 5 trainings" in third
+
+
+def test_facts_that_are_otherwise_are_told_otherwise(monkeypatch):
+    monkeypatch.setitem(SHARES, "feature-noise", 0.89)
+    monkeypatch.setitem(CONFIDENT, "class-mean", 0.5)
+    first, second, _ = front.facts(with_verdict("refuted")).splitlines()
+    assert "has 50 %." in first and "does not do better" in second
+
+
+def test_the_picture_has_the_same_three_networks_under_two_attacks_and_what_reconstructs_nothing():
+    rows = front.rows(planted("full", value=value))
+    assert [*rows] == ["no attack", "the tutorial's\nattack", "the strongest\nattack"]
+    assert [row.title for row in rows["the strongest\nattack"]] == ["ordinary", "suppressed", "noisy features"]
+    assert [row.arm["arm"] for row in rows["the tutorial's\nattack"]] == [
+        *("accuracy-matched", "suppressed-example", "feature-noise"),
+    ]
+    assert [row.attack.attack for row in rows["no attack"]] == ["class-mean"]
+    assert {row.attack.attack for row in rows["the strongest\nattack"]} == {"decoder"}
+
+
+@pytest.mark.parametrize(
+    ("share", "said"), [(0.0, "0 %"), (0.002, "<1 %"), (0.004, "<1 %"), (0.946, "95 %"), (1, "100 %")]
+)
+def test_a_share_is_said_in_per_cent(share, said):
+    assert front.percent(estimate(share)) == said
