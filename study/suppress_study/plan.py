@@ -271,6 +271,8 @@ class Study(Content):
             for each in self.variants(profile, name, at=at, sweep=sweep, overrides=overrides)
             if (each.sees == "nothing") == (model.arm == NONE)
         ]
+        if model.arm in self.arms:
+            self._require_released(profile, model, variants)
         of_model, campaign, seed = dict(factors or self.factors(profile, model)), self.campaign, model.seed
         runs = [
             Run(f"attack-{each}-{model}", "attack", campaign, profile, of_model | each.columns(), seed, each.recipe())
@@ -280,6 +282,15 @@ class Study(Content):
             recipe = self.arm_of(profile, model).recipe()
             runs.append(Run(f"mechanism-{model}", "mechanism", campaign, profile, of_model, seed, recipe))
         return Job("attack", model, group, tuple(runs), tuple(variants))
+
+    def _require_released(self, profile: str, model: Model, variants: Sequence[Variant]) -> None:
+        """Raise unless what these attacks see leaves the user's device under the model's defence."""
+        arm = self.arm_of(profile, model)
+        released = arm.made_by().releases if arm.defence else None
+        for each in variants:
+            if released and (each.sees, each.factors.get("depth")) != ("features", released):
+                alone = f"features at {released} alone leave the device of arm {model.arm}"
+                raise SettingsError(f"attacks has {each}, but {alone}: leave it out, or name another arm.")
 
     def jobs(self, profile: str) -> list[Job]:
         """All that a profile asks for: evaluators, models, attacks that need none, attacks, group by group."""

@@ -123,6 +123,12 @@ def test_every_line_that_a_notebook_offers_is_one_it_takes(path):
         # whom to attack
         (
             "attack",
+            {"arm": "feature-noise", "attacks": ["ridge", "loss"]},
+            "attacks has loss, but features at fc1 alone leave the device of arm feature-noise: leave it out",
+        ),
+        ("attack", {"arm": "feature-noise", "attacks": ["ridge"], "at": ["conv1"]}, "attacks has ridge-conv1, but"),
+        (
+            "attack",
             {"attacks": ["black"]},
             "attacks has none that fits arm 'baseline': name attacks that see something",
         ),

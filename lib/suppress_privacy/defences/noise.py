@@ -112,6 +112,10 @@ class NoisyFeatures(DefenceSettings, kind="feature-noise"):
     starts_trained: ClassVar[bool] = True
     trains: ClassVar[bool] = False
 
+    @property
+    def releases(self) -> str:
+        return self.depth
+
     def make(self, network: nn.Cell, plan: Plan) -> FeatureNoise:
         data, wanted = plan.data, plan.wanted_accuracy
         if wanted is None:

@@ -30,6 +30,11 @@ class DefenceSettings(CheckedFields, ABC):
         cls.kind = kind
         DEFENCES[kind] = cls
 
+    @property
+    def releases(self) -> str | None:
+        """The one depth whose features leave the user's device under it; None: any, and all else."""
+        return None
+
     def fits(self, epochs: int, lr: float) -> None:
         """Check that the defence can act in a training of so many epochs at that learning rate.
 
