@@ -109,12 +109,13 @@ def as_shown(notebook: dict[str, Any]) -> dict[str, Any]:
 
 def without_empty_sections(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Cells without the headings under which all code shows nothing, and without that code."""
-    sections: list[list[dict[str, Any]]] = [[]]
+    title: list[dict[str, Any]] = []
+    sections = [title]
     for cell in cells:
         if cell["cell_type"] == "markdown" and "".join(cell["source"]).startswith("##"):
             sections.append([])
         sections[-1].append(cell)
-    return [cell for section in sections if not is_empty(section) for cell in section]
+    return [cell for section in sections if section is title or not is_empty(section) for cell in section]
 
 
 def is_empty(section: list[dict[str, Any]]) -> bool:

@@ -42,7 +42,7 @@ def test_sections_of_a_notebook_that_show_nothing_are_left_out():
     cells = [
         *(
             words("# Title"),
-            code(table),
+            code(),
             words("## Gone"),
             code(nothing),
             code(),

@@ -96,7 +96,7 @@ def test_every_line_that_a_notebook_offers_is_one_it_takes(path):
         ("train", {"seed": -1}, "seed is -1; it must be an integer from 0"),
         ("train", {"arm": "nope"}, "arm is 'nope'; allowed are baseline, suppressed-example"),
         ("train", {"profile": "nope"}, "profile is 'nope'; allowed are smoke, quick, full"),
-        ("compare", {"profile": "nope"}, "profile is 'nope'; allowed are smoke, quick, full"),
+        ("compare", {"profile": "quick"}, "profile is no parameter of compare; it has results"),
         ("train", {"device": "TPU"}, "device is 'TPU'; it must be 'auto' or 'Ascend' or 'GPU' or 'CPU'"),
         ("train", {"mode": "eager"}, "mode is 'eager'; it must be 'graph' or 'pynative'"),
         ("attack", {"group": "nope"}, "group is 'nope'; allowed are conv1"),

@@ -159,12 +159,11 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
 
 def test_a_profile_asks_on_some_models_for_what_is_too_dear_for_all():
     quick = {str(job): [run.name for run in job.runs] for job in STUDY.jobs("quick")}
-    assert list(quick)[:5] == [
-        f"train-{name}" for name in (*STUDY.judges().values(), "baseline-seed0", f"{SWEPT}-seed0")
-    ]
+    models = ("baseline-seed0", f"{SWEPT}-seed0", "dense-sgd-seed0", "feature-noise-seed0")
+    assert list(quick)[:7] == [f"train-{name}" for name in (*STUDY.judges().values(), *models)]
     assert quick["attack-baseline-seed0-conv1"] == ["attack-tuned-conv1-baseline-seed0"]
     assert f"attack-{SWEPT}-seed0-conv1" not in quick
-    for model in ("baseline-seed0", f"{SWEPT}-seed0"):
+    for model in models:
         assert f"attack-ridge-fc1-{model}" in quick[f"attack-{model}"]
         assert quick[f"attack-{model}"][-1] == f"mechanism-{model}"  # the last thing done to it
     full = runs_of(STUDY, "full")
@@ -212,10 +211,11 @@ def test_a_new_attack_is_one_entry_that_profiles_name():
     def change(content):
         content["attacks"]["late"] = {"title": "late", "kind": "ridge", "sees": {"features": ["fc2", "logits"]}}
         content["attacks"]["late"] |= {"settings": {"shuffled": False}, "sweep": {"shuffled": [False, True]}}
-        content["profiles"]["quick"]["attacks"].append("late")
+        smoke = content["profiles"]["smoke"]
+        smoke["attacks"] = [*smoke["attacks"], "late"]  # a list of its own: the other profile has the same one
 
-    new = runs_of(with_changes(change), "quick").keys() - runs_of(STUDY, "quick").keys()
-    assert len(new) == 2 * 4 and "attack-late-logits-True-baseline-seed0" in new
+    new = runs_of(with_changes(change), "smoke").keys() - runs_of(STUDY, "smoke").keys()
+    assert len(new) == 4 * 4 and "attack-late-logits-True-baseline-seed0" in new
 
 
 @pytest.mark.parametrize("name", ["tuned-conv1", "seed3", "mean@2", "a-seed1-b"])
