@@ -58,7 +58,9 @@ def _of_arm(own: Report, published: Report, arm: Arm) -> Iterator[Compared]:
     other = next((each for each in published.summary.arms if each.factors == arm.factors), None)
     accuracy = Compared(arm.title, "", ACCURACY, sum(arm.test_accuracy) / len(arm.test_accuracy))
     known = other.test_accuracy if other else []
-    yield _beside(accuracy, known, len(arm.seeds), (0, 1), _changed(own, published, arm.factors))
+    yield _beside(
+        accuracy, known, len(arm.seeds), (0, 1), 1 / own.summary.data.test, _changed(own, published, arm.factors)
+    )
     for attack in [*own.ladder, *own.seeing("outputs")]:
         if attack.sees != "nothing":
             for metric in (*PRIMARY, front.CONFIDENCE, "auc"):
@@ -72,19 +74,29 @@ def _of_attack(own: Report, published: Report, arm: Arm, attack: Variant, metric
         return None
     entry = METRICS[metric]
     one = Compared(arm.title, published.title(attack), entry.label, found.mean)
-    note = _changed(own, published, arm.factors, attack)
-    return _beside(one, other.by_seed if other else [], len(found.seeds), (entry.low, entry.high), note)
+    note, seeds = _changed(own, published, arm.factors, attack), len(found.seeds)
+    step = seeds / found.n if entry.proportion else 0.0
+    return _beside(one, other.by_seed if other else [], seeds, (entry.low, entry.high), step, note)
 
 
-def _beside(one: Compared, known: Sequence[float], seeds: int, ends: Range, note: str) -> Compared:
-    """A figure with what is to be expected, from the published run's figures of single seeds."""
+def _beside(one: Compared, known: Sequence[float], seeds: int, ends: Range, step: float, note: str) -> Compared:
+    """A figure with what is to be expected, from the published run's figures of single seeds.
+
+    Args:
+        one: the figure.
+        known: the published run's, one a seed.
+        seeds: that the figure is over.
+        ends: of what it can be.
+        step: what one image adds to a share, by which the interval reaches farther; 0 of what is no share.
+        note: why the two are not to be compared.
+    """
     if not known:
         return replace(one, note="not part of the published run")
     mean = sum(known) / len(known)
     if len(known) < LEAST_SEEDS:
         return replace(one, published=mean, note="not comparable: too few published trainings")
     low, high = prediction(known, seeds)
-    return replace(one, published=mean, expected=(max(low, ends[0]), min(high, ends[1])), note=note)
+    return replace(one, published=mean, expected=(max(low - step, ends[0]), min(high + step, ends[1])), note=note)
 
 
 def _changed(own: Report, published: Report, arm: Factors, attack: Variant | None = None) -> str:

@@ -60,6 +60,19 @@ def test_a_run_like_the_published_one_agrees(published):
     assert said.startswith(f"{decided} of {decided} figures agree with the published run; about {decided / 20:.0f}")
 
 
+def test_a_share_may_lie_one_image_farther_and_no_more(published):
+    """Trainings that all identify the same number of images say nothing of one more."""
+    still = spread(published, width=0.0)
+    for images, agrees in ((0, True), (1, True), (2, False)):  # of ten
+        found = yours.compared(own(0.5 + images / 10), still)
+        (one,) = [each for each in found if each.attack == "decoder network" and "identified" in each.metric][:1]
+        assert one.agrees is agrees
+    (skill,) = [
+        each for each in yours.compared(own(0.51), still) if "decoder" in each.attack and "skill" in each.metric
+    ][:1]
+    assert skill.agrees is False
+
+
 def test_what_lies_outside_is_named(published):
     found = yours.compared(own(0.9), published)
     outside = [one for one in found if one.agrees is False]
