@@ -15,7 +15,7 @@ from suppress_privacy.defences.layers import Layers, MaskLayerDes, mask_layers, 
 from suppress_privacy.defences.masks import LayerUpdate, weights_to_suppress
 from suppress_privacy.defences.settings import DefenceSettings
 from suppress_privacy.defences.suppress import SuppressCtrl, Suppression, beside
-from suppress_privacy.training import Defence, Facts, Plan
+from suppress_privacy.training import Defence, Facts, Plan, must_belong
 
 
 class Magnitude(Defence):
@@ -48,6 +48,9 @@ class Magnitude(Defence):
             masks.append(beside(weight, "mask", mask.reshape(weight.shape)))
             weight.set_data(Tensor((values * mask).reshape(weight.shape)))
         self.masks = ParameterTuple(masks)
+
+    def begin(self, network: nn.Cell, **training: int) -> None:
+        must_belong(network, self.weights, "defence")
 
     def after_update(self) -> None:
         for index in range(len(self.weights)):
