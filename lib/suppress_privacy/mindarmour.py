@@ -119,6 +119,7 @@ class SuppressMasker(Callback):
         if run.dataset_sink_mode:
             raise ValueError("dataset_sink_mode is True; masks are updated between steps: train with False.")
         self.suppress_ctrl.schedule.fits(run.batch_num)
+        self.suppress_ctrl.must_suppress(self.suppress_ctrl.schedule.last_step + 1)
         self._begins = not self.suppress_ctrl.done
 
     def on_train_epoch_begin(self, run_context: RunContext) -> None:

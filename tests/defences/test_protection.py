@@ -61,12 +61,12 @@ def zeros(network):
         (
             {"end_epoch": 10, "start_epoch": 3, "batch_num": 1875},
             10,
-            "epochs is 10, a training of 100 steps, at whose end no weight would be zero, for the defence's schedule "
-            "is of steps 3751 to 18750: create it with a batch_num of 10 and an end_epoch of at most 10",
+            "training has 100 steps, after which no weight would be zero, for the defence's schedule is of steps 3751 "
+            "to 18750 and ends at a sparsity of 0.9: create it with this training's batch_num and end_epoch",
         ),
-        ({"end_epoch": 10, "start_epoch": 3}, 2, "epochs is 2, a training of 20 steps, .* is of steps 21 to 100:"),
+        ({"end_epoch": 10, "start_epoch": 3}, 2, "training has 20 steps, after which .* is of steps 21 to 100 and"),
         ({"end_epoch": 4, "batch_num": 5}, 2, "batch_num is 5, but the dataset has 10 batches: create the control"),
-        ({"end_epoch": 1, "mask_times": 1, "sparse_end": 1e-5}, 2, "epochs is 2, a training of 20 steps, at whose end"),
+        ({"end_epoch": 1, "sparse_end": 1e-5}, 2, "training has 20 steps, .* and ends at a sparsity of 1e-05: create"),
     ],
     ids=["the data are fewer", "it would begin later", "other epochs", "too sparse to take one weight"],
 )
@@ -291,6 +291,21 @@ def test_a_linked_model_needs_the_one_masker_of_its_control(few):
     assert all(np.array_equal(before[name], value) for name, value in values(network).items())
 
 
+def test_a_model_whose_schedule_takes_no_weight_is_refused_before_it_is_trained(few):
+    for layers, sparse_end in (([replace(DENSE[0], min_num=10**6)], 0.9), (DENSE, 1e-5)):
+        network = LeNet5(seed=0)
+        model, masker = model_of(network, control(network, layers, sparse_end=sparse_end))
+        before = values(network)
+        with pytest.raises(ValueError, match="after which no weight would be zero, .* another sparse_end or min_num"):
+            model.train(2, dataset(few), callbacks=[masker])
+        assert all(np.array_equal(before[name], value) for name, value in values(network).items())
+
+
+def test_pruning_that_takes_no_weight_is_refused():
+    with pytest.raises(ValueError, match=r"\Asparsity is 1e-05, at which no weight goes: raise it"):
+        pruning.Magnitude(LeNet5(seed=0), DENSE[:1], 1e-5)
+
+
 def test_a_model_that_diverges_says_so_at_that_epoch(few):
     network = LeNet5(seed=0)
     model, masker = model_of(network, control(network, start_epoch=2), lr=1e10)
@@ -312,7 +327,7 @@ def test_either_mode_is_told_and_refused_alike(few, mode):
     try:
         with pytest.raises(ValueError, match="of another network"):
             trained(network, few, control(other))
-        with pytest.raises(ValueError, match="at whose end no weight would be zero"):
+        with pytest.raises(ValueError, match="after which no weight would be zero"):
             trained(network, few, control(network, batch_num=1875))
         trained(network, few, control(network))
     finally:

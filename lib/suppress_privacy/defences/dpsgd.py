@@ -141,8 +141,8 @@ class PrivateStep(nn.Cell):
         except (RuntimeError, TypeError, ValueError) as error:  # of MindSpore, with its stack
             first, *_ = str(error).splitlines() or [type(error).__name__]
             raise ValueError(
-                f"network or loss has an operator without gradients example by example ({first.strip()}): put another "
-                "in its place, or train without differential privacy."
+                f"network, loss and data give no gradients example by example ({first.strip()}): put another operator "
+                "in the place of the one named, or train without differential privacy."
             ) from error
 
 

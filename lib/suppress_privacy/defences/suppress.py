@@ -163,14 +163,19 @@ class SuppressCtrl(Defence):
         if anew and self.done:
             raise ValueError(f"defence has acted in a training of {self.done} steps: create one for each training.")
         must_belong(network, self.weights, "defence")
-        if not self.wanted(epochs * steps):
-            raise ValueError(
-                f"epochs is {epochs}, a training of {epochs * steps} steps, at whose end no weight would be zero, for "
-                f"the defence's schedule is of steps {self.schedule.first_step} to {self.schedule.last_step}: create "
-                f"it with a batch_num of {steps} and an end_epoch of at most {epochs}, or train longer."
-            )
+        self.must_suppress(epochs * steps)
         self.schedule.fits(steps)
         self.warn_of_end(epochs * steps)
+
+    def must_suppress(self, step: int) -> None:
+        """Raise ValueError if after so many steps of training no weight would be zero."""
+        first, last = self.schedule.first_step, self.schedule.last_step
+        if not self.wanted(step):
+            raise ValueError(
+                f"training has {step} steps, after which no weight would be zero, for the defence's schedule is of "
+                f"steps {first} to {last} and ends at a sparsity of {self.schedule.sparse_end}: create it with this "
+                "training's batch_num and end_epoch (and, if no weight may go, with another sparse_end or min_num)."
+            )
 
     def warn_of_end(self, step: int) -> None:
         """Log if a training ends, at a step, before the schedule does, as one that will go on may."""
