@@ -218,7 +218,7 @@ def train(
         raise ValueError("checkpoints is None, but resume or save_every needs a folder: name one.")
     defence = defence or Defence()
     must_belong(network, optimizer.parameters, "optimizer")
-    anew = not resume or checkpoints is None or not states_in(checkpoints)
+    anew = not (resume and checkpoints and states_in(checkpoints))
     defence.begin(network, count=count, batch_size=batch_size, epochs=epochs, anew=anew)
     step_cell = defence.step(with_cross_entropy(network), optimizer)
     run = {"batch_size": batch_size, "seed": seed, "data": data.sha256, "defence": type(defence).__name__}
@@ -229,18 +229,16 @@ def train(
     progress = progress or Progress(dict(generator(seed, "batches").bit_generator.state))
     rng = np.random.default_rng()
     steps = count // batch_size
-    save_every = save_every or steps
     with tqdm(total=epochs * steps, initial=progress.step, unit="step", disable=None) as bar:
         for epoch in range(progress.step // steps + 1, epochs + 1):
             step_cell.set_train(True)
             rng.bit_generator.state = progress.order
             for batch in defence.batches(rng, count, batch_size)[progress.step - (epoch - 1) * steps :]:
-                loss = step_cell(ms.Tensor(data.train_images[batch]), ms.Tensor(data.train_labels[batch]))
-                progress.losses.append(loss)
+                progress.losses.append(step_cell(*map(ms.Tensor, (data.train_images[batch], data.train_labels[batch]))))
                 progress.step += 1
                 defence.after_step(progress.step)
                 bar.update()
-                if states and progress.step % save_every == 0 and progress.step % steps:
+                if states and progress.step % (save_every or steps) == 0 and progress.step % steps:
                     states.save(progress)
             must_be_finite(network, epoch, progress.loss)
             tested = defence.test_accuracy(network, data.test_images, data.test_labels)

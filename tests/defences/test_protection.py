@@ -296,7 +296,7 @@ def test_a_model_whose_schedule_takes_no_weight_is_refused_before_it_is_trained(
         network = LeNet5(seed=0)
         model, masker = model_of(network, control(network, layers, sparse_end=sparse_end))
         before = values(network)
-        with pytest.raises(ValueError, match="after which no weight would be zero, .* another sparse_end or min_num"):
+        with pytest.raises(ValueError, match=r"after which no weight would be zero, .* another sparse_end or min_num"):
             model.train(2, dataset(few), callbacks=[masker])
         assert all(np.array_equal(before[name], value) for name, value in values(network).items())
 
