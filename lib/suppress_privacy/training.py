@@ -265,8 +265,8 @@ def must_be_finite(network: nn.Cell, epoch: int, loss: float = 0.0) -> None:
     values = {parameter.name: parameter.asnumpy() for parameter in network.trainable_params()}
     wrong = [name for name, value in values.items() if not np.isfinite(value).all()]
     if wrong or not np.isfinite(loss):
-        found = f"{', '.join(wrong)} are no finite numbers" if wrong else f"the mean loss is {loss}"
-        raise ValueError(f"epoch {epoch} diverged, {found}: train with a lower learning rate.")
+        found = f"values of {', '.join(wrong)} are not finite" if wrong else f"its mean loss is {loss}"
+        raise ValueError(f"epoch {epoch} diverged, for {found}: train with a lower learning rate.")
 
 
 @dataclass

@@ -220,9 +220,7 @@ class Reading(nn.Cell):
 
 def with_layer(layer):
     """A small classifier of images with a layer in it."""
-    network = nn.SequentialCell(nn.Conv2d(1, 4, 5, 4, "valid"), nn.ReLU(), nn.Flatten(), nn.Dense(196, 10))
-    network.insert(1, layer)
-    return network
+    return nn.SequentialCell(nn.Conv2d(1, 4, 5, 4, "valid"), layer, nn.ReLU(), nn.Flatten(), nn.Dense(196, 10))
 
 
 SEPARABLE = {

@@ -18,7 +18,7 @@ import suppress_privacy as sp
 from conftest import ROOT
 from suppress_privacy import LeNet5, MaskLayerDes, SuppressMasker, SuppressModel, SuppressPrivacyFactory, train
 from suppress_privacy.defences import dpsgd, pruning, suppress
-from suppress_privacy.training import TrainStep, sparsity, with_cross_entropy
+from suppress_privacy.training import Plan, TrainStep, sparsity, with_cross_entropy
 
 DENSE = [MaskLayerDes("fc*.weight", None, False, False, -1)]
 STEPS = 10  # an epoch of `few`
@@ -309,14 +309,14 @@ def test_pruning_that_takes_no_weight_is_refused():
 def test_a_model_that_diverges_says_so_at_that_epoch(few):
     network = LeNet5(seed=0)
     model, masker = model_of(network, control(network, start_epoch=2), lr=1e10)
-    with pytest.raises(ValueError, match=r"\Aepoch 1 diverged, .* are no finite numbers: train with a lower"):
+    with pytest.raises(ValueError, match=r"\Aepoch 1 diverged, .* are not finite: train with a lower"):
         model.train(2, dataset(few), callbacks=[masker])
 
 
 def test_masks_are_made_of_no_weights_that_are_not_finite():
     network = LeNet5(seed=0)
     network.fc2.weight.set_data(network.fc2.weight * np.nan)
-    with pytest.raises(ValueError, match=r"\Afc2.weight .* lower learning rate"):
+    with pytest.raises(ValueError, match=r"\Avalues of fc2.weight are not finite: train with a lower learning rate"):
         control(network).update_masks(0.5)
 
 
@@ -376,3 +376,12 @@ def test_a_private_training_that_is_interrupted_spends_what_it_would_have(few, t
     whole = LeNet5(seed=0)
     trained(whole, few, private())
     assert all(np.array_equal(values(whole)[name], value) for name, value in values(network).items())
+
+
+@pytest.mark.parametrize(("delta", "told"), [(1e-5, 0), (0.005, 1), (0.1, 1)])
+def test_a_delta_that_gives_an_image_away_is_told_of(few, delta, told, caplog):
+    plan = Plan(few, epochs=1, batch_size=20, lr=0.1, seed=0)
+    dpsgd.PrivateTraining(epsilon=3.0, delta=delta, clip_norm=1.0).make(LeNet5(seed=0), plan)
+    assert [text.startswith(f"delta is {delta:g}, by which one of 200 images") for text in caplog.messages] == [
+        True
+    ] * told

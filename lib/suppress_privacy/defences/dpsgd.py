@@ -6,6 +6,7 @@ The sum runs over a batch to which every image belongs with probability B / N by
 is what the accountant assumes. Adding or removing one image is what epsilon and delta are about.
 """
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +19,8 @@ from suppress_privacy.checks import NotNegative, Positive, Seed, Share, Whole, c
 from suppress_privacy.defences.settings import DefenceSettings
 from suppress_privacy.runtime import generator
 from suppress_privacy.training import Defence, Facts, Plan
+
+log = logging.getLogger(__name__)
 
 CHUNK = 128  # images whose gradients are held at a time
 LARGEST_LOSS = 88.0  # of one example, in nats: MindSpore's cross-entropy is infinite where a probability underflows
@@ -57,7 +60,7 @@ def must_be_separable(network: nn.Cell) -> None:
     for name, layer in network.cells_and_names():
         if isinstance(layer, MIXING) and layer.use_batch_statistics is not False:
             fault = "mixes the examples of a batch and keeps averages of them without noise"
-        elif isinstance(layer, NOT_ALONE) and getattr(layer, "p", 1) > 0:
+        elif isinstance(layer, NOT_ALONE) and getattr(layer, "p", None) != 0:
             fault = "has no gradients example by example in MindSpore"
         else:
             continue
@@ -237,7 +240,10 @@ class PrivateTraining(DefenceSettings, kind="dpsgd"):
     clip_norm: Positive
 
     def make(self, network: nn.Cell, plan: Plan) -> DpSgd:
-        sampling_rate, steps = plan.batch_size / len(plan.data.train_labels), plan.epochs * plan.steps
+        count, steps = len(plan.data.train_labels), plan.epochs * plan.steps
+        sampling_rate = plan.batch_size / count
+        if self.delta * count >= 1:
+            log.warning("delta is %g, by which one of %d images may be given away whole: lower it.", self.delta, count)
         noise_multiplier = noise_multiplier_for(self.epsilon, sampling_rate, steps, self.delta)
         epsilon = spent_epsilon(noise_multiplier, sampling_rate, steps, self.delta)
         facts = {"epsilon": epsilon, "delta": self.delta, "noise_multiplier": noise_multiplier}

@@ -277,7 +277,7 @@ class SuppressCtrl(Defence):
                 continue
             old = parameter.asnumpy().ravel()
             if not np.isfinite(old).all():
-                raise ValueError(f"{parameter.name} is no finite numbers: train with a lower learning rate.")
+                raise ValueError(f"values of {parameter.name} are not finite: train with a lower learning rate.")
             if parameter is self._first_parameter and np.abs(old).max() < DEAD_FIRST_LAYER:
                 log.info("%s is all below %g: this mask update is left out.", parameter.name, DEAD_FIRST_LAYER)
                 return
