@@ -175,6 +175,23 @@ def test_gradients_that_no_label_can_be_read_from_are_refused_where_it_is_needed
         getattr(gradients, attack)([view], **options)
 
 
+@pytest.mark.parametrize("pool", [nn.MaxPool2d(2, 2), nn.AdaptiveMaxPool2d((16, 16)), nn.AvgPool2d(2, 2)])
+def test_a_layer_without_second_derivatives_is_refused_by_its_name(digits, pool):
+    network = nn.SequentialCell(pool, nn.Flatten(), nn.Dense(256, CLASSES))
+    (view,), _, _ = views_of(network, digits, 1)
+    message = rf"\Anetwork has the layer 0, a {type(pool).__name__}, which has no second derivative on a CPU"
+    with pytest.raises(ValueError, match=message):
+        gradients.dlg([view], seed=0, restarts=1, iters=2)
+
+
+def test_a_twin_that_would_not_be_the_network_is_refused():
+    network = LeNet5(seed=0)
+    layer, activation, _ = network.stages[0]
+    network.stages = ((layer, activation, (nn.MaxPool2d(3, 2),)), *network.stages[1:])
+    with pytest.raises(ValueError, match=r"\Anetwork pools with MaxPool2d.*; its twin pools 2x2 with stride 2"):
+        gradients.twice_differentiable(network)
+
+
 @pytest.mark.parametrize("attack", ["dlg", "idlg", "cosine"])
 def test_gradients_of_a_network_that_diverged_are_refused(digits, attack):
     (view,), _, _ = views_of(SigmoidLeNet(0), digits, 1)

@@ -254,7 +254,6 @@ NOT_SEPARABLE = {
     ),
     "InstanceNorm2d": (lambda: with_layer(nn.InstanceNorm2d(4)), "1, a InstanceNorm2d, which has no gradients examp"),
     "Dropout": (lambda: with_layer(nn.Dropout(p=0.5)), "1, a Dropout, which has no gradients example by example"),
-    "Dropout2d": (lambda: with_layer(nn.Dropout2d(p=0.5)), "1, a Dropout2d, which has no gradients example by exam"),
     "LSTM": (lambda: Reading(nn.LSTM), "rows, a LSTM, which has no gradients example by example"),
     "GRU": (lambda: Reading(nn.GRU), "rows, a GRU, which has no gradients example by example"),
     "RNN": (lambda: Reading(nn.RNN), "rows, a RNN, which has no gradients example by example"),

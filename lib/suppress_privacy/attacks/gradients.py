@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from mindspore import ParameterTuple, Tensor, mutable, nn, ops
+from mindspore import ParameterTuple, Tensor, get_context, mutable, nn, ops
 from scipy.optimize import minimize
 from tqdm import tqdm
 
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 NO_NUMBER = 1e30  # an objective that is none counts as this much
 POOLS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d)
+ONCE_DIFFERENTIABLE = (*POOLS, nn.AvgPool2d, nn.LogSoftmax)  # on a CPU
 TINY = 1e-8  # keeps a quotient defined where all gradients vanish
 
 
@@ -43,6 +44,9 @@ class TwiceDifferentiable(nn.Cell):
     Args:
         network: lists its `stages`; what it pools with is swapped for `MaxPool`, of 2x2.
 
+    Raises:
+        ValueError: it pools otherwise.
+
     Inputs:
         x: images, float32 [N, C, H, W].
 
@@ -53,6 +57,10 @@ class TwiceDifferentiable(nn.Cell):
     def __init__(self, network: nn.Cell) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
+        for _, _, onward in network.stages:
+            for step in onward:
+                if isinstance(step, nn.MaxPool2d) and (step.kernel_size, step.stride) != (2, 2):
+                    raise ValueError(f"network pools with {step}; its twin pools 2x2 with stride 2: pool like that.")
         pool = MaxPool()
         self.stages = tuple(
             (layer, activation, tuple(pool if isinstance(step, POOLS) else step for step in onward))
@@ -171,6 +179,18 @@ def label_of(gradients: tuple[np.ndarray, ...]) -> int:
     return int(np.lexsort((rows.sum(1), -opposed))[0])
 
 
+def must_be_twice_differentiable(network: nn.Cell) -> None:
+    """Raise ValueError, by its name, at a layer that this device cannot differentiate twice."""
+    if isinstance(network, TwiceDifferentiable) or get_context("device_target") != "CPU":
+        return
+    for name, layer in network.cells_and_names():
+        if isinstance(layer, ONCE_DIFFERENTIABLE):
+            raise ValueError(
+                f"network has the layer {name}, a {type(layer).__name__}, which has no second derivative on a CPU: "
+                "put another in its place, or list the network's stages, as LeNet5 does, for a twin without it."
+            )
+
+
 def classes_of(views: list[GradientView], *, label_read: bool) -> int:
     """How many classes the network of views tells apart.
 
@@ -179,11 +199,13 @@ def classes_of(views: list[GradientView], *, label_read: bool) -> int:
         label_read: `label_of` will read labels from them.
 
     Raises:
-        ValueError: gradients that are not finite, or from which no label can be read.
+        ValueError: gradients that are not finite, or from which no label can be read; a layer without second
+            derivatives.
     """
     if not all(np.isfinite(gradient).all() for view in views for gradient in view.gradients):
         raise ValueError("gradients hold values that are not finite, of a network that diverged: attack another.")
     network = views[0].network
+    must_be_twice_differentiable(network)
     classes = network(Tensor(np.zeros((1, *views[0].image_shape), np.float32))).shape[-1]
     last = network.trainable_params()[-1]
     if label_read and len(last) != classes:

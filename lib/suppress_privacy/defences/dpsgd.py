@@ -27,8 +27,7 @@ LARGEST_LOSS = 88.0  # of one example, in nats: MindSpore's cross-entropy is inf
 TINY = 1e-12  # below any gradient's norm that matters; keeps the division defined
 MIXING = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 # MindSpore cannot differentiate these example by example.
-NOT_ALONE = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.RNN, nn.GRU, nn.LSTM)
-NOT_ALONE += (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+NOT_ALONE = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.RNN, nn.GRU, nn.LSTM, nn.Dropout)
 
 
 def spent_epsilon(noise_multiplier: float, sampling_rate: float, steps: int, delta: float) -> float:
