@@ -7,6 +7,7 @@ from mindspore import nn
 from scipy.special import log_softmax, softmax
 
 from suppress_privacy import Defence, LeNet5, load_checkpoint, train, training
+from suppress_privacy.defences import dpsgd
 
 
 def weights(network):
@@ -127,3 +128,48 @@ def test_a_bad_checkpoint_is_refused_and_changes_nothing(tmp_path):
         with pytest.raises(ValueError, match=reason):
             load_checkpoint(network, path)
     assert all(np.array_equal(before[name], value) for name, value in weights(network).items())
+
+
+@pytest.mark.parametrize(("lr", "found"), [(100.0, "its mean loss is inf"), (1e10, "are not finite")])
+def test_a_training_that_diverges_stops_at_that_epoch_with_the_remedy(few, tmp_path, lr, found):
+    network = LeNet5(seed=0)
+    optimizer = nn.SGD(network.trainable_params(), lr)
+    with pytest.raises(ValueError, match=rf"\Aepoch 1 diverged, .*{found}: train with a lower learning rate\.\Z"):
+        train(network, optimizer, few, epochs=3, batch_size=20, seed=0, checkpoints=tmp_path)
+    assert list(tmp_path.iterdir()) == []  # nothing of it passes for a trained network
+
+
+def test_an_epoch_that_diverges_after_good_ones_leaves_those(few, tmp_path):
+    rates = [0.05] * 20 + [1e10] * 10
+    network = LeNet5(seed=0)
+    optimizer = nn.SGD(network.trainable_params(), rates)
+    with pytest.raises(ValueError, match=r"\Aepoch 3 diverged"):
+        train(network, optimizer, few, epochs=3, batch_size=20, seed=0, checkpoints=tmp_path)
+    kept = training.checkpoints_in(tmp_path)
+    assert [path.name for path in kept] == ["checkpoint_lenet-1_10.ckpt", "checkpoint_lenet-2_10.ckpt"]
+    load_checkpoint(network, kept[-1])
+    assert all(np.isfinite(value).all() for value in weights(network).values())
+
+
+def test_an_infinite_loss_of_a_private_training_is_an_underflow_and_not_a_divergence(few):
+    """An example that is wrong beyond all doubt: its probability underflows, its gradient is as bounded as any."""
+    network = LeNet5(seed=0)
+    network.fc3.bias.set_data(ms.Tensor(np.float32([0, 0, 0, 1000, 0, 0, 0, 0, 0, 0])))
+    assert not np.isfinite(trained_loss(network, few))
+    defence = dpsgd.DpSgd(20, 1.0, 0.5, 0)
+    optimizer = nn.SGD(network.trainable_params(), 0.01)
+    history = train(network, optimizer, few, epochs=1, batch_size=20, seed=0, defence=defence)
+    assert 0.5 * dpsgd.LARGEST_LOSS < history.loss[0] <= dpsgd.LARGEST_LOSS
+    assert all(np.isfinite(value).all() for value in weights(network).values())
+
+
+def test_a_private_training_that_does_diverge_says_so(few):
+    network = LeNet5(seed=0)
+    optimizer = nn.SGD(network.trainable_params(), 1e30)
+    with pytest.raises(ValueError, match=r"\Aepoch 1 diverged"):
+        train(network, optimizer, few, epochs=1, batch_size=20, seed=0, defence=dpsgd.DpSgd(20, 1.0, 0.5, 0))
+
+
+def trained_loss(network, data):
+    forward = training.with_cross_entropy(network)
+    return float(forward(ms.Tensor(data.train_images), ms.Tensor(data.train_labels)))

@@ -1,9 +1,11 @@
 """MindArmour's training and attack classes under their names: the tutorial's script with other import lines."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
 from mindspore import nn
+from mindspore.dataset import Dataset
 from mindspore.train import Callback, Model, RunContext
 
 from suppress_privacy.attacks.inversion import FeatureInversion
@@ -11,10 +13,11 @@ from suppress_privacy.checks import check, checked, described
 from suppress_privacy.defences.suppress import SuppressCtrl
 from suppress_privacy.evaluation import metrics
 from suppress_privacy.lenet import predict
-from suppress_privacy.training import Defence, TrainStep
+from suppress_privacy.training import Defence, TrainStep, must_be_finite
 
 Loss = Annotated[nn.Cell, "a nn.Cell, such as nn.SoftmaxCrossEntropyWithLogits"]
 MADE = "what SuppressPrivacyFactory().create returned"
+Callbacks = Callback | Sequence[Callback] | None
 
 
 class SuppressModel(Model):
@@ -53,6 +56,39 @@ class SuppressModel(Model):
         self.linked = suppress_pri_ctrl
         self._train_network = self._build_train_network()
 
+    def train(self, epoch: int, train_dataset: Dataset, callbacks: Callbacks = None, *args: Any, **kwargs: Any) -> None:
+        """As `mindspore.train.Model.train`; after an earlier call the schedule goes on.
+
+        Raises:
+            ValueError: a defence is linked, but callbacks hold no SuppressMasker of it, or more than one.
+        """
+        self._must_mask(callbacks)
+        super().train(epoch, train_dataset, callbacks, *args, **kwargs)
+
+    def fit(
+        self,
+        epoch: int,
+        train_dataset: Dataset,
+        valid_dataset: Dataset | None = None,
+        valid_frequency: int | list[int] = 1,
+        callbacks: Callbacks = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        """As `mindspore.train.Model.fit`, and with what is said of `train`."""
+        self._must_mask(callbacks)
+        super().fit(epoch, train_dataset, valid_dataset, valid_frequency, callbacks, *args, **kwargs)
+
+    def _must_mask(self, callbacks: Callbacks) -> None:
+        given = callbacks if isinstance(callbacks, Sequence) else [callbacks]
+        masked = [each.suppress_ctrl for each in given if isinstance(each, SuppressMasker)]
+        if masked != [self.linked] and (masked or isinstance(self.linked, SuppressCtrl)):
+            raise ValueError(
+                f"callbacks hold {sum(each is self.linked for each in masked)} SuppressMasker of the control that is "
+                f"linked to the model, and {sum(each is not self.linked for each in masked)} of others: give one of "
+                "it, and no other."
+            )
+
     def _build_train_network(self) -> nn.Cell:
         return TrainStep(nn.WithLossCell(self._network, self._loss_fn), self._optimizer, self.linked)
 
@@ -66,28 +102,44 @@ class SuppressMasker(Callback):
 
     Raises:
         TypeError: an argument of another type.
-        ValueError: the defence is not linked to the model; and when training begins, if its steps are
-            out of sight (dataset_sink_mode) or not as many an epoch as the schedule was made for.
+        ValueError: the defence is not linked to the model; when training begins, if its steps are out of sight
+            (dataset_sink_mode) or not as many an epoch as the schedule was made for; at the end of an epoch, if it
+            diverged; when training ends, if there is no zero where there should be some.
     """
 
     @checked
     def __init__(self, model: SuppressModel, suppress_ctrl: Annotated[SuppressCtrl, MADE]) -> None:
         if model.linked is not suppress_ctrl:
             raise ValueError("suppress_ctrl is not linked to model: call model.link_suppress_ctrl(suppress_ctrl).")
-        self._control = suppress_ctrl
+        self.suppress_ctrl = suppress_ctrl
+        self._begins = False  # a call of train whose first epoch has not begun
 
     def on_train_begin(self, run_context: RunContext) -> None:
         run = run_context.original_args()
         if run.dataset_sink_mode:
             raise ValueError("dataset_sink_mode is True; masks are updated between steps: train with False.")
-        if run.batch_num != self._control.schedule.batch_num:
-            raise ValueError(
-                f"batch_num is {self._control.schedule.batch_num}, but the dataset has {run.batch_num} batches: "
-                "create the control with that number."
-            )
+        self.suppress_ctrl.schedule.fits(run.batch_num)
+        self.suppress_ctrl.must_suppress(self.suppress_ctrl.schedule.last_step + 1)
+        self._begins = not self.suppress_ctrl.done
+
+    def on_train_epoch_begin(self, run_context: RunContext) -> None:
+        run = run_context.original_args()
+        if self._begins:
+            self.suppress_ctrl.warn_of_end((run.cur_epoch_num - 1 + run.epoch_num) * run.batch_num)
+        self._begins = False
 
     def on_train_step_end(self, run_context: RunContext) -> None:
-        self._control.after_step(run_context.original_args().cur_step_num)
+        # The model counts from its initial_epoch in every call of train, the control over all of them.
+        run = run_context.original_args()
+        counted = (run.cur_epoch_num - 1) * run.batch_num + (run.cur_step_num - 1) % run.batch_num + 1
+        self.suppress_ctrl.after_step(max(counted, self.suppress_ctrl.done + 1))
+
+    def on_train_epoch_end(self, run_context: RunContext) -> None:
+        run = run_context.original_args()
+        must_be_finite(run.network, run.cur_epoch_num)
+
+    def on_train_end(self, run_context: RunContext) -> None:
+        self.suppress_ctrl.end(self.suppress_ctrl.done)
 
 
 class ImageInversionAttack(FeatureInversion):

@@ -4,6 +4,7 @@ import json
 import os
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -53,8 +54,31 @@ class Defence(nn.Cell):
 
     releases: str | None = None  # the one depth whose features leave the user's device under it; None: any
 
+    def begin(self, network: nn.Cell, *, count: int, batch_size: int, epochs: int, anew: bool) -> None:
+        """Called before a training changes anything.
+
+        Args:
+            network: that will be trained.
+            count, batch_size, epochs: images there are, images a step, and passes over the data.
+            anew: False where the training goes on from a saved state.
+
+        Raises:
+            ValueError: the defence cannot act in such a training.
+        """
+
     def attach(self, optimizer: nn.Optimizer) -> None:
-        """Called with the optimiser it will act beside, before a step is compiled."""
+        """Called with the optimiser it will act beside, before a step is compiled.
+
+        Raises:
+            ValueError: the defence cannot act beside it.
+        """
+
+    def end(self, step: int) -> None:
+        """Called after the last step of a training, with its number.
+
+        Raises:
+            ValueError: the defence has not done what it is for.
+        """
 
     def on_gradients(self, gradients: Tensors) -> Tensors:
         """Gradients as the optimiser shall see them: a tuple like the one given."""
@@ -182,14 +206,20 @@ def train(
             over a damaged one to the one before.
 
     Raises:
-        TypeError, ValueError: an argument of the wrong type or out of its range; or a state that is damaged
-            or of another training. Nothing has changed then.
+        TypeError, ValueError: an argument of the wrong type or out of its range; a state that is damaged or of
+            another training; an optimiser or a defence of another network, or a defence that cannot act in such
+            a training. Nothing has changed then.
+        ValueError: the training diverged, at the end of the epoch in which it did; or it is over and the defence
+            has not done what it is for.
     """
     count = len(data.train_labels)
     check("batch_size", batch_size, Annotated[int, Bounds(at_least=1, at_most=count), "the training images"])
     if checkpoints is None and (resume or save_every):
         raise ValueError("checkpoints is None, but resume or save_every needs a folder: name one.")
     defence = defence or Defence()
+    must_belong(network, optimizer.parameters, "optimizer")
+    anew = not (resume and checkpoints and states_in(checkpoints))
+    defence.begin(network, count=count, batch_size=batch_size, epochs=epochs, anew=anew)
     step_cell = defence.step(with_cross_entropy(network), optimizer)
     run = {"batch_size": batch_size, "seed": seed, "data": data.sha256, "defence": type(defence).__name__}
     states = None if checkpoints is None else States(checkpoints, step_cell, defence, run)
@@ -199,26 +229,44 @@ def train(
     progress = progress or Progress(dict(generator(seed, "batches").bit_generator.state))
     rng = np.random.default_rng()
     steps = count // batch_size
-    save_every = save_every or steps
     with tqdm(total=epochs * steps, initial=progress.step, unit="step", disable=None) as bar:
         for epoch in range(progress.step // steps + 1, epochs + 1):
             step_cell.set_train(True)
             rng.bit_generator.state = progress.order
             for batch in defence.batches(rng, count, batch_size)[progress.step - (epoch - 1) * steps :]:
-                loss = step_cell(ms.Tensor(data.train_images[batch]), ms.Tensor(data.train_labels[batch]))
-                progress.losses.append(loss)
+                progress.losses.append(step_cell(*map(ms.Tensor, (data.train_images[batch], data.train_labels[batch]))))
                 progress.step += 1
                 defence.after_step(progress.step)
                 bar.update()
-                if states and progress.step % save_every == 0 and progress.step % steps:
+                if states and progress.step % (save_every or steps) == 0 and progress.step % steps:
                     states.save(progress)
+            must_be_finite(network, epoch, progress.loss)
             tested = defence.test_accuracy(network, data.test_images, data.test_labels)
             progress.end_epoch(rng.bit_generator.state, tested, sparsity(network))
             bar.set_postfix(loss=f"{progress.history.loss[-1]:.4f}", accuracy=f"{tested:.4f}")
             if states:
                 save_checkpoint(network, states.folder / f"{CHECKPOINT_PREFIX}-{epoch}_{steps}.ckpt")
                 states.save(progress)
+    defence.end(progress.step)
     return progress.history
+
+
+def must_belong(network: nn.Cell, parameters: Sequence[ms.Parameter], argument: str) -> None:
+    """Raise ValueError unless the parameters that an argument acts on are a network's own, and not of another's."""
+    own = {id(parameter) for parameter in network.get_parameters()}
+    strange = [parameter.name for parameter in parameters if id(parameter) not in own]
+    if strange:
+        names = ", ".join(strange)
+        raise ValueError(f"{argument} acts on {names} of another network than the one to train: make it for that one.")
+
+
+def must_be_finite(network: nn.Cell, epoch: int, loss: float = 0.0) -> None:
+    """Raise ValueError if an epoch's mean loss, in nats, or a trained parameter is no finite number."""
+    values = {parameter.name: parameter.asnumpy() for parameter in network.trainable_params()}
+    wrong = [name for name, value in values.items() if not np.isfinite(value).all()]
+    if wrong or not np.isfinite(loss):
+        found = f"values of {', '.join(wrong)} are not finite" if wrong else f"its mean loss is {loss}"
+        raise ValueError(f"epoch {epoch} diverged, for {found}: train with a lower learning rate.")
 
 
 @dataclass
@@ -230,9 +278,14 @@ class Progress:
     losses: list[Any] = field(default_factory=list)  # of the steps of this epoch; read from the device when needed
     history: History = field(default_factory=History)
 
+    @property
+    def loss(self) -> float:
+        """Mean over the steps of this epoch, in nats."""
+        return float(np.mean([float(loss) for loss in self.losses]))
+
     def end_epoch(self, order: Facts, test_accuracy: float, sparsity: dict[str, float]) -> None:
         """Enter an epoch into the history; `order` is the generator's state at the start of the next."""
-        self.history.loss.append(float(np.mean([float(loss) for loss in self.losses])))
+        self.history.loss.append(self.loss)
         self.history.test_accuracy.append(test_accuracy)
         for layer, share in sparsity.items():
             self.history.sparsity.setdefault(layer, []).append(share)

@@ -98,6 +98,116 @@ def test_idlgs_rule_reads_the_label_from_the_gradients(digits):
     assert [gradients.label_of(view.gradients) for view in views] == labels.tolist()
 
 
+class Classifier(nn.Cell):
+    """A hidden layer of features of one sign or both, and an output layer with or without bias."""
+
+    def __init__(self, seed, activation, classes=CLASSES, has_bias=False, channels=1):
+        super().__init__()
+        self.flatten, self.activation = nn.Flatten(), activation
+        self.hidden, self.out = nn.Dense(1024 * channels, 24), nn.Dense(24, classes, has_bias=has_bias)
+        rng = np.random.default_rng(seed)
+        for parameter in self.trainable_params():
+            drawn = rng.uniform(-0.5, 0.5, parameter.shape) / np.sqrt(parameter.shape[-1])
+            parameter.set_data(ms.Tensor((4 * drawn).astype(np.float32)))
+
+    def construct(self, x):
+        return self.out(self.activation(self.hidden(self.flatten(x))))
+
+
+@pytest.mark.parametrize("activation", [ops.relu, ops.sigmoid, ops.tanh, ops.elu])
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_the_label_is_read_with_and_without_a_bias(digits, activation, classes, has_bias):
+    """Of two classes without bias it is read where features are not negative, and is a guess elsewhere."""
+    observe = gradients.Observer(Classifier(1, activation, classes, has_bias), classes)
+    images, labels = digits.test_images[::50], np.arange(20) % classes
+    found = [gradients.label_of(observe(image, int(label))) for image, label in zip(images, labels, strict=True)]
+    if has_bias or classes > 2 or activation in (ops.relu, ops.sigmoid):
+        assert found == labels.tolist()
+
+
+def test_the_label_is_read_from_the_kernel_of_a_classifying_convolution():
+    """Rows of more dimensions, which are (p - onehot) h all the same."""
+    rng = np.random.default_rng(0)
+    for label in range(5):
+        p = rng.dirichlet(np.ones(5))
+        h = rng.standard_normal((3, 2, 2))
+        assert gradients.label_of((np.zeros(7), np.multiply.outer(p - np.eye(5)[label], h))) == label
+
+
+@pytest.mark.parametrize("attack", ["dlg", "idlg", "cosine"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_attack_needs_no_bias_in_the_last_layer_and_takes_any_channels(digits, attack, channels):
+    network = Classifier(0, ops.sigmoid, channels=channels)
+    images = np.stack([np.repeat(digits.test_images[number], channels, 0) for number in (3, 400)])
+    labels = [7, 2]
+    observe = gradients.Observer(network, CLASSES)
+    views = [
+        GradientView(observe(image, label), network, image.shape) for image, label in zip(images, labels, strict=True)
+    ]
+    more = {"iters": 600, "lr": 0.05, "tv_weight": 1e-4} if attack == "cosine" else {"iters": 200}
+    found = getattr(gradients, attack)(views, seed=0, restarts=1, **more)
+    psnr = -10 * np.log10(((found.images - images) ** 2).mean((1, 2, 3)))
+    assert found.labels.tolist() == labels and psnr.min() > 15, psnr
+
+
+class OutputFirst(nn.Cell):
+    """Defines its output layer before its hidden one, so that the last parameter is the hidden layer's."""
+
+    def __init__(self):
+        super().__init__()
+        self.out, self.hidden, self.flatten = nn.Dense(24, CLASSES), nn.Dense(1024, 24), nn.Flatten()
+
+    def construct(self, x):
+        return self.out(ops.sigmoid(self.hidden(self.flatten(x))))
+
+
+@pytest.mark.parametrize("attack", ["dlg", "idlg", "cosine"])
+def test_gradients_that_no_label_can_be_read_from_are_refused_where_it_is_needed(digits, attack):
+    (view,), _, _ = views_of(OutputFirst(), digits, 1)
+    options = {"seed": 0, "restarts": 1, "iters": 2} | ({"lr": 0.05, "tv_weight": 0} if attack == "cosine" else {})
+    if attack == "dlg":  # it seeks the label itself
+        assert gradients.dlg([view], **options).images.shape == (1, 1, 32, 32)
+        return
+    with pytest.raises(
+        ValueError, match=r"\Anetwork tells 10 classes apart, but its last trainable parameter, hidden.bi"
+    ):
+        getattr(gradients, attack)([view], **options)
+
+
+@pytest.mark.parametrize("pool", [nn.MaxPool2d(2, 2), nn.AdaptiveMaxPool2d((16, 16)), nn.AvgPool2d(2, 2)])
+def test_a_layer_without_second_derivatives_is_refused_by_its_name(digits, pool):
+    network = nn.SequentialCell(pool, nn.Flatten(), nn.Dense(256, CLASSES))
+    (view,), _, _ = views_of(network, digits, 1)
+    message = rf"\Anetwork has the layer 0, a {type(pool).__name__}, which has no second derivative on a CPU"
+    with pytest.raises(ValueError, match=message):
+        gradients.dlg([view], seed=0, restarts=1, iters=2)
+
+
+def test_a_twin_that_would_not_be_the_network_is_refused():
+    network = LeNet5(seed=0)
+    layer, activation, _ = network.stages[0]
+    network.stages = ((layer, activation, (nn.MaxPool2d(3, 2),)), *network.stages[1:])
+    with pytest.raises(ValueError, match=r"\Anetwork pools with MaxPool2d.*; its twin pools 2x2 with stride 2"):
+        gradients.twice_differentiable(network)
+
+
+@pytest.mark.parametrize("attack", ["dlg", "idlg", "cosine"])
+def test_gradients_of_a_network_that_diverged_are_refused(digits, attack):
+    (view,), _, _ = views_of(SigmoidLeNet(0), digits, 1)
+    spoiled = GradientView((view.gradients[0] * np.nan, *view.gradients[1:]), view.network, view.image_shape)
+    options = {"seed": 0, "restarts": 1, "iters": 2} | ({"lr": 0.05, "tv_weight": 0} if attack == "cosine" else {})
+    with pytest.raises(ValueError, match=r"\Agradients hold values that are not finite"):
+        getattr(gradients, attack)([spoiled], **options)
+
+
+def test_descents_that_end_in_no_number_are_told_of(digits, caplog):
+    views, _, _ = views_of(SigmoidLeNet(0), digits, 2)
+    found = gradients.cosine(views, seed=0, restarts=1, iters=3, lr=1e38, tv_weight=1e38)
+    assert np.isfinite(found.images).all() and np.all(found.objective == gradients.NO_NUMBER)
+    assert caplog.messages[0].startswith("The objective of 2 of 2 images is no number wherever the descent starts")
+
+
 @pytest.mark.parametrize("attack", [gradients.dlg, gradients.idlg])
 def test_an_image_and_its_label_are_found_from_an_untrained_networks_gradients(digits, attack):
     views, images, labels = views_of(SigmoidLeNet(0), digits, 2)

@@ -204,3 +204,87 @@ def test_the_noise_is_what_a_guarantee_asks_for_and_no_more():
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         dpsgd.DpSgd(*arguments)
+
+
+class Reading(nn.Cell):
+    """Reads an image row by row with a recurrent layer."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.rows, self.last = kind(32, 8, batch_first=True), nn.Dense(8, 10)
+
+    def construct(self, x):
+        read, _ = self.rows(x.reshape(x.shape[0], 32, 32))
+        return self.last(read.mean(1))
+
+
+def with_layer(layer):
+    """A small classifier of images with a layer in it."""
+    return nn.SequentialCell(nn.Conv2d(1, 4, 5, 4, "valid"), layer, nn.ReLU(), nn.Flatten(), nn.Dense(196, 10))
+
+
+SEPARABLE = {
+    "GroupNorm": lambda: with_layer(nn.GroupNorm(2, 4)),
+    "LayerNorm": lambda: with_layer(nn.LayerNorm((4, 7, 7), 1, 1)),
+    "BatchNorm2d, frozen": lambda: with_layer(nn.BatchNorm2d(4, use_batch_statistics=False)),
+    "Dropout of none": lambda: with_layer(nn.Dropout(p=0.0)),
+    "no bias": lambda: nn.SequentialCell(nn.Flatten(), nn.Dense(1024, 10, has_bias=False)),
+}
+
+
+@pytest.mark.parametrize("kind", SEPARABLE)
+def test_layers_that_keep_examples_apart_are_taken(kind, batch):
+    """Every gradient is that of the example alone, and nothing but the optimiser changes the network."""
+    network, (images, labels) = SEPARABLE[kind]().set_train(), batch
+    before = [parameter.asnumpy().copy() for parameter in network.get_parameters()]
+    step = defence().step(with_cross_entropy(network), nn.SGD(network.trainable_params(), 1.0)).set_train()
+    wanted = [sum(parts) / 20 for parts in zip(*one_by_one(network, images, labels), strict=True)]
+    step(ms.Tensor(images), ms.Tensor(labels))
+    trained = [parameter.name for parameter in network.trainable_params()]
+    for old, parameter in zip(before, network.get_parameters(), strict=True):
+        slope = wanted[trained.index(parameter.name)] if parameter.name in trained else np.zeros_like(old)
+        assert old - parameter.asnumpy() == pytest.approx(slope, abs=1e-5)
+
+
+NOT_SEPARABLE = {
+    "BatchNorm2d": (lambda: with_layer(nn.BatchNorm2d(4)), "1, a BatchNorm2d, which mixes the examples of a batch"),
+    "BatchNorm1d": (
+        lambda: nn.SequentialCell(nn.Flatten(), nn.SequentialCell(nn.Dense(1024, 10), nn.BatchNorm1d(10))),
+        "1.1, a BatchNorm1d, which mixes the examples of a batch",
+    ),
+    "InstanceNorm2d": (lambda: with_layer(nn.InstanceNorm2d(4)), "1, a InstanceNorm2d, which has no gradients examp"),
+    "Dropout": (lambda: with_layer(nn.Dropout(p=0.5)), "1, a Dropout, which has no gradients example by example"),
+    "LSTM": (lambda: Reading(nn.LSTM), "rows, a LSTM, which has no gradients example by example"),
+    "GRU": (lambda: Reading(nn.GRU), "rows, a GRU, which has no gradients example by example"),
+    "RNN": (lambda: Reading(nn.RNN), "rows, a RNN, which has no gradients example by example"),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_SEPARABLE)
+def test_a_layer_under_which_examples_have_no_gradients_of_their_own_is_refused_by_its_name(kind, digits, capfd):
+    make, message = NOT_SEPARABLE[kind]
+    network = make()
+    before = [parameter.asnumpy().copy() for parameter in network.get_parameters()]
+    with pytest.raises(ValueError, match=rf"\Anetwork has the layer {message}") as refused:
+        train(
+            network, nn.SGD(network.trainable_params(), 0.1), digits, epochs=1, batch_size=20, seed=0, defence=defence()
+        )
+    assert "\n" not in str(refused.value) and str(refused.value).endswith(".")
+    after = [parameter.asnumpy() for parameter in network.get_parameters()]
+    assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
+    assert "C++" not in "".join(capfd.readouterr())
+
+
+def test_another_operator_without_gradients_example_by_example_is_one_sentence(batch):
+    """Where MindSpore finds out by itself: its first line is kept, its stack is not."""
+    network, (images, labels) = with_layer(nn.ReLU()), batch
+    step = defence().step(with_cross_entropy(network), nn.SGD(network.trainable_params(), 1.0))
+
+    def failing(*chunk):
+        raise RuntimeError("Operator Strange does not support Vmap.\n\n----\n- C++ Call Stack: (For framework dev")
+
+    object.__setattr__(step, "clipped_sum", failing)
+    message = r"\Anetwork, loss and data give no gradients example .* \(Operator Strange does not support Vmap\.\): put"
+    with pytest.raises(ValueError, match=message) as refused:
+        step(ms.Tensor(images), ms.Tensor(labels))
+    assert "\n" not in str(refused.value)

@@ -2,17 +2,19 @@
 
     DLG     |g(x, softmax(y)) - g*|^2             ->  min over x and y       (Zhu, Liu & Han 2019)
     iDLG    the same over x, the label being known: of the last bias's gradients, p - onehot, only the
-            label's is negative                                              (Zhao, Mopuri & Bilen 2020)
+            label's is negative; without a bias, of the last weight's rows, (p - onehot) h, only the label's
+            points away from all others                                      (Zhao, Mopuri & Bilen 2020)
     cosine  1 - <g, g*> / (|g| |g*|) + a TV(x)    ->  min over x, by signed Adam  (Geiping et al. 2020)
 
 All need second derivatives, which MindSpore's CPU backend lacks for max pooling and log_softmax: a network
 under attack is seen through a twin that computes the same from operators that have them.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from mindspore import ParameterTuple, Tensor, mutable, nn, ops
+from mindspore import ParameterTuple, Tensor, get_context, mutable, nn, ops
 from scipy.optimize import minimize
 from tqdm import tqdm
 
@@ -23,8 +25,11 @@ from suppress_privacy.checks import NotNegative, Positive, Seed, Whole
 from suppress_privacy.lenet import through
 from suppress_privacy.runtime import generator
 
+log = logging.getLogger(__name__)
+
 NO_NUMBER = 1e30  # an objective that is none counts as this much
 POOLS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d)
+ONCE_DIFFERENTIABLE = (*POOLS, nn.AvgPool2d, nn.LogSoftmax)  # on a CPU
 TINY = 1e-8  # keeps a quotient defined where all gradients vanish
 
 
@@ -39,6 +44,9 @@ class TwiceDifferentiable(nn.Cell):
     Args:
         network: lists its `stages`; what it pools with is swapped for `MaxPool`, of 2x2.
 
+    Raises:
+        ValueError: it pools otherwise.
+
     Inputs:
         x: images, float32 [N, C, H, W].
 
@@ -49,6 +57,10 @@ class TwiceDifferentiable(nn.Cell):
     def __init__(self, network: nn.Cell) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
+        for _, _, onward in network.stages:
+            for step in onward:
+                if isinstance(step, nn.MaxPool2d) and (step.kernel_size, step.stride) != (2, 2):
+                    raise ValueError(f"network pools with {step}; its twin pools 2x2 with stride 2: pool like that.")
         pool = MaxPool()
         self.stages = tuple(
             (layer, activation, tuple(pool if isinstance(step, POOLS) else step for step in onward))
@@ -153,8 +165,55 @@ class Observer:
 
 
 def label_of(gradients: tuple[np.ndarray, ...]) -> int:
-    """iDLG's rule: the class whose entry in the last bias's gradient is the smallest, the only negative one."""
-    return int(gradients[-1].argmin())
+    """iDLG's rule on the gradients of the last layer's bias, [K], or of its weight, [K, ...], where it has none.
+
+    The bias's entries are p - onehot, of which only the label's is negative. The weight's rows are these times the
+    layer's inputs h; the label's has negative inner products with all others, whatever the signs of h. Of two classes
+    each is opposite to the other; where h is not negative, as after ReLU, the label's is the row whose sum is.
+    """
+    last = gradients[-1].astype(np.float64)
+    if last.ndim == 1:
+        return int(last.argmin())
+    rows = last.reshape(len(last), -1)
+    opposed = (rows @ rows.T < 0).sum(1)
+    return int(np.lexsort((rows.sum(1), -opposed))[0])
+
+
+def must_be_twice_differentiable(network: nn.Cell) -> None:
+    """Raise ValueError, by its name, at a layer that this device cannot differentiate twice."""
+    if isinstance(network, TwiceDifferentiable) or get_context("device_target") != "CPU":
+        return
+    for name, layer in network.cells_and_names():
+        if isinstance(layer, ONCE_DIFFERENTIABLE):
+            raise ValueError(
+                f"network has the layer {name}, a {type(layer).__name__}, which has no second derivative on a CPU: "
+                "put another in its place, or list the network's stages, as LeNet5 does, for a twin without it."
+            )
+
+
+def classes_of(views: list[GradientView], *, label_read: bool) -> int:
+    """How many classes the network of views tells apart.
+
+    Args:
+        views: all of one network.
+        label_read: `label_of` will read labels from them.
+
+    Raises:
+        ValueError: gradients that are not finite, or from which no label can be read; a layer without second
+            derivatives.
+    """
+    if not all(np.isfinite(gradient).all() for view in views for gradient in view.gradients):
+        raise ValueError("gradients hold values that are not finite, of a network that diverged: attack another.")
+    network = views[0].network
+    must_be_twice_differentiable(network)
+    classes = network(Tensor(np.zeros((1, *views[0].image_shape), np.float32))).shape[-1]
+    last = network.trainable_params()[-1]
+    if label_read and len(last) != classes:
+        raise ValueError(
+            f"network tells {classes} classes apart, but its last trainable parameter, {last.name}, has the shape "
+            f"{last.shape}, from which no label can be read: make the output layer the last one, and trainable."
+        )
+    return classes
 
 
 def _size(view: GradientView) -> float:
@@ -177,17 +236,25 @@ def _best(views: list[GradientView], seed: int, ends: Descents) -> Reconstructio
     rng = generator(seed, "gradient leakage start")
     kept = [min(ends(view, rng), key=lambda end: end[0]) for view in tqdm(views, unit="image", disable=None)]
     _, images, objectives, labels = zip(*kept, strict=True)
+    if lost := objectives.count(NO_NUMBER):
+        log.warning(
+            "The objective of %d of %d images is no number wherever the descent starts: lower its lr, or start it "
+            "oftener.",
+            *(lost, len(views)),
+        )
     return Reconstruction(np.stack(images), np.array(objectives), labels=np.array(labels))
 
 
 def _matched(views: list[GradientView], *, seed: int, restarts: int, iters: int, label_known: bool) -> Reconstruction:
     """DLG on each view, and iDLG where the label is known: L-BFGS from each start."""
+    classes = classes_of(views, label_read=label_known)
     # The network is the same in all views: compile once.
     step = ops.value_and_grad(SquaredDistance(views[0].network), (0, 1))
     options = {"maxiter": iters, "maxcor": 100, "ftol": 0, "gtol": 0}
 
     def ends(view: GradientView, rng: np.random.Generator) -> Iterator[End]:
-        pixels, classes, read = int(np.prod(view.image_shape)), len(view.gradients[-1]), label_of(view.gradients)
+        pixels = int(np.prod(view.image_shape))
+        read = label_of(view.gradients) if label_known else -1
         # Mutable: as constants they would have the graph compiled anew for every image.
         known = (mutable(tuple(map(Tensor, view.gradients))), Tensor(np.float32(_size(view))))
 
@@ -246,12 +313,13 @@ def cosine(
         lr: the first step's length, in pixel values.
         tv_weight: weight of the total variation.
     """
+    classes = classes_of(views, label_read=True)
     objective = CosineDistance(views[0].network, tv_weight)
     descend = AdamStep(objective, signed=True)
 
     def ends(view: GradientView, rng: np.random.Generator) -> Iterator[End]:
         label, norm = label_of(view.gradients), np.sqrt(_size(view))
-        one_hot = Tensor(np.eye(len(view.gradients[-1]), dtype=np.float32)[[label]])
+        one_hot = Tensor(np.eye(classes, dtype=np.float32)[[label]])
         unit = [Tensor((gradient / norm).astype(np.float32)) for gradient in view.gradients]
         known = (one_hot, mutable(tuple(unit)))
         for _ in range(restarts):

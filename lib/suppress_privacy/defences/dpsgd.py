@@ -6,6 +6,7 @@ The sum runs over a batch to which every image belongs with probability B / N by
 is what the accountant assumes. Adding or removing one image is what epsilon and delta are about.
 """
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,9 +20,14 @@ from suppress_privacy.defences.settings import DefenceSettings
 from suppress_privacy.runtime import generator
 from suppress_privacy.training import Defence, Facts, Plan
 
+log = logging.getLogger(__name__)
+
 CHUNK = 128  # images whose gradients are held at a time
 LARGEST_LOSS = 88.0  # of one example, in nats: MindSpore's cross-entropy is infinite where a probability underflows
 TINY = 1e-12  # below any gradient's norm that matters; keeps the division defined
+MIXING = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+# MindSpore cannot differentiate these example by example.
+NOT_ALONE = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.RNN, nn.GRU, nn.LSTM, nn.Dropout)
 
 
 def spent_epsilon(noise_multiplier: float, sampling_rate: float, steps: int, delta: float) -> float:
@@ -46,6 +52,22 @@ def noise_multiplier_for(wanted: float, sampling_rate: float, steps: int, delta:
 def _event(noise_multiplier: float, sampling_rate: float, steps: int) -> dp_accounting.DpEvent:
     step = dp_accounting.PoissonSampledDpEvent(sampling_rate, dp_accounting.GaussianDpEvent(noise_multiplier))
     return dp_accounting.SelfComposedDpEvent(step, steps)
+
+
+def must_be_separable(network: nn.Cell) -> None:
+    """Raise ValueError, by its name, at a layer under which an example has no gradient of its own."""
+    for name, layer in network.cells_and_names():
+        if isinstance(layer, MIXING) and layer.use_batch_statistics is not False:
+            fault = "mixes the examples of a batch and keeps averages of them without noise"
+        elif isinstance(layer, NOT_ALONE) and getattr(layer, "p", None) != 0:
+            fault = "has no gradients example by example in MindSpore"
+        else:
+            continue
+        layer_name = f"{name.removeprefix('_backbone.')}, a {type(layer).__name__},"
+        raise ValueError(
+            f"network has the layer {layer_name} which {fault}: put another in its place (for a norm nn.GroupNorm), "
+            "or train without differential privacy."
+        )
 
 
 class ClippedSum(nn.Cell):
@@ -99,6 +121,7 @@ class PrivateStep(nn.Cell):
         super().__init__(auto_prefix=False)
         self.forward = forward  # a child, so that train and eval modes reach the network
         self.optimizer, self.defence = optimizer, defence
+        must_be_separable(forward)
         self.clipped_sum = ClippedSum(forward, optimizer.parameters, defence.clip_norm)
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -107,12 +130,22 @@ class PrivateStep(nn.Cell):
         filled = [np.pad(values, [(0, -count % CHUNK)] + [(0, 0)] * (values.ndim - 1)) for values in given]
         total, sums = 0.0, [np.zeros(parameter.shape, np.float32) for parameter in self.optimizer.parameters]
         for first in range(0, count, CHUNK):
-            loss, *parts = self.clipped_sum(*(Tensor(values[first : first + CHUNK]) for values in filled))
+            loss, *parts = self._sums(*(Tensor(values[first : first + CHUNK]) for values in filled))
             total += float(loss)
             for collected, part in zip(sums, parts, strict=True):
                 collected += part.asnumpy()
         self.optimizer(tuple(Tensor(gradient) for gradient in self.defence.noised(sums)))
         return Tensor(np.float32(total / max(count, 1)))
+
+    def _sums(self, *chunk: Tensor) -> tuple[Tensor, ...]:
+        try:
+            return self.clipped_sum(*chunk)
+        except (RuntimeError, TypeError, ValueError) as error:  # of MindSpore, with its stack
+            first, *_ = str(error).splitlines() or [type(error).__name__]
+            raise ValueError(
+                f"network, loss and data give no gradients example by example ({first.strip()}): put another operator "
+                "in the place of the one named, or train without differential privacy."
+            ) from error
 
 
 class DpSgd(Defence):
@@ -123,7 +156,7 @@ class DpSgd(Defence):
         clip_norm: C; infinity clips nothing, and then there can be no noise.
         noise_multiplier: z; 0 adds none.
         seed: draws the noise.
-        facts: what `facts` says of the guarantee.
+        facts: what `facts` says of the guarantee; its "steps" and "sampling_rate" are held to, if it has them.
 
     Raises:
         TypeError, ValueError: an argument of the wrong type or out of its range.
@@ -144,18 +177,42 @@ class DpSgd(Defence):
         self.batch_size, self.clip_norm, self.noise_multiplier = batch_size, clip_norm, noise_multiplier
         self._rng = generator(seed, "privacy noise")
         self._facts = facts or {}
+        self._steps = 0  # whose noise has been drawn
+
+    def begin(self, network: nn.Cell, *, count: int, batch_size: int, epochs: int, anew: bool) -> None:
+        self._must_be_accounted(count, batch_size)
+        steps = epochs * (count // batch_size)
+        if anew and self._steps:
+            raise ValueError(f"defence has acted in a training of {self._steps} steps: make one for each training.")
+        if steps > self._facts.get("steps", steps):
+            accounted = f"the defence's guarantee is for {self._facts['steps']}"
+            raise ValueError(f"epochs is {epochs}, a training of {steps} steps; {accounted}: make it for as many.")
+
+    def _must_be_accounted(self, count: int, batch_size: int) -> None:
+        if batch_size != self.batch_size:
+            raise ValueError(f"batch_size is {batch_size}; the defence was made for {self.batch_size}: train with it.")
+        rate = batch_size / count
+        if not np.isclose(rate, self._facts.get("sampling_rate", rate), rtol=1e-9):
+            images = round(batch_size / self._facts["sampling_rate"])
+            raise ValueError(f"data has {count} images; the defence was made for {images}: make it for these data.")
 
     def batches(self, rng: np.random.Generator, count: int, batch_size: int) -> list[np.ndarray]:
         """An epoch's batches by Poisson sampling: as many as ordinary training has, each of random size."""
-        if batch_size != self.batch_size:
-            raise ValueError(f"batch_size is {batch_size}; the defence was made for {self.batch_size}: train with it.")
+        self._must_be_accounted(count, batch_size)
         return [np.flatnonzero(rng.random(count) < batch_size / count) for _ in range(count // batch_size)]
 
     def step(self, forward: nn.Cell, optimizer: nn.Optimizer) -> nn.Cell:
         return PrivateStep(forward, optimizer, self)
 
     def noised(self, sums: list[np.ndarray]) -> list[np.ndarray]:
-        """The gradient the optimiser sees, from the sums of clipped ones; one a parameter."""
+        """The gradient the optimiser sees, from the sums of clipped ones; one a parameter.
+
+        Raises:
+            ValueError: the guarantee is for no more steps.
+        """
+        if self._steps >= self._facts.get("steps", np.inf):
+            raise ValueError(f"step {self._steps + 1} is beyond those of the defence's guarantee: train no longer.")
+        self._steps += 1
         if self.noise_multiplier == 0:
             return [total / np.float32(self.batch_size) for total in sums]
         scale = np.float32(self.noise_multiplier * self.clip_norm)
@@ -166,10 +223,11 @@ class DpSgd(Defence):
         return self._facts
 
     def state(self) -> Facts:
-        return {"rng": self._rng.bit_generator.state}
+        return {"rng": self._rng.bit_generator.state, "steps": self._steps}
 
     def restore(self, state: Facts) -> None:
         self._rng.bit_generator.state = state["rng"]
+        self._steps = state.get("steps", 0)  # states of version 0.2.0 do not say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +239,10 @@ class PrivateTraining(DefenceSettings, kind="dpsgd"):
     clip_norm: Positive
 
     def make(self, network: nn.Cell, plan: Plan) -> DpSgd:
-        sampling_rate, steps = plan.batch_size / len(plan.data.train_labels), plan.epochs * plan.steps
+        count, steps = len(plan.data.train_labels), plan.epochs * plan.steps
+        sampling_rate = plan.batch_size / count
+        if self.delta * count >= 1:
+            log.warning("delta is %g, by which one of %d images may be given away whole: lower it.", self.delta, count)
         noise_multiplier = noise_multiplier_for(self.epsilon, sampling_rate, steps, self.delta)
         epsilon = spent_epsilon(noise_multiplier, sampling_rate, steps, self.delta)
         facts = {"epsilon": epsilon, "delta": self.delta, "noise_multiplier": noise_multiplier}

@@ -75,6 +75,8 @@ def sigma_at(wanted: Annotated[float, Bounds(at_least=0, at_most=1)], accuracy: 
 class FeatureNoise(Defence):
     """Releases a network's features at one depth with noise, and no others.
 
+    The noise is added by `release` alone: the network stays as it is, and who calls it by itself gets plain features.
+
     Args:
         depth: of the features, one of `lenet.DEPTHS`.
         sigma: standard deviation, in units of the features.

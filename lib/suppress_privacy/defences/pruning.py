@@ -15,7 +15,7 @@ from suppress_privacy.defences.layers import Layers, MaskLayerDes, mask_layers, 
 from suppress_privacy.defences.masks import LayerUpdate, weights_to_suppress
 from suppress_privacy.defences.settings import DefenceSettings
 from suppress_privacy.defences.suppress import SuppressCtrl, Suppression, beside
-from suppress_privacy.training import Defence, Facts, Plan
+from suppress_privacy.training import Defence, Facts, Plan, must_belong
 
 
 class Magnitude(Defence):
@@ -27,7 +27,8 @@ class Magnitude(Defence):
         sparsity: share of each layer's weights to set to zero.
 
     Raises:
-        TypeError, ValueError: an argument of the wrong type or out of its range, an unknown layer.
+        TypeError, ValueError: an argument of the wrong type or out of its range, an unknown layer, or no weight
+            to prune.
     """
 
     @checked
@@ -47,7 +48,14 @@ class Magnitude(Defence):
             self._report[weight.name] = LayerUpdate(mask, values * mask, threshold).entry(count)
             masks.append(beside(weight, "mask", mask.reshape(weight.shape)))
             weight.set_data(Tensor((values * mask).reshape(weight.shape)))
+        if not any(entry["suppressed"] for entry in self._report.values()):
+            raise ValueError(
+                f"sparsity is {sparsity}, at which no weight goes: raise it, or lower the layers' min_num."
+            )
         self.masks = ParameterTuple(masks)
+
+    def begin(self, network: nn.Cell, **training: int) -> None:
+        must_belong(network, self.weights, "defence")
 
     def after_update(self) -> None:
         for index in range(len(self.weights)):

@@ -25,7 +25,7 @@ from suppress_privacy.defences import masks
 from suppress_privacy.defences.layers import NAME, Layers, MaskLayerDes, mask_layers, matched, named
 from suppress_privacy.defences.settings import DefenceSettings
 from suppress_privacy.runtime import generator
-from suppress_privacy.training import Defence, Facts, Plan, ToTrain
+from suppress_privacy.training import Defence, Facts, Plan, ToTrain, must_belong
 
 log = logging.getLogger(__name__)
 
@@ -79,15 +79,32 @@ class Schedule(Rise):
         return (self.start_epoch - 1) * self.batch_num + 1
 
     @property
+    def last_step(self) -> int:
+        """The last step of `end_epoch`."""
+        return self.end_epoch * self.batch_num
+
+    @property
     def final_update(self) -> int | None:
         """The step of `end_epoch` that updates whatever the interval says."""
-        return self.end_epoch * self.batch_num - 2 if self.batch_num > 2 else None
+        return self.last_step - 2 if self.batch_num > 2 else None
 
     def sparsity(self, step: int) -> float:
         """s(t) of the cubic schedule, in [sparse_start, sparse_end]."""
         remaining = 1 - (step - self.first_step) / self.length
         cubic = self.sparse_end + (self.sparse_start - self.sparse_end) * remaining**3
         return max(self.sparse_start, min(cubic, self.sparse_end))
+
+    def fits(self, batch_num: int) -> None:
+        """Raise ValueError unless an epoch of the training has as many steps as one of the schedule."""
+        if batch_num != self.batch_num:
+            raise ValueError(
+                f"batch_num is {self.batch_num}, but the dataset has {batch_num} batches: create the control with that "
+                f"number, for its schedule is of steps {self.first_step} to {self.last_step}."
+            )
+
+    def reached(self, last_step: int) -> float:
+        """The sparsity that weights have after a training of so many steps: an update acts in the step after it."""
+        return max(self.updates(last_step - 1).values(), default=0.0)
 
     def updates(self, last_step: int) -> dict[int, float]:
         """The updates up to `last_step`: from step to target sparsity, in order."""
@@ -135,18 +152,77 @@ class SuppressCtrl(Defence):
         self.move_of = tuple(place.get(weight.name, -1) for weight in self.weights)
         self._lr = lr
         self._rng = generator(seed, "suppression noise")
+        self.done = 0  # steps of training so far
         self._moving = False
         self._planned_to = 0
         self._updates: dict[int, float] = {}
         self._report: dict[str, Facts] = {}
 
+    def begin(self, network: nn.Cell, *, count: int, batch_size: int, epochs: int, anew: bool) -> None:
+        steps = count // batch_size
+        if anew and self.done:
+            raise ValueError(f"defence has acted in a training of {self.done} steps: create one for each training.")
+        must_belong(network, self.weights, "defence")
+        self.must_suppress(epochs * steps)
+        self.schedule.fits(steps)
+        self.warn_of_end(epochs * steps)
+
+    def must_suppress(self, step: int) -> None:
+        """Raise ValueError if after so many steps of training no weight would be zero."""
+        first, last = self.schedule.first_step, self.schedule.last_step
+        if not self.wanted(step):
+            raise ValueError(
+                f"training has {step} steps, after which no weight would be zero, for the defence's schedule is of "
+                f"steps {first} to {last} and ends at a sparsity of {self.schedule.sparse_end}: create it with this "
+                "training's batch_num and end_epoch (and, if no weight may go, with another sparse_end or min_num)."
+            )
+
+    def warn_of_end(self, step: int) -> None:
+        """Log if a training ends, at a step, before the schedule does, as one that will go on may."""
+        schedule = self.schedule
+        if step < schedule.last_step:
+            log.warning(
+                "The training ends at step %d of a schedule of steps %d to %d, at a sparsity of %.3g instead of %.3g: "
+                "let it go on, or create the control with a smaller end_epoch.",
+                *(step, schedule.first_step, schedule.last_step, schedule.reached(step), schedule.sparse_end),
+            )
+
+    def wanted(self, step: int) -> dict[str, int]:
+        """How many weights shall be zero after a step, by layer; layers that need have none are left out."""
+        reached = self.schedule.reached(step)
+        counts = {
+            weight.name: masks.weights_to_suppress(weight.size, reached, layer.min_num) for weight, layer in self.layers
+        }
+        return {name: count for name, count in counts.items() if count > 0}
+
+    def end(self, step: int) -> None:
+        wanted = self.wanted(step)
+        without = [weight.name for weight in self.weights if weight.name in wanted and not self._zeros(weight)]
+        if without:
+            raise ValueError(
+                f"{', '.join(without)} have no zero after {step} steps of training, for at each update the first "
+                f"layer's weights were all below {DEAD_FIRST_LAYER}, or another has changed them: train with another "
+                "learning rate or from other weights."
+            )
+
+    def _zeros(self, weight: Parameter) -> float:
+        """The share of a parameter that counts as zero, in [0, 1]."""
+        return float(np.mean(np.abs(weight.asnumpy()) <= (NEARLY_ZERO if self.compat else 0)))
+
     def attach(self, optimizer: nn.Optimizer) -> None:
+        trained = {id(parameter) for parameter in optimizer.parameters}
+        left_out = [weight.name for weight in self.weights if id(weight) not in trained]
+        if left_out:
+            raise ValueError(
+                f"optimizer does not train {', '.join(left_out)} of the defence's network: make it over all its "
+                "trainable parameters, or the defence for the layers and the network that are trained."
+            )
         # Plain SGD leaves a weight of zero where it is when its gradient is zero; to mask that is the cheaper way.
         plain = isinstance(optimizer, nn.SGD) and float(optimizer.momentum.asnumpy()) == 0
         self.masks_gradients = self.compat or plain
         masked = [weight.name for weight in self.weights]
-        trained = [parameter.name for parameter in optimizer.parameters]  # the order its gradients come in
-        self.layer_of_gradient = tuple(masked.index(name) if name in masked else -1 for name in trained)
+        names = [parameter.name for parameter in optimizer.parameters]  # in the order its gradients come in
+        self.layer_of_gradient = tuple(masked.index(name) if name in masked else -1 for name in names)
 
     def on_gradients(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         if not self.masks_gradients:
@@ -167,8 +243,9 @@ class SuppressCtrl(Defence):
                 ops.assign(self.weights[index], self.weights[index] * self.masks[index])
 
     def after_step(self, step: int) -> None:
+        self.done = step
         if step > self._planned_to:
-            self._planned_to = max(2 * step, self.schedule.end_epoch * self.schedule.batch_num)
+            self._planned_to = max(2 * step, self.schedule.last_step)
             self._updates = self.schedule.updates(self._planned_to)
         # The reference lets a move act again where an update follows at once and leaves the layer out.
         if self._moving and not (self.compat and step in self._updates):
@@ -199,6 +276,8 @@ class SuppressCtrl(Defence):
             if suppress < 1:
                 continue
             old = parameter.asnumpy().ravel()
+            if not np.isfinite(old).all():
+                raise ValueError(f"values of {parameter.name} are not finite: train with a lower learning rate.")
             if parameter is self._first_parameter and np.abs(old).max() < DEAD_FIRST_LAYER:
                 log.info("%s is all below %g: this mask update is left out.", parameter.name, DEAD_FIRST_LAYER)
                 return
@@ -243,8 +322,7 @@ class SuppressCtrl(Defence):
         parameters = networks.parameters_dict()
         if self.compat and not any(layer_name in name for name in parameters):
             return 0.0
-        values = parameters[named(networks, layer_name, first_wins=self.compat)].asnumpy()
-        return float(np.mean(np.abs(values) <= (NEARLY_ZERO if self.compat else 0)))
+        return self._zeros(parameters[named(networks, layer_name, first_wins=self.compat)])
 
     def print_paras(self) -> None:
         """Print the schedule."""
