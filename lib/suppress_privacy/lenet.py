@@ -13,19 +13,22 @@ from suppress_privacy.runtime import cure_pynative, generator
 WEIGHT_SIGMA = 0.05  # the tutorial's initialiser, for weights and biases alike
 Depth = Literal["conv1", "conv2", "fc1", "fc2", "logits"]
 DEPTHS = get_args(Depth)
+Start = TruncatedNormal | str | None
 
 
-def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0) -> nn.Conv2d:
-    """The tutorial's convolution: valid, without bias, its weights from the tutorial's initialiser."""
-    start = TruncatedNormal(WEIGHT_SIGMA)
-    return nn.Conv2d(
-        in_channels, out_channels, kernel_size, stride, "valid", padding, has_bias=False, weight_init=start
-    )
+def conv(
+    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0, *, start: Start = None
+) -> nn.Conv2d:
+    """The tutorial's convolution: valid, without bias, its weights from its initialiser if `start` names no other."""
+    start = start or TruncatedNormal(WEIGHT_SIGMA)
+    shape = (in_channels, out_channels, kernel_size, stride, "valid", padding)
+    return nn.Conv2d(*shape, has_bias=False, weight_init=start)
 
 
-def fc_with_initialize(input_channels: int, out_channels: int) -> nn.Dense:
-    """The tutorial's dense layer: weights and biases from its initialiser."""
-    return nn.Dense(input_channels, out_channels, TruncatedNormal(WEIGHT_SIGMA), TruncatedNormal(WEIGHT_SIGMA))
+def fc_with_initialize(input_channels: int, out_channels: int, *, start: Start = None) -> nn.Dense:
+    """The tutorial's dense layer, its weights and biases from the same."""
+    start = start or TruncatedNormal(WEIGHT_SIGMA)
+    return nn.Dense(input_channels, out_channels, start, start)
 
 
 class LeNet5(nn.Cell):
@@ -48,9 +51,10 @@ class LeNet5(nn.Cell):
     @checked
     def __init__(self, seed: Seed | None = None) -> None:
         super().__init__()
-        self.conv1, self.conv2 = conv(1, 6, 5), conv(6, 16, 5)
+        start = None if seed is None else "zeros"  # drawn below
+        self.conv1, self.conv2 = conv(1, 6, 5, start=start), conv(6, 16, 5, start=start)
         shapes = ((400, 120), (120, 84), (84, 10))
-        self.fc1, self.fc2, self.fc3 = (fc_with_initialize(*shape) for shape in shapes)
+        self.fc1, self.fc2, self.fc3 = (fc_with_initialize(*shape, start=start) for shape in shapes)
         if seed is not None:
             rng = generator(seed, "initialisation")
             for parameter in self.trainable_params():

@@ -297,8 +297,8 @@ class States:
         with atomically(path) as part:
             np.savez(part, facts=json.dumps(facts), **arrays)
         self._saved.append(path)
-        for old in self._saved[: -self.KEPT]:
-            old.unlink(missing_ok=True)
+        while len(self._saved) > self.KEPT:
+            self._saved.pop(0).unlink(missing_ok=True)
 
     def load(self, *, skip_damaged: bool) -> Progress | None:
         """Restore the newest state; returns its Progress, or None where there is none."""
