@@ -62,14 +62,26 @@ def read(path: Path) -> bytes:
     Raises:
         DataError: it cannot be read or is cut short, or holds more than any of MNIST's files.
     """
+    content = as_it_is(path)
     try:
-        content = path.read_bytes()
         content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(LARGEST + 1) if is_zipped(content) else content
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}): replace it with a whole copy.") from error
     if len(content) > LARGEST:
         raise DataError(f"{path} holds more than {LARGEST:,} bytes, more than any file of MNIST: replace it.")
     return content
+
+
+def as_it_is(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): let it be read, or name another.") from error
 
 
 def is_zipped(content: bytes) -> bool:
@@ -96,7 +108,8 @@ def parsed(content: bytes, path: Path, dimensions: int) -> np.ndarray:
     begins = content[:4] == bytes([0, 0, 8, dimensions]) and len(content) >= header
     shape = struct.unpack(f">{dimensions}I", content[4:header]) if begins else ()
     if not begins or math.prod(shape) != len(content) - header:
-        what = looks_like(content) or (f"cut short: {len(content) - header} of {math.prod(shape)}" if begins else "")
+        length = f"{len(content) - header} bytes of data where it says {math.prod(shape)}" if begins else ""
+        what = looks_like(content) or length
         said = f" ({what})" if what else ""
         raise DataError(f"{path} is no whole IDX file of {dimensions} dimensions{said}: replace it with MNIST's.")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
@@ -126,7 +139,7 @@ def pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
         if len(found) > 1:
             other = next(each for each in found if each != path)
             raise DataError(f"{other} would be read as data beside {name}: move it to another folder.")
-        content = path.read_bytes()
+        content = as_it_is(path)
         if is_zipped(content):
             raise DataError(f"{path} is gzipped: unzip it (mv {name} {name}.gz; gunzip {name}.gz).")
         arrays.append(parsed(content, path, dimensions))
