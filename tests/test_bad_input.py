@@ -194,7 +194,7 @@ CASES = [
     (lambda g: train(g, epochs=1.5), TypeError, "epochs is 1.5; it must be an integer from 1"),
     (lambda g: train(g, batch_size=0), ValueError, "batch_size is 0; it must be an integer from 1 to 40"),
     (lambda g: train(g, batch_size=41), ValueError, "batch_size is 41; it must be an integer from 1 to 40"),
-    (lambda g: train(g, data=replace(g.few, train_labels=g.few.train_labels[:0])), ValueError, "batch_size is 10; it"),
+    (lambda g: train(g, data=replace(g.few, train_labels=g.few.train_labels[:0])), ValueError, "train_labels is an"),
     (lambda g: train(g, seed=None), TypeError, "seed is None; it must be an integer from 0"),
     (lambda g: train(g, defence="suppress"), TypeError, "defence is 'suppress'; it must be a Defence, or None"),
     (lambda g: train(g, save_every=0), ValueError, "save_every is 0; it must be an integer from 1, the steps"),

@@ -12,26 +12,24 @@ from suppress_privacy.mnist import Mnist
 TRIED = 1000  # test images that go through a network before it is trained
 
 
-def fitting(data: Mnist) -> Mnist:
-    """Data as training takes it: images float32, labels int32.
+def fitted(network: nn.Cell, data: Mnist) -> Mnist:
+    """Data as training takes it, images float32 and labels int32, once a network can learn from it.
 
     Raises:
-        TypeError, ValueError: images that are no floats in [0, 1], or labels that are not one whole number each.
+        TypeError, ValueError: images that are no floats in [0, 1], or labels that are not one whole number each; or
+            the network does not take such images, or tells fewer classes apart.
     """
-    parts = [
-        _fitting("train", data.train_images, data.train_labels),
-        _fitting("test", data.test_images, data.test_labels),
-    ]
-    (train_images, train_labels), (test_images, test_labels) = parts
-    if train_images.shape[1:] != test_images.shape[1:]:
-        shapes = f"{train_images.shape[1:]}, test_images of {test_images.shape[1:]}"
+    train, train_labels = _as_trained("train", data.train_images, data.train_labels)
+    test, test_labels = _as_trained("test", data.test_images, data.test_labels)
+    if train.shape[1:] != test.shape[1:]:
+        shapes = f"{train.shape[1:]}, test_images of {test.shape[1:]}"
         raise ValueError(f"train_images are of shape {shapes}: give both the same.")
-    return replace(
-        data, train_images=train_images, train_labels=train_labels, test_images=test_images, test_labels=test_labels
-    )
+    data = replace(data, train_images=train, train_labels=train_labels, test_images=test, test_labels=test_labels)
+    _require_fit(network, data)
+    return data
 
 
-def _fitting(part: str, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _as_trained(part: str, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     check(f"{part}_images", images, np.ndarray)
     check(f"{part}_labels", labels, np.ndarray)
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or not 0 < len(labels) == len(images):
@@ -44,14 +42,13 @@ def _fitting(part: str, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndar
     low, high = images.min(), images.max()
     if not (low >= 0 and high <= 1):
         bad = np.flatnonzero(~np.isfinite(images.reshape(len(images), -1)).all(1))
-        found = (
-            f"has values that are not finite, first in image {bad[0]}" if len(bad) else f"is from {low:g} to {high:g}"
-        )
+        infinite = f"has values that are not finite, first in image {bad[0]}" if len(bad) else ""
+        found = infinite or f"is from {low:g} to {high:g}"
         raise ValueError(f"{part}_images {found}; pixels must be floats from 0 to 1: correct or rescale them.")
     return images.astype(np.float32, copy=False), labels.astype(np.int32, copy=False)
 
 
-def require_fit(network: nn.Cell, data: Mnist) -> None:
+def _require_fit(network: nn.Cell, data: Mnist) -> None:
     """Raise unless a network takes the images, and tells as many classes apart as the labels name.
 
     Raises:

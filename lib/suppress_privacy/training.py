@@ -16,7 +16,7 @@ from tqdm import tqdm
 from suppress_privacy.checkpoints import weights_in
 from suppress_privacy.checks import Bounds, Seed, check, checked
 from suppress_privacy.files import LARGEST, atomically, read_arrays
-from suppress_privacy.fitting import fitting, require_fit
+from suppress_privacy.fitting import fitted
 from suppress_privacy.lenet import predict
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.runtime import generator
@@ -188,19 +188,16 @@ def train(
             learn from; a state that is damaged or of another training; or a folder that cannot be written, or has
             checkpoints of another training. Nothing has changed then.
     """
-    data = fitting(data)
+    data = fitted(network, data)
     count = len(data.train_labels)
     check("batch_size", batch_size, Annotated[int, Bounds(at_least=1, at_most=count), "the training images"])
     if checkpoints is None and (resume or save_every):
         raise ValueError("checkpoints is None, but resume or save_every needs a folder: name one.")
-    require_fit(network, data)
     defence = defence or Defence()
     step_cell = defence.step(with_cross_entropy(network), optimizer)
     run = {"batch_size": batch_size, "seed": seed, "data": data.sha256, "defence": type(defence).__name__}
     states = None if checkpoints is None else States(checkpoints, step_cell, defence, run)
-    progress = states.load(skip_damaged=resume == "last-good") if states and resume else None
-    if states and progress is None:
-        states.begin()
+    progress = states.begin(resume) if states else None
     progress = progress or Progress(dict(generator(seed, "batches").bit_generator.state))
     rng = np.random.default_rng()
     steps = count // batch_size
@@ -221,8 +218,7 @@ def train(
             progress.end_epoch(rng.bit_generator.state, tested, sparsity(network))
             bar.set_postfix(loss=f"{progress.history.loss[-1]:.4f}", accuracy=f"{tested:.4f}")
             if states:
-                save_checkpoint(network, states.checkpoint(epoch, steps))
-                states.checkpoint(epoch - CHECKPOINTS_KEPT, steps).unlink(missing_ok=True)
+                states.keep(network, epoch, steps)
                 states.save(progress)
     return progress.history
 
@@ -267,12 +263,15 @@ class States:
         self._defence = defence
         self._run = run | {"parameters": {parameter.name: list(parameter.shape) for parameter in self._parameters}}
 
-    def begin(self) -> None:
-        """Make the folder of a training that begins anew.
+    def begin(self, resume: Literal[False, True, "last-good"]) -> Progress | None:
+        """Restore the state that a training goes on from, if it is to and there is one; else see to its folder.
 
         Raises:
-            ValueError: it cannot be written, or what it has of another training would be overwritten.
+            ValueError: the state is damaged or of another training; or the folder cannot be written, or has
+                checkpoints or states of another training, which would be overwritten.
         """
+        if resume and (progress := self.load(skip_damaged=resume == "last-good")):
+            return progress
         if earlier := [*checkpoints_in(self.folder), *states_in(self.folder)]:
             place = f"checkpoints is {str(self.folder)!r}, which has {earlier[0].name} of another training"
             going_on = "" if not states_in(self.folder) else ", or go on from its state with resume=True"
@@ -283,10 +282,12 @@ class States:
         except OSError as error:
             place = f"checkpoints is {str(self.folder)!r}, which cannot be written ({error.strerror})"
             raise ValueError(f"{place}: name another folder.") from error
+        return None
 
-    def checkpoint(self, epoch: int, steps: int) -> Path:
-        """Where the network is kept after an epoch of so many steps."""
-        return self.folder / f"{CHECKPOINT_PREFIX}-{epoch}_{steps}.ckpt"
+    def keep(self, network: nn.Cell, epoch: int, steps: int) -> None:
+        """Write a network's checkpoint after an epoch of so many steps; the last 10 are kept."""
+        save_checkpoint(network, self.folder / f"{CHECKPOINT_PREFIX}-{epoch}_{steps}.ckpt")
+        (self.folder / f"{CHECKPOINT_PREFIX}-{epoch - CHECKPOINTS_KEPT}_{steps}.ckpt").unlink(missing_ok=True)
 
     def save(self, progress: Progress) -> None:
         """Write a state; whoever looks finds it whole or not at all."""
