@@ -9,7 +9,8 @@ import os
 import platform
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -127,6 +128,17 @@ def cure_pynative() -> None:
     """
     if ms.get_context("mode") == ms.PYNATIVE_MODE and ms.get_context("device_target") == "CPU":
         ms.runtime.launch_blocking()
+
+
+@contextmanager
+def operator_by_operator() -> Iterator[None]:
+    """PyNative mode for what is tried inside: where that fails, MindSpore prints no pages and leaves no files."""
+    mode = ms.get_context("mode")
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    try:
+        yield
+    finally:
+        ms.set_context(mode=mode)
 
 
 def generator(seed: int, *stream: str) -> np.random.Generator:
