@@ -186,6 +186,8 @@ CASES = [
         ValueError,
         "dataset_sink_mode is True; masks are updated between steps: train with False",
     ),
+    (lambda g: sp.LogUtil.get_instance().set_level(None), TypeError, "level is None; it must be an integer, or text"),
+    (lambda g: sp.LogUtil.get_instance().add_handler("h"), TypeError, "handler is 'h'; it must be a Handler"),
     # --- training by the loop
     (lambda g: train(g, network="n"), TypeError, "network is 'n'; it must be the nn.Cell to train"),
     (lambda g: train(g, optimizer=0.1), TypeError, "optimizer is 0.1; it must be a nn.Optimizer"),
@@ -200,7 +202,7 @@ CASES = [
     (lambda g: train(g, save_every=0), ValueError, "save_every is 0; it must be an integer from 1, the steps"),
     (lambda g: train(g, resume="yes"), ValueError, "resume is 'yes'; it must be False or True or 'last-good'"),
     (lambda g: train(g, resume=True), ValueError, "checkpoints is None, but resume or save_every needs a folder"),
-    (lambda g: sp.load_checkpoint(g.n, "none.ckpt"), ValueError, "none.ckpt is not a checkpoint file: train the model"),
+    (lambda g: sp.load_checkpoint(g.n, "none.ckpt"), ValueError, "none.ckpt is not a checkpoint file (No such file or"),
     (lambda g: sp.load_checkpoint("n", "none.ckpt"), TypeError, "network is 'n'; it must be a nn.Cell"),
     (lambda g: sp.save_checkpoint("n", g.folder / "n.ckpt"), TypeError, "network is 'n'; it must be a nn.Cell"),
     # --- the attack

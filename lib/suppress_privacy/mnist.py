@@ -173,8 +173,8 @@ def _only_part(folder: Path) -> Literal["train", "test"]:
     found = [usage for usage, part in PARTS.items() if any(name in there for name in SHA256 if name.startswith(part))]
     if not found:
         deeper = next(filter(None, (idx.further_down(folder, name) for name in SHA256)), None)
-        remedy = f"there is {deeper}: name its folder" if deeper else "name MNIST's folder"
-        raise DataError(f"data_path is {str(folder)!r}, which holds no *-ubyte files; {remedy}.")
+        remedy = f"; there is {deeper}: name its folder" if deeper else ": name MNIST's folder"
+        raise DataError(f"data_path is {str(folder)!r}, which holds no *-ubyte files{remedy}.")
     if len(found) > 1:
         both = "which holds the training and the test images"
         raise DataError(f"data_path is {str(folder)!r}, {both}: say which by usage='train' or usage='test'.")
@@ -187,9 +187,9 @@ def _read(directory: Path, name: str) -> bytes:
     path = idx.find([directory, *inside], name)
     if path is None:
         deeper = idx.further_down(directory, name)
-        remedy = f"there is {deeper}: name its folder" if deeper else "put MNIST's four files there"
+        remedy = f"; there is {deeper}: name its folder" if deeper else ": put MNIST's four files there"
         raise DataError(
-            f"{directory} has no {name} (nor {name}.gz, nor {part}/{name}); "
+            f"{directory} has no {name} (nor {name}.gz, nor {part}/{name})"
             f"{remedy}, or name no folder of your own to have them fetched."
         )
     content = idx.read(path)
