@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import TruncatedNormal
+from mindspore.common.initializer import Initializer, TruncatedNormal
 from scipy.stats import truncnorm
 
 from suppress_privacy.checks import Seed, Whole, checked
@@ -13,11 +13,16 @@ from suppress_privacy.runtime import cure_pynative, generator
 WEIGHT_SIGMA = 0.05  # the tutorial's initialiser, for weights and biases alike
 Depth = Literal["conv1", "conv2", "fc1", "fc2", "logits"]
 DEPTHS = get_args(Depth)
-Start = TruncatedNormal | str | None
 
 
 def conv(
-    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0, *, start: Start = None
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    padding: int = 0,
+    *,
+    start: Initializer | str | None = None,
 ) -> nn.Conv2d:
     """The tutorial's convolution: valid, without bias, its weights from its initialiser if `start` names no other."""
     start = start or TruncatedNormal(WEIGHT_SIGMA)
@@ -25,7 +30,7 @@ def conv(
     return nn.Conv2d(*shape, has_bias=False, weight_init=start)
 
 
-def fc_with_initialize(input_channels: int, out_channels: int, *, start: Start = None) -> nn.Dense:
+def fc_with_initialize(input_channels: int, out_channels: int, *, start: Initializer | str | None = None) -> nn.Dense:
     """The tutorial's dense layer, its weights and biases from the same."""
     start = start or TruncatedNormal(WEIGHT_SIGMA)
     return nn.Dense(input_channels, out_channels, start, start)
