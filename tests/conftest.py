@@ -99,6 +99,7 @@ def original():
     return SimpleNamespace(
         ImageInversionAttack=ImageInversionAttack,
         InversionLoss=InversionLoss,
+        LogUtil=LogUtil,
         MaskLayerDes=MaskLayerDes,
         SuppressMasker=SuppressMasker,
         SuppressModel=SuppressModel,

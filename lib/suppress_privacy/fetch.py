@@ -13,6 +13,7 @@ import zlib
 from functools import partial
 from pathlib import Path
 
+from suppress_privacy import idx
 from suppress_privacy.files import sha256_of
 
 with warnings.catch_warnings():
@@ -82,7 +83,8 @@ def _from_mirror(url: str, output: str, library: pooch.Pooch) -> None:
     """A downloader of pooch's: mirrors serve gzipped files; the cache, and its hashes, are of what is inside."""
     zipped = io.BytesIO()
     pooch.HTTPDownloader(timeout=MIRROR_TIMEOUT)(f"{url}.gz", zipped, library)
-    Path(output).write_bytes(gzip.decompress(zipped.getvalue()))
+    zipped.seek(0)
+    Path(output).write_bytes(gzip.GzipFile(fileobj=zipped).read(idx.LARGEST))
     Path(output).chmod(0o644)  # pooch makes it for its owner alone; a cache may be shared
 
 

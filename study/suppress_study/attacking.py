@@ -16,7 +16,7 @@ from suppress_privacy.evaluation import mechanism
 from suppress_privacy.evaluation.gates import objective_fell
 from suppress_privacy.evaluation.membership import auc, roc, tpr_at
 from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, METRICS, judged, reconstruction_metrics
-from suppress_privacy.files import atomically
+from suppress_privacy.files import atomically, read_arrays
 from suppress_privacy.lenet import predict
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.runtime import generator
@@ -136,7 +136,7 @@ def _outputs(variant: Variant, scene: Scene, victim: Trained) -> View:
         )
         kept = scene.shadows and scene.shadows / f"{_shadow_key(victim, data, indices, seed)}.npz"
         if kept and kept.is_file():
-            return np.load(kept)["logits"]
+            return read_arrays(kept)["logits"]
         logits = predict(victim.shadow(seed, subset), images)
         if kept:
             with atomically(kept) as part, part.open("wb") as file:

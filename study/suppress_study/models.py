@@ -112,10 +112,12 @@ def make(
         arm: how.
         seed: seeds initial weights, order of the images, and the defence's draws.
         data: on what.
-        checkpoints: folder for the checkpoints, if any are to be kept.
+        checkpoints: folder for the checkpoints, if any are to be kept; those of this model's earlier training go.
         earlier: the networks that this one builds on, by arm.
     """
     earlier = earlier or {}
+    if checkpoints is not None:
+        training.forget(checkpoints)
     network = NETWORKS[arm.network](seed=seed)
     wanted = earlier[arm.accuracy_of].history.test_accuracy[-1] if arm.accuracy_of else None
     if arm.cut is not None and wanted is not None:
@@ -182,7 +184,6 @@ def _cut(arm: Arm, seed: int, network: nn.Cell, whole: Trained, wanted: float, c
         raise ValueError(f"{whole.checkpoints} has no checkpoint of epoch {epoch}: train {arm.cut} again.")
     training.load_checkpoint(network, until_then[-1])
     if checkpoints is not None:
-        training.forget(checkpoints)
         for path in until_then:
             with atomically(checkpoints / path.name) as part:
                 shutil.copyfile(path, part)
@@ -194,7 +195,6 @@ def _cut(arm: Arm, seed: int, network: nn.Cell, whole: Trained, wanted: float, c
 def _as_it_is(network: nn.Cell, test_accuracy: float, checkpoints: Path | None) -> History:
     """The history of no training at all; its checkpoint counts as epoch 0."""
     if checkpoints is not None:
-        training.forget(checkpoints)
         training.save_checkpoint(network, checkpoints / f"{training.CHECKPOINT_PREFIX}-0_0.ckpt")
     return History([], [test_accuracy], {layer: [share] for layer, share in training.sparsity(network).items()})
 

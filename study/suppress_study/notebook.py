@@ -1,6 +1,7 @@
 """Notebooks and their parameters: checked before a kernel starts, and again where one runs by itself."""
 
 import ast
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -117,15 +118,28 @@ def _check_victim(parameters: dict[str, Any], study: Study, variants: Sequence[V
         raise SettingsError(f"arm is {arm!r}, which builds on {builds_on[0]}; {shadows}: {remedy}.")
 
 
+def _was_executed(path: Path) -> bool:
+    """Whether a file is a notebook that papermill wrote, which may be replaced."""
+    try:
+        return "papermill" in json.loads(path.read_text())["metadata"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
 def execute(name: str, output: Path, values: dict[str, Any]) -> None:
     """Run a notebook and put the executed copy at `output`; one that failed is kept beside it as *.failed.ipynb.
 
     Raises:
-        TypeError, ValueError: see `checked_parameters`; no kernel has started then.
+        TypeError, ValueError: see `checked_parameters`; or `output` is there and is no executed notebook. No kernel
+            has started then.
         PapermillExecutionError: a cell failed.
         OSError: `output` cannot be written.
     """
     parameters = checked_parameters(name, values)
+    if output.exists() and not _was_executed(output):
+        raise SettingsError(
+            f"output is {str(output)!r}, which is there and is no executed notebook: name another file."
+        )
     with atomically(output) as part:
         try:
             papermill.execute_notebook(notebook_path(name), part, parameters, progress_bar=sys.stderr.isatty())

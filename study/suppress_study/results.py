@@ -11,26 +11,28 @@ where the factor does not apply. Metrics that need no evaluator stand in the row
 """
 
 import json
+import re
 import shutil
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from suppress_privacy.files import atomically, sha256_of
+from suppress_privacy.files import atomically, read_arrays, sha256_of
 from suppress_study.settings import Value
 
 PUBLISHED = Path("results/full")  # the published run, from the project's folder
 JUDGED = "judged"  # begins, before evaluator and metric, the arrays of what evaluators say
 UNITS = {"image": "images", "candidate": "membership"}  # what a row of each table is about
 Arrays = dict[str, np.ndarray]
+ROWS = 50_000_000  # of a table; the published ones have a hundredth
+MARKUP = re.compile(r"[<>{}\[\]|`*$&\\\r\n]")
 PAGE = 1 << 24  # bytes of a column that are compressed together: all of one file
 
 
@@ -152,6 +154,33 @@ class Results:
             part.write_text("".join(json.dumps(line, allow_nan=False) + "\n" for line in [*head, *lines]))
 
 
+def inside(name: str) -> str:
+    """A file's name in results, which must not lead out of their folder.
+
+    Raises:
+        ValueError: it does.
+    """
+    if PurePath(name).is_absolute() or ".." in PurePath(name).parts or "\0" in name:
+        raise ValueError(f"{name!r} leads out of the folder")
+    return name
+
+
+def require_inside(run: Run) -> None:
+    """Raise unless the names of a run and of its checkpoint are those of files in one folder."""
+    for name in (run.name, run.checkpoint.get("name", "")):
+        if PurePath(inside(name)).name != name:
+            raise ValueError(f"{name!r} is no name of a file")
+
+
+def as_text(content: Any) -> Any:
+    """Texts as pages may show them, in whatever they stand: what Markdown or HTML would act on becomes an entity."""
+    if isinstance(content, str):
+        return MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", content)
+    if isinstance(content, dict):
+        return {as_text(name): as_text(value) for name, value in content.items()}
+    return [as_text(value) for value in content] if isinstance(content, list) else content
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write JSON whole, a row of a table a line; NaN is refused."""
     parts = []
@@ -181,15 +210,15 @@ def read_job(path: Path) -> list[tuple[Run, Arrays]]:
         ResultError: the file is damaged, or is something else.
     """
     try:
-        # Opened here: of a broken archive NumPy leaves its own handle open.
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            content = dict(file)
+        content = read_arrays(path)
         runs = [Run(**line) for line in json.loads(str(content.pop("runs")))]
         found: list[Arrays] = [{} for _ in runs]
         for key, array in content.items():
             number, _, name = key.partition("/")
             found[int(number)][name] = array
-    except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        for run in runs:
+            require_inside(run)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ResultError(f"{path} is damaged or holds no runs: delete it, and run again.") from error
     return list(zip(runs, found, strict=True))
 
@@ -292,8 +321,7 @@ def _write_pictures(path: Path, pictures: Pictures) -> None:
 
 
 def _read_pictures(path: Path) -> Pictures:
-    with np.load(path, allow_pickle=False) as file:
-        arrays = dict(file)
+    arrays = read_arrays(path)
 
     def rows(*columns: str) -> Iterable[tuple[Any, ...]]:
         return zip(*(arrays.get(column, ()) for column in columns), strict=True)
@@ -323,16 +351,31 @@ def _published(folder: Path) -> tuple[dict[str, Run], dict[str, str]]:
             if line["kind"] == "environment":
                 environments[line["name"]] = {key: line[key] for key in line if key not in ("kind", "name")}
             elif line["kind"] == "table":
-                files[line["name"]] = line["sha256"]
+                files[inside(line["name"])] = line["sha256"]
             else:
                 line["environment"] = environments[line["environment"]]
                 runs[line["name"]] = Run(**{key: line[key] for key in line if key in known})
-    except (ValueError, KeyError, TypeError) as error:
+                require_inside(runs[line["name"]])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ResultError(f"{path} is damaged: restore it, or publish again.") from error
     return runs, files
 
 
 def _read_table(path: Path, files: Iterable[str]) -> pd.DataFrame:
-    """A table, if runs.jsonl names files of it."""
-    there = any(Path(name).parts[0] == path.name for name in files)
-    return joined([pq.read_table(path).to_pandas(strings_to_categorical=True)] if there else [])
+    """A table, if runs.jsonl names files of it: of these files alone.
+
+    Raises:
+        ResultError: they are no tables, or have more rows than any study.
+    """
+    named = sorted(str(path.parent / name) for name in files if PurePath(name).parts[0] == path.name)
+    if not named:
+        return joined([])
+    try:
+        rows = sum(pq.read_metadata(name).num_rows for name in named)
+        if rows > ROWS:
+            raise ValueError(f"{rows:,} rows, more than {ROWS:,}")
+        by_folder = ds.HivePartitioning.discover(infer_dictionary=True)
+        table = ds.dataset(named, partitioning=by_folder, partition_base_dir=str(path)).to_table()
+        return joined([table.to_pandas(strings_to_categorical=True)])
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise ResultError(f"{path} cannot be read ({error}): restore it, or publish again.") from error

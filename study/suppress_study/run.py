@@ -89,7 +89,7 @@ def prepare(options: argparse.Namespace, study: Study) -> str:
     with tempfile.TemporaryFile(dir=options.results):
         pass  # before hours of work are lost
     for place in ("", "runs/", "notebooks/", "checkpoints/*/", "shadows/"):
-        for left in options.results.glob(f"{place}.part-*"):  # half-written by a run that was killed
+        for left in options.results.glob(f"{place}.part-[0-9]*-*"):  # half-written by a run that was killed
             shutil.rmtree(left) if left.is_dir() else left.unlink()
     published = published_runs(options.results)
     if options.redraw:

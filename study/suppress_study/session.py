@@ -10,7 +10,7 @@ from suppress_study import attacking, models
 from suppress_study.notebook import chosen, parameters_of
 from suppress_study.plan import NONE, Job, Model, Study
 from suppress_study.provenance import environment, made
-from suppress_study.results import Arrays, Pictures, Run, show, write_job
+from suppress_study.results import Arrays, Pictures, Run, as_text, show, write_job
 from suppress_study.settings import ROOT, named
 from suppress_study.targets import choose_targets
 
@@ -60,7 +60,8 @@ class Training(Session):
 
     def __str__(self) -> str:
         images = f"{len(self.data.train_labels):,} training images of {self.data.name}"
-        return f"{self.data.notice} Arm **{self.model.arm}** ({self.arm.title}), seed {self.model.seed}, on {images}."
+        arm = f"Arm **{self.model.arm}** ({as_text(self.arm.title)})"
+        return f"{self.data.notice} {arm}, seed {self.model.seed}, on {images}."
 
     def train(self) -> models.Trained:
         """Make the model and keep its run with its checkpoints."""
@@ -106,8 +107,8 @@ class Attacking(Session):
         targets = self.scene.targets
         counted = f"{len(targets.labels)} private images, {int(targets.in_training.sum())} of them from training"
         others = f"each to be told from up to {max(map(len, targets.gallery.values()))} others of its class"
-        origin = f" of `{self.origin}`" if self.origin else ""
-        return f"{self.data.notice} Model **{self.model}**{origin}: {counted}, {others}."
+        origin = f" of `{as_text(self.origin)}`" if self.origin else ""
+        return f"{self.data.notice} Model **{as_text(str(self.model))}**{origin}: {counted}, {others}."
 
     def attack(self, name: str) -> None:
         """Run one of the attacks, and add what comes out to `found`."""

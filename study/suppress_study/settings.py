@@ -1,5 +1,6 @@
 """The parts of study.yaml as typed models: unknown keys, wrong types and unknown names are refused in one sentence."""
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -14,6 +15,7 @@ from suppress_privacy.lenet import DEPTHS
 
 FOLDER = Path(__file__).parents[1]  # of study.yaml
 ROOT = FOLDER.parent  # the project's
+VALUES = 100_000  # that a file may come to; study.yaml has some thousands
 MOMENTS = ("start", "middle", "end")  # of a training
 Number = StrictFloat | StrictInt
 Count = Annotated[StrictInt, Field(ge=1)]
@@ -286,12 +288,30 @@ K = TypeVar("K")
 
 
 def read_yaml(path: Path) -> Any:
+    """The content of a YAML file: plain data, and not more of it than a limit, however its aliases multiply.
+
+    Raises:
+        SettingsError: it cannot be read, is not YAML, or is too much.
+    """
     try:
-        return yaml.safe_load(path.read_text())
+        text = path.read_text()
+        if _values(yaml.compose(text, yaml.SafeLoader), {}) > VALUES:
+            raise SettingsError(f"{path} comes to more than {VALUES:,} values with its aliases: shorten it.")
+        return yaml.safe_load(text)
     except OSError as error:
         raise SettingsError(f"{path} cannot be read ({error.strerror}): run from the project's folder.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{path} is not YAML ({' '.join(str(error).split())}): correct it there.") from error
+
+
+def _values(node: Any, known: dict[int, float]) -> float:
+    """How many values a node of YAML comes to when every alias is followed; infinity if it has itself inside."""
+    if id(node) not in known:
+        known[id(node)] = math.inf
+        inside = node.value if isinstance(node, yaml.CollectionNode) else ()
+        parts = [part for each in inside for part in (each if isinstance(each, tuple) else (each,))]
+        known[id(node)] = 1 + sum(_values(part, known) for part in parts)
+    return known[id(node)]
 
 
 def validated(model: type[T], content: Any, place: str) -> T:

@@ -1,14 +1,17 @@
 """Attacks and arms are found by what they are, and new ones appear everywhere without a change to the report."""
 
-from dataclasses import dataclass
+import html
+import re
+from dataclasses import dataclass, replace
 
 import matplotlib.pyplot as plt
 import pytest
 import yaml
 from planted import planted
 
-from report import figures, tables
+from report import figures, sentences, tables, yours
 from report.context import Report
+from report.runs import runs_table
 from suppress_privacy import attacks
 from suppress_privacy.attacks.registry import ATTACKS, Attack
 from suppress_privacy.attacks.views import FeatureView, Reconstruction
@@ -17,6 +20,7 @@ from suppress_privacy.defences import DEFENCES
 from suppress_privacy.defences.settings import DefenceSettings
 from suppress_privacy.training import Defence
 from suppress_study.plan import NONE, Study
+from suppress_study.results import write_job
 from suppress_study.settings import FOLDER
 
 
@@ -94,6 +98,33 @@ def test_pictures_are_of_the_first_seed_and_attacks_that_see_nothing_have_one_ro
 def test_results_without_a_summary_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"holds no summary.json: run the study of that profile first\.$"):
         Report.load(tmp_path)
+
+
+HOSTILE = "<script>x</script> {{ 7 * 7 }} | `b` [x](y)\n# head"
+
+
+def test_texts_of_results_from_elsewhere_are_shown_as_text(tmp_path):
+    report = planted()
+    hostile = [arm.model_copy(update={"title": f"{arm.title} {HOSTILE}"}) for arm in report.summary.arms]
+    changes = {"arms": hostile, "notice": HOSTILE, "commits": [HOSTILE]}
+    report.summary.model_copy(update=changes).save(tmp_path / "summary.json")
+    name = report.first_run(report.pair[0].factors, None).name
+    run = replace(
+        report.results.runs[name], commit=HOSTILE, environment={"machine": {"processor": HOSTILE, "cores": 1}}
+    )
+    write_job(tmp_path / "runs" / "job.npz", [(run, {})])
+    found = Report.load(tmp_path)
+    pages = [
+        tables.arms_table(found),
+        tables.accuracy_table(found),
+        sentences.banner(found),
+        sentences.provenance(found),
+    ]
+    pages += [yours.conditions_table(found, report), runs_table(found.results)]
+    for page in pages:
+        assert not re.search(r"<script|\{\{|`b`|\[x\]|\n# head", page)
+    shown = html.unescape(pages[0])
+    assert HOSTILE in shown and len(pages[0].splitlines()) == 2 + len(report.summary.arms)
 
 
 def dummy(view: FeatureView, *, seed: int, strength: Share) -> Reconstruction: ...

@@ -251,6 +251,21 @@ def test_no_kernel_starts_for_a_bad_parameter(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+OLD = json.dumps({"metadata": {"papermill": {}}, "cells": []})  # an executed notebook, which may be replaced
+
+
+@pytest.mark.parametrize("content", ["notes", "{}", '{"metadata": {}}', "[]", "\udcff"])
+def test_a_file_that_is_no_executed_notebook_is_not_replaced(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(papermill, "execute_notebook", lambda *_, **__: pytest.fail("a kernel was started"))
+    output = tmp_path / "mine.ipynb"
+    output.write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(
+        ValueError, match=r"mine\.ipynb', which is there and is no executed notebook: name another file"
+    ):
+        notebook.execute("train", output, {})
+    assert output.read_bytes() == content.encode(errors="surrogateescape")
+
+
 # Through the shell
 
 
@@ -264,10 +279,10 @@ def test_a_bad_parameter_ends_in_one_line_and_writes_nothing(tmp_path):
 
 def test_a_failed_notebook_says_why_and_keeps_the_old_one(tmp_path):
     output = tmp_path / "attack.ipynb"
-    output.write_text("the old one")
+    output.write_text(OLD)
     found = run("attack", output, "profile=smoke", f"results={tmp_path}", "models=nowhere")
     assert found.returncode == 1
     assert found.stderr.splitlines()[-1].startswith("attack: cell ")
     assert f"no run train-baseline-seed0 of profile smoke is in {tmp_path} or nowhere: make run TARGET" in found.stderr
-    assert output.read_text() == "the old one"
+    assert output.read_text() == OLD
     assert sorted(path.name for path in tmp_path.iterdir()) == ["attack.failed.ipynb", "attack.ipynb"]

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 
+import mindspore as ms
 import numpy as np
 import pytest
 
@@ -235,11 +236,15 @@ def test_a_checkpoint_that_is_not_the_one_it_was_is_refused(found_again):
 # Networks from elsewhere
 
 
-def test_a_network_of_ones_own_is_a_checkpoint_or_what_a_function_makes(kept, dense):
+def test_a_network_of_ones_own_is_a_checkpoint_or_what_a_function_makes(kept, dense, tmp_path):
     last = checkpoints_in(kept)[-1]
     own = models.own_network(str(last), arm("dense-sgd"), 0)
     assert same(own.network, dense.network) and own.sha256 == dense.sha256
     assert models.own_name(str(last)) == f"own-{last.stem}-{dense.sha256[:8]}"
+    entries = [{"name": name, "data": each} for name, each in dense.network.parameters_dict().items()]
+    entries += [{"name": f"moment1.{each['name']}", "data": each["data"]} for each in entries]
+    ms.save_checkpoint([*entries, {"name": "global_step", "data": ms.Tensor([3])}], str(tmp_path / "adam.ckpt"))
+    assert same(models.own_network(str(tmp_path / "adam.ckpt"), arm("dense-sgd"), 0).network, dense.network)
     made = models.own_network("suppress_privacy:LeNet5", arm("dense-sgd"), 0)
     assert isinstance(made.network, LeNet5) and made.sha256 == ""
     assert models.own_name("suppress_privacy:LeNet5") == "own-suppress_privacy.LeNet5"

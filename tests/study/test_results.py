@@ -1,16 +1,31 @@
 """What came out: whole or absent while running, the same after publishing, and open to anybody with pandas."""
 
+import html
 import json
+import re
 import shutil
 import subprocess
+import tracemalloc
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import planted_study as planted
+from suppress_privacy import files
 from suppress_privacy.evaluation.metrics import METRICS
-from suppress_study.results import Pictures, ResultError, Results, Run, published_runs, read_job, write_job, write_json
+from suppress_study import results
+from suppress_study.results import (
+    Pictures,
+    ResultError,
+    Results,
+    Run,
+    as_text,
+    published_runs,
+    read_job,
+    write_job,
+    write_json,
+)
 from suppress_study.settings import ROOT
 
 FULL = ROOT / "results" / "full"
@@ -114,6 +129,89 @@ def test_what_is_no_job_is_refused_and_no_pickle_is_run(tmp_path):
         np.savez_compressed(path, **content)
         with pytest.raises(ResultError, match=r"job\.npz is damaged or holds no runs"):
             read_job(path)
+
+
+OUTSIDE = ["../other", "/etc/passwd", "a/b", "runs/../../other", "..", "nul\0byte"]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_names_that_lead_out_of_their_folder_are_refused(tmp_path, name):
+    for made in (run(name), run(checkpoint={"name": name, "sha256": "0"})):
+        write_job(tmp_path / "job.npz", [(made, {})])
+        with pytest.raises(ResultError, match=r"job\.npz is damaged or holds no runs"):
+            read_job(tmp_path / "job.npz")
+        Results({made.name: made}, pd.DataFrame(), pd.DataFrame(), Pictures()).publish(tmp_path)
+        with pytest.raises(ResultError, match=r"runs\.jsonl is damaged: restore it"):
+            published_runs(tmp_path)
+    line = {"kind": "table", "name": name, "sha256": "0"}
+    (tmp_path / "runs.jsonl").write_text(json.dumps(line) + "\n")
+    with pytest.raises(
+        ResultError, match=r"runs\.jsonl is (damaged: restore it|missing or is not the one)|names: restore"
+    ):
+        Results.load(tmp_path)
+
+
+def test_a_job_that_would_fill_the_memory_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LARGEST", 1 << 20)
+    monkeypatch.setattr(files.read_arrays, "__defaults__", (1 << 20,))
+    write_job(tmp_path / "job.npz", [(run(), {"skill": np.zeros(1 << 22)})])
+    assert (tmp_path / "job.npz").stat().st_size < 1 << 17
+    tracemalloc.start()
+    with pytest.raises(ResultError, match=r"job\.npz is damaged or holds no runs"):
+        read_job(tmp_path / "job.npz")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    tracemalloc.stop()
+
+
+def test_lines_nested_without_end_are_refused(tmp_path):
+    deep = "[" * 100_000
+    np.savez(tmp_path / "job.npz", runs=np.array(deep))
+    with pytest.raises(ResultError, match=r"job\.npz is damaged"):
+        read_job(tmp_path / "job.npz")
+    (tmp_path / "runs.jsonl").write_text(deep)
+    with pytest.raises(ResultError, match=r"runs\.jsonl is damaged"):
+        published_runs(tmp_path)
+
+
+def test_of_a_published_table_only_the_files_that_are_named_are_read(folder, tmp_path, monkeypatch):
+    Results.load(folder).publish(tmp_path)
+    expected = Results.load(tmp_path)
+    planted_file = tmp_path / "images.parquet" / "campaign=mnist-lenet5" / "seed=7" / "part-0.parquet"
+    planted_file.parent.mkdir()
+    shutil.copy(next(tmp_path.glob("images.parquet/*/seed=0/*")), planted_file)
+    assert_same(Results.load(tmp_path), expected)
+    monkeypatch.setattr(results, "ROWS", 10)
+    with pytest.raises(ResultError, match=r"images\.parquet cannot be read \([\d,]+ rows, more than 10\): restore it"):
+        Results.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script>",
+        "a | b",
+        "{{ 7 * 7 }}",
+        "{doc}`runs`",
+        "[x](javascript:alert(1))",
+        "![](http://x/y.png)",
+        "$x$",
+        "**b**",
+        "two\nlines",
+        ":::{raw} html\n<b>\n:::",
+        "&lt;b&gt;",
+        "a \\| b",
+    ],
+)
+def test_text_for_pages_shows_as_it_is_and_acts_as_nothing(text):
+    found = as_text({text: [text, 1, None, {"a": text}]})
+    ((name, values),) = found.items()
+    assert values == [name, 1, None, {"a": name}] and html.unescape(name) == text
+    assert not set(re.sub(r"&#\d+;", "", name)) & set("<>{}[]|`*$&\\\r\n")
+
+
+def test_ordinary_text_stays_as_it_is():
+    plain = 'train_x-seed0@0.9: the suppressed one\'s, 10 % (a "title"), #3, ± ü'
+    assert as_text(plain) == plain
 
 
 def test_json_is_written_whole_a_row_a_line(tmp_path):

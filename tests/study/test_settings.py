@@ -38,6 +38,22 @@ def load(folder, content):
     return Study.load(folder / "study.yaml")
 
 
+def test_a_file_whose_aliases_multiply_is_refused_before_anything_is_made_of_it(tmp_path):
+    lines = ["a: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    for content in ("\n".join(lines), "a: &a [*a]", "a: &a {b: *a}"):
+        with pytest.raises(
+            SettingsError, match=r"study\.yaml comes to more than 100,000 values with its aliases: short"
+        ):
+            load(tmp_path, content)
+
+
+@pytest.mark.parametrize("content", ["[" * 10_000, "a: !!python/object/apply:os.system [exit]", "a: b: c", "\0"])
+def test_what_is_no_plain_yaml_is_refused_and_nothing_is_run(tmp_path, content):
+    with pytest.raises(SettingsError, match=r"study\.yaml is not YAML \(.*\): correct it there"):
+        load(tmp_path, content)
+
+
 def test_nothing_is_wrong_without_a_change(tmp_path):
     assert list(load(tmp_path, changed(("campaign",), "mine")).profiles) == ["own"]
 

@@ -17,7 +17,7 @@ from suppress_privacy.attacks.adam import TotalAndEach
 from suppress_privacy.attacks.registry import attack
 from suppress_privacy.attacks.views import FeatureView, Reconstruction
 from suppress_privacy.checks import Bounds, CheckedFields, Positive, Seed, Whole, checked, described
-from suppress_privacy.runtime import generator
+from suppress_privacy.runtime import cure_pynative, generator
 
 # MindArmour computes another smoothness on a CPU than elsewhere; at 32x32 the first weighs about 32
 # times as much as the second.
@@ -168,6 +168,7 @@ class FeatureInversion(CheckedFields):
         target_features = target_features.astype(np.float32)
         if not np.isfinite(target_features).all():
             raise ValueError("target_features holds values that are not finite: leave those images out.")
+        cure_pynative()
         count = len(target_features)
         start = self.start(count)
         expected = self.network(Tensor(start[:1])).shape[1:]
