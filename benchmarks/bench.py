@@ -262,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     with atomically(options.out) as part:
-        part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+        part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
     for ratio in content["ratios"].values():
         count, ends = len(ratio["rounds"]), ratio["interval"]
         over = f"over {count} round{'s' if count > 1 else ''}"

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 LIMITS = {
     "lib/suppress_privacy": 2600,
-    "study/suppress_study": 2000,
+    "study/suppress_study": 2100,
     "book/report": 1300,
     "study/Snakefile": 130,
     "study/study.yaml": 300,

@@ -47,7 +47,7 @@ def _cpuinfo() -> dict[str, str]:
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.exists():
         return {}
-    first, *_ = cpuinfo.read_text().split("\n\n")
+    first, *_ = cpuinfo.read_text("utf-8", "replace").split("\n\n")
     entries = (line.partition(":") for line in first.splitlines())
     return {name.strip(): value.strip() for name, _, value in entries}
 

@@ -287,7 +287,7 @@ K = TypeVar("K")
 
 def read_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text("utf-8"))
     except OSError as error:
         raise SettingsError(f"{path} cannot be read ({error.strerror}): run from the project's folder.") from error
     except yaml.YAMLError as error:

@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -23,6 +22,7 @@ import pytest
 import yaml
 from nbclient import NotebookClient
 
+from checkout import environment, git, launch, python, take
 from conftest import ROOT
 from report import front
 from report.context import Report
@@ -47,7 +47,6 @@ CHROMIUM_OPTIONS = [
     "--disable-sync",
 ]
 SUPPRESSED = "suppressed-example"
-OUTSIDE = {"PYTHONPATH", "PYTHON", "DEVICE", "MAKEFLAGS"}  # of whoever runs the tests: the checkout has its own
 (JOB,) = yaml.safe_load((ROOT / ".github" / "workflows" / "study.yml").read_text())["jobs"].values()
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
 
@@ -74,37 +73,6 @@ def add(folder, name, kind, block):
     text = "\n" + path.read_text()
     assert text.count("\n" + old) == 1, old
     path.write_text(text.replace("\n" + old, "\n" + new)[1:])
-
-
-def git(folder, *arguments):
-    command = ["git", "-c", "user.name=A Stranger", "-c", "user.email=stranger@example.com", *arguments]
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
-
-
-def take(source, folder):
-    """The files that a commit of `source` would have now, with the environment that is there."""
-    for name in git(source, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")[:-1]:
-        if (source / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source / name, folder / name)
-    (folder / ".venv").symlink_to(sys.prefix)
-    for name in ("requirements.lock", "pyproject.toml"):  # or make would set up another
-        os.utime(folder / name, (0, 0))
-
-
-def environment(**more):
-    """The checkout's own: it has a path to its code."""
-    return {name: value for name, value in os.environ.items() if name not in OUTSIDE} | {"TQDM_DISABLE": "1"} | more
-
-
-def python(folder, *arguments, **environ):
-    """The checkout's Python, or a module of it."""
-    call = [folder / ".venv" / "bin" / "python", *map(str, arguments)]
-    return subprocess.run(call, cwd=folder, env=environment(**environ), capture_output=True, text=True)
-
-
-def launch(folder, command, *arguments, **environ):
-    return python(folder, "-m", "suppress_study.run", command, *arguments, **environ)
 
 
 @pytest.fixture(scope="module")
@@ -444,7 +412,7 @@ def test_the_notebooks_run_as_they_are_and_again_with_one_value_changed(finished
             '"results/quick"', '"results/smoke"'
         )
         client = NotebookClient(opened, resources={"metadata": {"path": str(finished / "notebooks")}})
-        with client.setup_kernel(env=environment(finished)):
+        with client.setup_kernel(env=environment()):
             for line in (default, changed):
                 parameters.source = parameters.source.replace(default, line)
                 for number, cell in enumerate(opened.cells):
