@@ -91,8 +91,8 @@ _build/torch/ready: requirements-bench.txt
 	rm -rf _build/torch
 	$(PYTHON) -m venv _build/torch
 	sed 's/^\(torch==.*\)/\1+cpu/' requirements-bench.txt > _build/torch/cpu.txt
-	_build/torch/bin/pip install --quiet --disable-pip-version-check -r _build/torch/cpu.txt 2>/dev/null \
-	  || _build/torch/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	_build/torch/bin/python -m pip install --quiet --disable-pip-version-check -r _build/torch/cpu.txt 2>/dev/null \
+	  || _build/torch/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	touch $@
 
 # After editing a file of requirements: each lock holds for all Pythons above, see tool.uv in pyproject.toml.
@@ -101,7 +101,7 @@ COMPILE = _build/lock/bin/uv pip compile --universal --python-version $(subst py
 lock:
 	$(need_python)
 	$(PYTHON) -m venv _build/lock
-	_build/lock/bin/pip install --quiet --disable-pip-version-check $$(grep -o '^uv==[^ ]*' requirements-dev.txt)
+	_build/lock/bin/python -m pip install --quiet --disable-pip-version-check $$(grep -o '^uv==[^ ]*' requirements-dev.txt)
 	$(COMPILE) requirements.txt -o requirements.lock
 	$(COMPILE) requirements-dev.txt -o requirements-dev.lock --no-deps
 	$(COMPILE) requirements-lab.txt -o requirements-lab.lock -c requirements.lock

@@ -116,8 +116,8 @@ def configure(device: Device = "auto", mode: Mode = "graph") -> Runtime:
     if mode == "pynative" and chosen == "CPU":
         # The asynchronous pipeline's threads spin and starve the kernels on few cores.
         ms.runtime.launch_blocking()
-    threads = os.environ.get("OMP_NUM_THREADS")
-    return Runtime(chosen, mode, int(threads) if threads else None)
+    threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # one number a level of nesting
+    return Runtime(chosen, mode, int(threads) if threads.isdecimal() else None)  # OpenMP passes over what is no number
 
 
 def generator(seed: int, *stream: str) -> np.random.Generator:

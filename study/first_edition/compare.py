@@ -182,7 +182,7 @@ class Comparing:
 def main(new, old=None):
     if old is None:
         command = ["git", "show", f"{COMMIT}:results/full/summary.json"]
-        content = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        content = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
     else:
         content = Path(old).read_text("utf-8")
     found = Comparing(json.loads(content), json.loads(Path(new).read_text("utf-8"))).all()

@@ -170,7 +170,7 @@ def study(options: argparse.Namespace) -> int:
             f"--results is {str(options.results)!r}; it must not have {min(strange)!r}: name another folder."
         )
     if os.environ.get("MNIST_DIR"):
-        os.environ["MNIST_DIR"] = os.path.abspath(os.environ["MNIST_DIR"])
+        os.environ["MNIST_DIR"] = os.path.abspath(os.path.expanduser(os.environ["MNIST_DIR"]))
     os.chdir(ROOT)
     held = lock()
     plan = Study.load()

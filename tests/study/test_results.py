@@ -10,7 +10,18 @@ import pytest
 
 import planted_study as planted
 from suppress_privacy.evaluation.metrics import METRICS
-from suppress_study.results import Pictures, ResultError, Results, Run, published_runs, read_job, write_job, write_json
+from suppress_study.results import (
+    WAITING,
+    Pictures,
+    ResultError,
+    Results,
+    Run,
+    finish_publishing,
+    published_runs,
+    read_job,
+    write_job,
+    write_json,
+)
 from suppress_study.settings import ROOT
 
 FULL = ROOT / "results" / "full"
@@ -242,6 +253,16 @@ def test_publishing_twice_gives_the_same_bytes(folder, tmp_path):
     ]
     assert contents[0] == contents[1] and len(contents[0]) == 2 * 3 + 2
     assert_same(Results.load(tmp_path / "one"), Results.load(tmp_path / "three"))
+
+
+def test_tables_that_wait_for_their_place_are_not_passed_over(folder, tmp_path):
+    Results.load(folder).publish(tmp_path)
+    (tmp_path / WAITING).mkdir()
+    for read in (Results.load, published_runs):
+        with pytest.raises(ResultError, match="was being published when that stopped: publish it again, which ends it"):
+            read(tmp_path)
+    finish_publishing(tmp_path)
+    assert Results.load(tmp_path).runs == Results.load(folder).runs
 
 
 def test_a_changed_byte_in_any_published_file_is_refused_by_name(folder, tmp_path):

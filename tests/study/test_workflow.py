@@ -1,6 +1,7 @@
 """The whole study in a checkout of its own: killed, resumed by the example workflow's steps; then its runs and book.
 
-A stranger has added an attack, a defence, an arm and a sparsity there: the code that CONTRIBUTING.md shows.
+Its folder has a name that a shell would take apart, and the shell it is started from is one that decides all it can. A
+stranger has added an attack, a defence, an arm and a sparsity there: the code that CONTRIBUTING.md shows.
 """
 
 import functools
@@ -77,7 +78,7 @@ def add(folder, name, kind, block):
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("project") / "copy"
+    folder = tmp_path_factory.mktemp("project") / 'it\'s a "copy" für {sie}'
     take(ROOT, folder)
     for _, *addition in shown():
         add(folder, *addition)
@@ -125,10 +126,24 @@ def runs_of(folder):
     return folder / "results" / "smoke" / "runs"
 
 
+def hostile(folder):
+    """An environment that would decide what comes out, or let nothing be started."""
+    startup = folder / "ipython" / "profile_default" / "startup" / "first.py"
+    startup.parent.mkdir(parents=True, exist_ok=True)
+    for path in (startup, folder / "startup.py"):
+        path.write_text("seed = 5\nraise SystemExit('what a user runs first')\n", "utf-8")
+    (folder / "matplotlibrc").write_text("figure.facecolor: black\nfigure.dpi: 30\n", "utf-8")
+    shell = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "COLUMNS": "10", "FORCE_COLOR": "1", "TZ": "Asia/Tokyo"}
+    python = {"PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "1", "PYTHONSTARTUP": str(folder / "startup.py")}
+    tools = {"MPLBACKEND": "Agg", "MPLCONFIGDIR": str(folder), "IPYTHONDIR": str(folder / "ipython")}
+    tools |= {"SNAKEMAKE_PROFILE": "nowhere", "JUPYTER_PATH": "/proc/nowhere", "GLOG_v": "1", "GIT_DIR": "/nowhere"}
+    return shell | python | tools | dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME"), "/proc/nowhere")
+
+
 @pytest.fixture(scope="module")
 def finished(copy, killed):
     """The same study, started again by the workflow's own steps and left to end."""
-    of_job = environment(**{name: str(value) for name, value in JOB["env"].items()})
+    of_job = environment(**{name: str(value) for name, value in JOB["env"].items()}, **hostile(copy.parent))
     for script in [step["run"] for step in JOB["steps"] if "run" in step]:
         shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
         run = subprocess.run(shell, cwd=copy, env=of_job, capture_output=True, text=True)
@@ -218,6 +233,38 @@ def planned(folder, *targets, results="results/smoke", device="CPU", options=())
 def jobs(shown):
     """The jobs among what a dry run prints, as names of run files."""
     return set(re.findall(r"output: .*?/runs/([^ ,]+)\.npz", shown))
+
+
+def test_the_pictures_are_those_of_any_other_shell(finished, tmp_path):
+    def pictures(path):
+        outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", ())]
+        return [output.data["image/png"] for output in outputs if "image/png" in output.get("data", ())]
+
+    run = launch(finished, "notebook", "compare", tmp_path / "compare.ipynb", "results=results/full")
+    assert run.returncode == 0, run.stderr
+    found = pictures(tmp_path / "compare.ipynb")
+    assert len(found) > 10 and pictures(finished / "results" / "full" / "notebooks" / "compare.ipynb") == found
+
+
+@pytest.mark.parametrize("name", ["my results", "it's", 'the "best"', "Prüfung", "a #b", "c: d", "$HOME", "*"])
+def test_a_folder_of_results_has_any_name(finished, name):
+    """The run that is asked for, and what it needs, would be made there."""
+    options = ["--results", name, "--snakemake", "--dry-run --quiet progress"]
+    run = launch(finished, "run", "--profile", "smoke", *options, "attack-baseline-seed0")
+    assert run.returncode == 0, run.stderr
+    assert f"output: {name}/runs/attack-baseline-seed0.npz," in run.stdout + run.stderr
+    assert "train-evaluator-lenet-seed1001" in jobs(run.stdout + run.stderr)
+    (finished / name / "data.json").unlink()
+    (finished / name).rmdir()
+
+
+def test_a_run_in_a_folder_with_a_strange_name_is_made_there(finished, tmp_path):
+    given = {"TARGET": "train-dense-sgd-seed3", "PROFILE": "smoke", "RESULTS": f"{tmp_path}/my 'own' \"Läufe\": #1"}
+    command = ["make", "run", *(f"{name}={value}" for name, value in given.items())]
+    run = subprocess.run(command, cwd=finished, env=environment(), capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"my 'own' \"Läufe\": #1"}
+    assert (tmp_path / "my 'own' \"Läufe\": #1" / "runs" / "train-dense-sgd-seed3.npz").is_file()
 
 
 def test_deleted_runs_would_be_made_again_though_the_book_is_there(finished, tmp_path):
@@ -449,6 +496,7 @@ def test_the_notebooks_run_as_they_are_and_again_with_one_value_changed(finished
             "/proc/nowhere cannot be written (No such file or directory): choose another place",
         ),
         (["--profile", "smoke", "--results", "Makefile"], "Makefile cannot be written"),
+        (["--results", "a{b}"], "it must not have '{': name another folder"),
         (
             ["--profile", "smoke", "--results", "nothing", "--redraw"],
             "has no run train-baseline-seed1000: run the study",
