@@ -9,9 +9,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m suppress_study.run
 # A value as one word of the shell, whatever is in it.
-word = '$(subst ','\'',$(1))'
-CHOSEN = --profile $(call word,$(PROFILE)) $(if $(RESULTS),--results=$(call word,$(RESULTS)))
-FLAGS = --device $(call word,$(DEVICE)) $(if $(KEEP),--keep) $(if $(SNAKEMAKE),--snakemake=$(call word,$(SNAKEMAKE)))
+quoted = '$(subst ','\'',$(1))'
+CHOSEN = --profile $(call quoted,$(PROFILE)) $(if $(RESULTS),--results=$(call quoted,$(RESULTS)))
+FLAGS = --device $(call quoted,$(DEVICE)) $(if $(KEEP),--keep) $(if $(SNAKEMAKE),--snakemake=$(call quoted,$(SNAKEMAKE)))
 
 # The shell of whoever calls make decides nothing of what is run; a Git hook names its own repository there.
 unexport PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHONSTARTUP PYTHONWARNINGS
@@ -25,8 +25,8 @@ study: $(VENV)/ready
 
 # One run of any arm and seed, with what it needs: make run TARGET=attack-suppressed-example-seed7
 run: $(VENV)/ready
-	@test -n $(call word,$(TARGET)) || { echo "TARGET names no run: give one, such as TARGET=attack-suppressed-example-seed7." >&2; exit 2; }
-	$(RUN) run $(CHOSEN) $(FLAGS) -- $(call word,$(TARGET))
+	@test -n $(call quoted,$(TARGET)) || { echo "TARGET names no run: give one, such as TARGET=attack-suppressed-example-seed7." >&2; exit 2; }
+	$(RUN) run $(CHOSEN) $(FLAGS) -- $(call quoted,$(TARGET))
 
 # The published book, unless PROFILE or RESULTS names other results.
 book: PROFILE = full
@@ -48,7 +48,7 @@ test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(filter Ascend,$(DEVICE)),--device Ascend) $(TESTS)
 
 bench: $(VENV)/ready-dev _build/torch/ready
-	TORCH_PYTHON=$(call word,$(CURDIR))/_build/torch/bin/python $(BIN)/python benchmarks/bench.py
+	TORCH_PYTHON=$(call quoted,$(CURDIR))/_build/torch/bin/python $(BIN)/python benchmarks/bench.py
 
 # A smoke study that is met by faults and by kill -9, twenty times: half an hour, with nothing else running.
 faults: $(VENV)/ready-dev

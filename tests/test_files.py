@@ -29,6 +29,14 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkeyp
     assert flushed == [str(path) for path in written]
 
 
+def test_what_a_killed_process_of_the_same_number_left_is_no_part_of_it(tmp_path):
+    (tmp_path / f".part-{os.getpid()}-table" / "old").mkdir(parents=True)
+    with atomically(tmp_path / "table") as part:
+        part.mkdir()
+        (part / "new").touch()
+    assert os.listdir(tmp_path / "table") == ["new"]
+
+
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, error):
     path = tmp_path / "summary.json"

@@ -20,6 +20,7 @@ def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    _discard(part)  # of a process that was killed and had this one's number, as in a container each has
     try:
         yield part
         for written in (part, *part.rglob("*")):
@@ -27,9 +28,13 @@ def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
                 _to_disk(written)  # or a power cut could leave the name, and nothing in it
         os.replace(part, path)
     finally:
-        if part.is_dir():
-            shutil.rmtree(part)
-        part.unlink(missing_ok=True)
+        _discard(part)
+
+
+def _discard(part: Path) -> None:
+    if part.is_dir():
+        shutil.rmtree(part)
+    part.unlink(missing_ok=True)
 
 
 def _to_disk(path: Path) -> None:

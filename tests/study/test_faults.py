@@ -21,6 +21,8 @@ from suppress_study.notebook import checked_parameters
 from suppress_study.results import ResultError, Results, read_job
 from suppress_study.summary import Summary
 
+# NumPy leaves an archive open that it could not write, whose end then complains.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 PROFILE = {
     "arms": {"baseline": [0], "suppressed-example": [0]},
     "sweeps": {},
