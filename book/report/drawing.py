@@ -32,8 +32,8 @@ STYLE = {
     "errorbar.capsize": 2,
 }
 GAP = 3  # pixels between pictures
-if notebook := get_ipython():  # where figures are shown inline, whatever MPLBACKEND says
-    notebook.run_line_magic("matplotlib", "inline")
+if hasattr(get_ipython(), "kernel"):  # a notebook, which shows its figures whatever MPLBACKEND says
+    get_ipython().run_line_magic("matplotlib", "inline")
 P = ParamSpec("P")
 
 
