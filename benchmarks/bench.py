@@ -123,7 +123,7 @@ def started(command: str, number: int, **environment: str) -> subprocess.Complet
     shared = {"OMP_NUM_THREADS": str(THREADS), "MASK_LAYERS": layers, "TQDM_DISABLE": "1", "GLOG_v": "3"}
     run = [python, str(FOLDER / script), *arguments, str(number)]
     try:
-        done = subprocess.run(run, env=os.environ | shared | environment, capture_output=True, text=True)
+        done = subprocess.run(run, env=os.environ | shared | environment, capture_output=True, encoding="utf-8")
     except OSError as error:
         raise ContenderError(f"{command} {number} cannot be started: {error}.") from error
     if done.returncode:
@@ -218,7 +218,7 @@ def commit() -> str:
 
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", *arguments], cwd=FOLDER, capture_output=True, text=True, check=True
+            ["git", *arguments], cwd=FOLDER, capture_output=True, encoding="utf-8", check=True
         ).stdout.strip()
 
     try:

@@ -109,7 +109,7 @@ class Results:
                     f"{folder / name} is missing or is not the one that runs.jsonl names: restore it, or delete "
                     "runs.jsonl where the folder has all runs of its own, and publish again."
                 )
-        own = [pair for path in sorted((folder / "runs").glob("*.npz")) for pair in read_job(path)]
+        own = [pair for path in sorted((folder / "runs").glob("[!.]*.npz")) for pair in read_job(path)]
         newer = {run.name: run for run, _ in own}
         if len(newer) < len(own):
             names = [run.name for run, _ in own]
