@@ -28,6 +28,7 @@ from tqdm import tqdm
 from suppress_privacy.defences.layers import PUBLISHED_LAYERS
 from suppress_privacy.files import atomically
 from suppress_privacy.runtime import processor
+from suppress_study.provenance import commit
 from task import WARM
 
 FOLDER = Path(__file__).parent
@@ -211,21 +212,6 @@ def ratios(rounds: dict[str, list[float]]) -> dict[str, dict[str, Any]]:
         }
         for name, ratio in RATIOS.items()
     }
-
-
-def commit() -> str:
-    """The commit that is measured, marked where tracked files other than results differ; "unknown" outside git."""
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], cwd=FOLDER, capture_output=True, encoding="utf-8", check=True
-        ).stdout.strip()
-
-    try:
-        differs = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")
-        return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if differs else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def report(quick: bool) -> dict[str, Any]:

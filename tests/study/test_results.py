@@ -104,6 +104,14 @@ def test_a_damaged_job_is_refused_by_name(tmp_path):
     assert read_job(path)[0][0] == run()
 
 
+def test_a_job_that_has_not_got_its_name_is_no_job(tmp_path):
+    """Though it be whole: who wrote it was killed, or still writes."""
+    write_job(tmp_path / "runs" / "job.npz", [(run(), {})])
+    shutil.copy(tmp_path / "runs" / "job.npz", tmp_path / "runs" / ".part-1-job.npz")
+    (tmp_path / "runs" / ".part-2-other.npz").write_bytes(b"half")
+    assert Results.load(tmp_path).runs == {"attack-x-baseline-seed0": run()}
+
+
 class Explosive:
     """Whoever unpickles it runs it."""
 
