@@ -61,6 +61,7 @@ class Faults:
         return bool(self.struck) and self.kind == "killed"
 
     def holds(self, path: Any) -> bool:
+        path = path.fileno() if hasattr(path, "fileno") else path
         if isinstance(path, int):
             path = os.readlink(f"/proc/self/fd/{path}")
         return os.path.abspath(os.fsdecode(path)).startswith(self.folder + os.sep)
@@ -113,7 +114,7 @@ class Raw(io.FileIO):
 def opened(file: Any, mode: str = "r", buffering: int = -1, *text: Any, **options: Any) -> Any:
     """io.open, whose files have points."""
     writes = isinstance(mode, str) and set(mode) & set("wax+") and not isinstance(file, int)
-    if not (writes and NOW and NOW[0].holds(file)):
+    if not (writes and NOW and NOW[0].holds(file)) or options.keys() & {"opener", "closefd"}:
         return OPEN(file, mode, buffering, *text, **options)
     NOW[0].point("open", file)
     raw = Raw(file, mode.replace("b", "").replace("t", ""))
