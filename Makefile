@@ -1,4 +1,4 @@
-# make study | run | book | lab | publish | test | bench: each sets up .venv by itself, and again when the lock changes.
+# make study | run | book | lab | publish | test | bench | faults: each sets up .venv, and again when the lock changes.
 
 PYTHONS := python3.11 python3.12
 # The first that runs: a name on the path may be a version manager's, of a Python that is not chosen there.
@@ -8,18 +8,25 @@ DEVICE ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m suppress_study.run
-CHOSEN = --profile $(PROFILE) $(if $(RESULTS),--results $(RESULTS))
-FLAGS = --device $(DEVICE) $(if $(KEEP),--keep) $(if $(SNAKEMAKE),--snakemake="$(SNAKEMAKE)")
+# A value as one word of the shell, whatever is in it.
+quoted = '$(subst ','\'',$(1))'
+CHOSEN = --profile $(call quoted,$(PROFILE)) $(if $(RESULTS),--results=$(call quoted,$(RESULTS)))
+FLAGS = --device $(call quoted,$(DEVICE)) $(if $(KEEP),--keep) $(if $(SNAKEMAKE),--snakemake=$(call quoted,$(SNAKEMAKE)))
 
-.PHONY: study run book lab publish test bench lock clean
+# The shell of whoever calls make decides nothing of what is run; a Git hook names its own repository there.
+unexport PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHONSTARTUP PYTHONWARNINGS
+unexport PIP_PREFIX PIP_TARGET PIP_USER GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
+export PYTHONUTF8 := 1
+
+.PHONY: study run book lab publish test bench faults lock clean
 
 study: $(VENV)/ready
 	$(RUN) study $(CHOSEN) $(FLAGS)
 
 # One run of any arm and seed, with what it needs: make run TARGET=attack-suppressed-example-seed7
 run: $(VENV)/ready
-	@test -n "$(TARGET)" || { echo "TARGET names no run: give one, such as TARGET=attack-suppressed-example-seed7." >&2; exit 2; }
-	$(RUN) run $(CHOSEN) $(FLAGS) $(TARGET)
+	@test -n $(call quoted,$(TARGET)) || { echo "TARGET names no run: give one, such as TARGET=attack-suppressed-example-seed7." >&2; exit 2; }
+	$(RUN) run $(CHOSEN) $(FLAGS) -- $(call quoted,$(TARGET))
 
 # The book from results alone: the published ones, and beside them what PROFILE or RESULTS names.
 book: PROFILE = full
@@ -41,7 +48,11 @@ test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(filter Ascend,$(DEVICE)),--device Ascend) $(TESTS)
 
 bench: $(VENV)/ready-dev _build/torch/ready
-	TORCH_PYTHON=$(CURDIR)/_build/torch/bin/python $(BIN)/python benchmarks/bench.py
+	TORCH_PYTHON=$(call quoted,$(CURDIR))/_build/torch/bin/python $(BIN)/python benchmarks/bench.py
+
+# A smoke study that is met by faults and by kill -9, twenty times: half an hour, with nothing else running.
+faults: $(VENV)/ready-dev
+	$(BIN)/python tests/faults.py $(SEED)
 
 # Refuses another Python before anything is made with it.
 define need_python
@@ -62,7 +73,7 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) -r requirements.lock
 	printf '%s\n' ../../../../lib ../../../../study ../../../../book \
-	  > $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/here.pth
+	  > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/here.pth"
 	touch $@
 
 # The peers that tests compare with: without their dependencies, see requirements-dev.txt.
@@ -80,8 +91,8 @@ _build/torch/ready: requirements-bench.txt
 	rm -rf _build/torch
 	$(PYTHON) -m venv _build/torch
 	sed 's/^\(torch==.*\)/\1+cpu/' requirements-bench.txt > _build/torch/cpu.txt
-	_build/torch/bin/pip install --quiet --disable-pip-version-check -r _build/torch/cpu.txt 2>/dev/null \
-	  || _build/torch/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	_build/torch/bin/python -m pip install --quiet --disable-pip-version-check -r _build/torch/cpu.txt 2>/dev/null \
+	  || _build/torch/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	touch $@
 
 # After editing a file of requirements: each lock holds for all Pythons above, see tool.uv in pyproject.toml.
@@ -90,7 +101,7 @@ COMPILE = _build/lock/bin/uv pip compile --universal --python-version $(subst py
 lock:
 	$(need_python)
 	$(PYTHON) -m venv _build/lock
-	_build/lock/bin/pip install --quiet --disable-pip-version-check $$(grep -o '^uv==[^ ]*' requirements-dev.txt)
+	_build/lock/bin/python -m pip install --quiet --disable-pip-version-check $$(grep -o '^uv==[^ ]*' requirements-dev.txt)
 	$(COMPILE) requirements.txt -o requirements.lock
 	$(COMPILE) requirements-dev.txt -o requirements-dev.lock --no-deps
 	$(COMPILE) requirements-lab.txt -o requirements-lab.lock -c requirements.lock

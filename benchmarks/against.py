@@ -32,7 +32,9 @@ def measured(checkout: Path, task: str, number: int) -> dict[str, Any]:
     """What one checkout's own contender prints, run on that checkout's own library."""
     environment = os.environ | {"PYTHONPATH": str(checkout / "lib"), "OMP_NUM_THREADS": str(THREADS), "GLOG_v": "3"}
     command = [sys.executable, str(checkout / "benchmarks" / "ours.py"), task, str(number)]
-    run = subprocess.run(command, env=environment | {"TQDM_DISABLE": "1"}, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        command, env=environment | {"TQDM_DISABLE": "1"}, capture_output=True, encoding="utf-8", check=True
+    )
     return json.loads(run.stdout)
 
 

@@ -28,6 +28,7 @@ from tqdm import tqdm
 from suppress_privacy.defences.layers import PUBLISHED_LAYERS
 from suppress_privacy.files import atomically
 from suppress_privacy.runtime import processor
+from suppress_study.provenance import commit
 from task import WARM
 
 FOLDER = Path(__file__).parent
@@ -123,7 +124,7 @@ def started(command: str, number: int, **environment: str) -> subprocess.Complet
     shared = {"OMP_NUM_THREADS": str(THREADS), "MASK_LAYERS": layers, "TQDM_DISABLE": "1", "GLOG_v": "3"}
     run = [python, str(FOLDER / script), *arguments, str(number)]
     try:
-        done = subprocess.run(run, env=os.environ | shared | environment, capture_output=True, text=True)
+        done = subprocess.run(run, env=os.environ | shared | environment, capture_output=True, encoding="utf-8")
     except OSError as error:
         raise ContenderError(f"{command} {number} cannot be started: {error}.") from error
     if done.returncode:
@@ -213,21 +214,6 @@ def ratios(rounds: dict[str, list[float]]) -> dict[str, dict[str, Any]]:
     }
 
 
-def commit() -> str:
-    """The commit that is measured, marked where tracked files other than results differ; "unknown" outside git."""
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], cwd=FOLDER, capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        differs = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")
-        return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if differs else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
 def report(quick: bool) -> dict[str, Any]:
     """Everything measured, and on what."""
     at = commit()  # before the measurements, which take long
@@ -262,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     with atomically(options.out) as part:
-        part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+        part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
     for ratio in content["ratios"].values():
         count, ends = len(ratio["rounds"]), ratio["interval"]
         over = f"over {count} round{'s' if count > 1 else ''}"

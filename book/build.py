@@ -40,13 +40,13 @@ def collect(published: Path, own: Path | None = None) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(published / "figures", BOOK / "generated" / "figures")
     (BOOK / "notebooks").mkdir()
-    bench = json.loads((ROOT / "results" / "bench.json").read_text())
+    bench = json.loads((ROOT / "results" / "bench.json").read_text("utf-8"))
     written = {
         "substitutions": substitutions(report, published / "figures", beside) | speed.substitutions(bench),
         "banner": banner(report),
     }
-    (BOOK / NUMBERS).write_text(json.dumps(written))
-    (BOOK / "generated" / "runs.html").write_text(runs_table(report.results))
+    (BOOK / NUMBERS).write_text(json.dumps(written), "utf-8")
+    (BOOK / "generated" / "runs.html").write_text(runs_table(report.results), "utf-8")
     collect_notebook(published / "notebooks" / "compare.ipynb", "compare")
     if own and beside:
         collect_own(beside, own / "notebooks")
@@ -57,10 +57,11 @@ def collect(published: Path, own: Path | None = None) -> None:
     shutil.copytree(mathjax / "output" / "chtml" / "fonts", static / "mathjax" / "output" / "chtml" / "fonts")
     for name in OVERVIEWS:
         shutil.copy(published / "figures" / name, static)
-    TOC.write_text(yaml.safe_dump(contents(yaml.safe_load((BOOK / "_toc.yml").read_text()), with_own=bool(own))))
+    toc = contents(yaml.safe_load((BOOK / "_toc.yml").read_text("utf-8")), with_own=bool(own))
+    TOC.write_text(yaml.safe_dump(toc), "utf-8")
     SAID.parent.mkdir(exist_ok=True)
     lines = [front.answer(report), yours.your_run(beside, report)]
-    SAID.write_text("".join(f"{plain(line)}\n" for line in lines if line))
+    SAID.write_text("".join(f"{plain(line)}\n" for line in lines if line), "utf-8")
 
 
 def collect_own(report: Report, folder: Path) -> None:
@@ -75,8 +76,8 @@ def collect_own(report: Report, folder: Path) -> None:
 def collect_notebook(source: Path, name: str) -> None:
     """An executed notebook as a page, if it is there."""
     if source.is_file():
-        content = json.dumps(as_shown(json.loads(source.read_text())))
-        (BOOK / "notebooks" / f"{name}.ipynb").write_text(content)
+        content = json.dumps(as_shown(json.loads(source.read_text("utf-8"))))
+        (BOOK / "notebooks" / f"{name}.ipynb").write_text(content, "utf-8")
 
 
 def contents(toc: dict[str, Any], *, with_own: bool) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def written(report: Report, readme: str) -> str:
 
 def main() -> None:
     report = Report.load(ROOT / PUBLISHED)
-    README.write_text(written(report, README.read_text()))
+    README.write_text(written(report, README.read_text("utf-8")), "utf-8")
     figures.show(report, "overview", Path(PICTURE))
 
 

@@ -2,6 +2,8 @@ import os
 
 # One thread: MindSpore's threads spin, and results must not depend on the machine's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+for name in [name for name in os.environ if name.startswith("GIT_")]:
+    del os.environ[name]  # a hook's, which name the repository that it is called in: tests make their own
 
 import logging
 import struct

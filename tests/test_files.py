@@ -20,6 +20,28 @@ def test_the_folder_is_made_and_the_file_is_there_at_the_end_alone(tmp_path):
     assert os.listdir(path.parent) == ["summary.json"]
 
 
+@pytest.mark.parametrize("names", [["a"], ["a/b", "a/c/d"]], ids=["file", "folder"])
+def test_what_is_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, names):
+    """Or a power cut could leave the name with nothing in it."""
+    flushed = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.readlink(f"/proc/self/fd/{descriptor}")))
+    with atomically(tmp_path / names[0].partition("/")[0]) as part:
+        written = [part / name.partition("/")[2] if "/" in name else part for name in names]
+        for path in written:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("whole")
+        assert flushed == []
+    assert flushed == [str(path) for path in written]
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_no_part_of_it(tmp_path):
+    (tmp_path / f".part-{os.getpid()}-table" / "old").mkdir(parents=True)
+    with atomically(tmp_path / "table") as part:
+        part.mkdir()
+        (part / "new").touch()
+    assert os.listdir(tmp_path / "table") == ["new"]
+
+
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, error):
     path = tmp_path / "summary.json"

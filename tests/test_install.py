@@ -1,4 +1,4 @@
-"""The package by itself: built, unpacked, imported where nothing of the study is installed; and the locks."""
+"""The package by itself: built, unpacked, imported where nothing of the study is installed; the locks; and make."""
 
 import ast
 import os
@@ -188,3 +188,81 @@ def test_another_python_is_refused_in_one_sentence_before_anything_is_made(tmp_p
         sentence, made = run.stderr.splitlines()
         assert sentence.startswith(f"PYTHON is '{shown}'; it must be one of python3.") and "make: ***" in made
         assert run.returncode == 2 and not (tmp_path / ".venv").exists()
+
+
+TOLD = """#!/bin/sh
+for word in "$@"; do echo "<$word>"; done
+echo "PYTHONPATH=$PYTHONPATH PYTHONWARNINGS=$PYTHONWARNINGS GIT_DIR=$GIT_DIR PYTHONUTF8=$PYTHONUTF8"
+"""
+STRANGE = ["my results", "it's", 'the "best"', "Prüfung", "a$HOME", "`id`", "#1; id", "-x", "back\\slash", "a=b: c"]
+
+
+@pytest.fixture
+def told(tmp_path):
+    """What make gives the project's Python, which is set up already: its words, and what is in its environment."""
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    for name in ("requirements.lock", "pyproject.toml", ".venv/ready", ".venv/bin/python"):
+        (tmp_path / name).write_text(TOLD, "utf-8")
+        os.utime(tmp_path / name, (name == ".venv/ready",) * 2)
+    (tmp_path / ".venv" / "bin" / "python").chmod(0o755)
+
+    def make(*arguments, **environ):
+        own = {"PATH": os.environ["PATH"]} | environ
+        command = ["make", "-s", "-f", ROOT / "Makefile", *arguments]
+        run = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, encoding="utf-8")
+        assert (run.returncode, run.stderr) == (0, "")
+        *words, last = run.stdout.splitlines()
+        return [word[1:-1] for word in words], last
+
+    return make
+
+
+@pytest.mark.parametrize("given", STRANGE)
+def test_make_hands_on_a_name_whole_whatever_is_in_it(told, given):
+    given_to_make = given.replace("$", "$$")
+    for goal in ("study", "publish", "book"):
+        assert f"--results={given}" in told(goal, f"RESULTS={given_to_make}")[0]
+    assert told("run", f"TARGET={given_to_make}")[0][-1] == given
+    assert f"--snakemake={given}" in told("study", f"SNAKEMAKE={given_to_make}")[0]
+
+
+def test_make_keeps_from_python_and_git_what_a_shell_or_a_hook_would_decide(told):
+    shell = {"PYTHONPATH": "/other", "PYTHONWARNINGS": "error", "GIT_DIR": "/other/.git", "PYTHONUTF8": "0"}
+    assert told("study", **shell)[1] == "PYTHONPATH= PYTHONWARNINGS= GIT_DIR= PYTHONUTF8=1"
+
+
+@pytest.mark.parametrize("name", ["copy", "renamed", 'it\'s a "copy" of Prüfung'])
+def test_a_copied_or_renamed_checkout_runs_its_own_code(tmp_path, name):
+    """By the path that make writes into its environment; console scripts name the original, so none is used."""
+    recipe = (ROOT / "Makefile").read_text("utf-8")
+    written = re.search(r"printf '%s\\n' (.*) \\\n", recipe)[1].split()
+    original = tmp_path / "original"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", original / ".venv"], check=True)
+    for folder, package in (("lib", "suppress_privacy"), ("study", "suppress_study"), ("book", "report")):
+        (original / folder / package).mkdir(parents=True)
+        (original / folder / package / "__init__.py").touch()
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    ask = [original / ".venv" / "bin" / "python", "-c", where]
+    site = Path(subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip())
+    (site / "here.pth").write_text("".join(f"{line}\n" for line in written), "utf-8")
+    moved = tmp_path / name
+    original.rename(moved) if name == "renamed" else shutil.copytree(original, moved, symlinks=True)
+    code = "import report, suppress_privacy, suppress_study\n"
+    code += "print(report.__file__, suppress_privacy.__file__, suppress_study.__file__)"
+    ask = [moved / ".venv" / "bin" / "python", "-c", code]
+    run = subprocess.run(ask, cwd=tmp_path, env={"PYTHONUTF8": "1"}, capture_output=True, encoding="utf-8")
+    assert run.stdout.count(f"{moved}{os.sep}") == 3, run.stderr
+    assert {*re.findall(r"(?:\$\(BIN\)|/bin)/(\w+)", recipe)} == {"python", "ruff", "uv"}  # the last two are no scripts
+
+
+def test_every_text_file_is_opened_as_utf_8():
+    """Or its encoding would be the shell's."""
+    for path in [each for folder in ("lib", "study", "book", "benchmarks") for each in (ROOT / folder).rglob("*.py")]:
+        for call in [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]:
+            name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+            said = ast.unparse(call)
+            if name in ("read_text", "write_text"):
+                assert "utf-8" in said, (path, said)
+            if name == "open" and not said.startswith(("os.open", "tarfile.open")):
+                assert "utf-8" in said or re.search(r"'\w?b\w?'", said), (path, said)
+            assert not any(given.arg in ("text", "universal_newlines") for given in call.keywords), (path, said)

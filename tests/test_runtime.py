@@ -22,6 +22,14 @@ def test_the_cure_applies_where_it_helps_and_never_over_the_user(flags, environ,
     assert runtime.convolution_cure(flags, environ) == expected
 
 
+@pytest.mark.parametrize(
+    ("given", "threads"), [("3", 3), ("4,2", 4), (" 2 ", 2), ("", None), ("many", None), ("-1", None)]
+)
+def test_threads_are_what_openmp_takes_them_for(given, threads, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert runtime.configure("CPU").threads == threads
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/cpuinfo"), reason="the kernel says nothing of the processor")
 def test_the_processor_is_named_as_the_kernel_names_it():
     said = subprocess.run(["grep", "-m1", "^model name", "/proc/cpuinfo"], capture_output=True, text=True).stdout

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython import get_ipython
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -31,6 +32,8 @@ STYLE = {
     "errorbar.capsize": 2,
 }
 GAP = 3  # pixels between pictures
+if hasattr(get_ipython(), "kernel"):  # a notebook, which shows its figures whatever MPLBACKEND says
+    get_ipython().run_line_magic("matplotlib", "inline")
 P = ParamSpec("P")
 
 

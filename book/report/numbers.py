@@ -137,7 +137,7 @@ def leave_out(app: Sphinx, page: str, source: list[str]) -> None:
 
 def fill(app: Sphinx, config: Config) -> None:
     """Give the pages what was written down for them."""
-    written = json.loads((Path(app.srcdir) / NUMBERS).read_text())
+    written = json.loads((Path(app.srcdir) / NUMBERS).read_text("utf-8"))
     config.myst_substitutions = written["substitutions"]
     config.html_theme_options["announcement"] = written["banner"]
     config.mathjax_path = "mathjax/tex-chtml-full.js"

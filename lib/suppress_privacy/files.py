@@ -25,13 +25,29 @@ def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    _discard(part)  # of a process that was killed and had this one's number, as in a container each has
     try:
         yield part
+        for written in (part, *part.rglob("*")):
+            if written.is_file():
+                _to_disk(written)  # or a power cut could leave the name, and nothing in it
         os.replace(part, path)
     finally:
-        if part.is_dir():
-            shutil.rmtree(part)
-        part.unlink(missing_ok=True)
+        _discard(part)
+
+
+def _discard(part: Path) -> None:
+    if part.is_dir():
+        shutil.rmtree(part)
+    part.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -49,7 +49,7 @@ def _cpuinfo() -> dict[str, str]:
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.exists():
         return {}
-    first, *_ = cpuinfo.read_text().split("\n\n")
+    first, *_ = cpuinfo.read_text("utf-8", "replace").split("\n\n")
     entries = (line.partition(":") for line in first.splitlines())
     return {name.strip(): value.strip() for name, _, value in entries}
 
@@ -116,8 +116,8 @@ def configure(device: Device = "auto", mode: Mode = "graph") -> Runtime:
     ms.set_device(chosen)
     ms.set_context(mode=ms.GRAPH_MODE if mode == "graph" else ms.PYNATIVE_MODE)
     cure_pynative()
-    threads = os.environ.get("OMP_NUM_THREADS")
-    return Runtime(chosen, mode, int(threads) if threads else None)
+    threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # one number a level of nesting
+    return Runtime(chosen, mode, int(threads) if threads.isdecimal() else None)  # OpenMP passes over what is no number
 
 
 def cure_pynative() -> None:

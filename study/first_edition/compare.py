@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 COMMIT = "b50d968"  # the last with the first edition's records
-RENAMED = json.loads((Path(__file__).parent / "renamed.json").read_text())
+RENAMED = json.loads((Path(__file__).parent / "renamed.json").read_text("utf-8"))
 CLOSE = 1e-6
 ONCE, SUPERSEDED, STRONGEST, FAILED, OTHER = (
     "copies of an image that is the same for every model became one",
@@ -182,10 +182,10 @@ class Comparing:
 def main(new, old=None):
     if old is None:
         command = ["git", "show", f"{COMMIT}:results/full/summary.json"]
-        content = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        content = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
     else:
-        content = Path(old).read_text()
-    found = Comparing(json.loads(content), json.loads(Path(new).read_text())).all()
+        content = Path(old).read_text("utf-8")
+    found = Comparing(json.loads(content), json.loads(Path(new).read_text("utf-8"))).all()
     print(
         f"{found.equal:,} values are equal within {CLOSE:g}; the largest difference among them is {found.largest:.2g}."
     )

@@ -20,7 +20,7 @@ from suppress_study.plan import NONE, Model, Study
 from suppress_study.results import JUDGED, Pictures, Results, joined, rows_of, show
 from suppress_study.targets import choose_targets
 
-RENAMED = json.loads((Path(__file__).parent / "renamed.json").read_text())
+RENAMED = json.loads((Path(__file__).parent / "renamed.json").read_text("utf-8"))
 LAYER = {"name": "layer_name", "noise": "is_add_noise", "lower_clip": "is_lower_clip", "min_num": "min_num"}
 
 
@@ -146,7 +146,7 @@ def main(old, new):
     convert = Converter(Study.load())
     runs, tables, pictures, once = {}, {"image": [], "candidate": []}, Pictures(), {}
     for path in sorted((old / "records").glob("*.json")):
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text("utf-8"))
         with_arrays = path.with_suffix(".npz")
         arrays = dict(np.load(with_arrays)) if with_arrays.exists() else {}
         run, arrays = convert(record, arrays)

@@ -32,13 +32,18 @@ def notebook_path(name: str) -> Path:
     return path
 
 
+def _literal(path: Path) -> str:
+    """A path for papermill, to which braces name parameters."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
 def checked_parameters(name: str, values: dict[str, Any]) -> dict[str, Any]:
     """The parameters a notebook will run with: `values` over its own defaults.
 
     Raises:
         TypeError, ValueError: an unknown name, a value of the wrong type, or one that the study does not know.
     """
-    declared = papermill.inspect_notebook(notebook_path(name))
+    declared = papermill.inspect_notebook(_literal(notebook_path(name)))
     parameters = {key: yaml.safe_load(entry["default"]) for key, entry in declared.items()}
     for key, value in values.items():
         if key not in declared:
@@ -64,7 +69,7 @@ def parameters_of(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         TypeError, ValueError: as `checked_parameters`; or the cell of parameters has not been run.
     """
-    declared = papermill.inspect_notebook(notebook_path(name))
+    declared = papermill.inspect_notebook(_literal(notebook_path(name)))
     if missing := next((key for key in declared if key not in variables), None):
         raise SettingsError(f"{missing} has no value yet: run the cell of parameters first.")
     # Papermill puts what it is given into a cell of its own; the last one counts, as variables do.
@@ -135,14 +140,14 @@ def execute(name: str, output: Path, values: dict[str, Any]) -> None:
         PapermillExecutionError: a cell failed.
         OSError: `output` cannot be written.
     """
-    parameters = checked_parameters(name, values)
+    parameters, shown = checked_parameters(name, values), sys.stderr.isatty()
     if output.exists() and not _was_executed(output):
         raise SettingsError(
             f"output is {str(output)!r}, which is there and is no executed notebook: name another file."
         )
     with atomically(output) as part:
         try:
-            papermill.execute_notebook(notebook_path(name), part, parameters, progress_bar=sys.stderr.isatty())
+            papermill.execute_notebook(*map(_literal, (notebook_path(name), part)), parameters, progress_bar=shown)
         except PapermillExecutionError:
             os.replace(part, output.with_suffix(".failed.ipynb"))
             raise

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from suppress_privacy.mnist import Mnist
@@ -51,8 +52,12 @@ def describe(data: Mnist) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit that is checked out, marked where tracked files other than results differ; "unknown" outside git."""
+    """The project's commit that is checked out, marked where tracked files other than results differ.
+
+    It is "unknown" where the project's folder has no repository of its own, or one that does not have its files.
+    """
     try:
+        _git("cat-file", "-e", f"HEAD:{Path(__file__).relative_to(ROOT)}")
         head = _git("rev-parse", "--short=12", "HEAD")
         return head + DIRTY if _git("status", "--porcelain", "--untracked-files=no", "--", ":!results") else head
     except (OSError, subprocess.CalledProcessError):
@@ -60,4 +65,8 @@ def commit() -> str:
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    # The project's own repository, whatever lies around it, whoever owns it and from whichever hook this is called.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", f"--git-dir={ROOT / '.git'}", f"--work-tree={ROOT}", "--no-optional-locks", *arguments]
+    run = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, encoding="utf-8", check=True)
+    return run.stdout.strip()

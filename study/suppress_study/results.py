@@ -29,6 +29,7 @@ from suppress_study.settings import Value
 
 PUBLISHED = Path("results/full")  # the published run, from the project's folder
 JUDGED = "judged"  # begins, before evaluator and metric, the arrays of what evaluators say
+WAITING = ".publishing"  # folder of tables that are whole, until they have taken their place
 UNITS = {"image": "images", "candidate": "membership"}  # what a row of each table is about
 Arrays = dict[str, np.ndarray]
 ROWS = 50_000_000  # of a table; the published ones have a hundredth
@@ -110,7 +111,7 @@ class Results:
                     f"{folder / name} is missing or is not the one that runs.jsonl names: restore it, or delete "
                     "runs.jsonl where the folder has all runs of its own, and publish again."
                 )
-        own = [pair for path in sorted((folder / "runs").glob("*.npz")) for pair in read_job(path)]
+        own = [pair for path in sorted((folder / "runs").glob("[!.]*.npz")) for pair in read_job(path)]
         newer = {run.name: run for run, _ in own}
         if len(newer) < len(own):
             names = [run.name for run, _ in own]
@@ -136,7 +137,13 @@ class Results:
         return max((table[table.run == name] for table in (self.images, self.membership)), key=len)
 
     def publish(self, folder: Path) -> None:
-        """Write the tables; runs.jsonl comes last, and names the others by their bytes."""
+        """Write the tables, all of them before one takes its place; runs.jsonl names the others by their bytes."""
+        with atomically(folder / WAITING) as part:
+            part.mkdir()
+            self._write(part)
+        finish_publishing(folder)
+
+    def _write(self, folder: Path) -> None:
         files: dict[str, str] = {}
         for name in UNITS.values():
             files |= _write_table(folder / f"{name}.parquet", getattr(self, name))
@@ -150,8 +157,20 @@ class Results:
             lines.append(run.line() | {"environment": known[content]})
         head = [{"kind": "environment", "name": name, **json.loads(content)} for content, name in known.items()]
         head += [{"kind": "table", "name": name, "sha256": sha256} for name, sha256 in sorted(files.items())]
-        with atomically(folder / "runs.jsonl") as part:
-            part.write_text("".join(json.dumps(line, allow_nan=False) + "\n" for line in [*head, *lines]))
+        content = "".join(json.dumps(line, allow_nan=False) + "\n" for line in [*head, *lines])
+        (folder / "runs.jsonl").write_text(content, "utf-8")
+
+
+def finish_publishing(folder: Path) -> None:
+    """Put tables that wait in a folder in the place of the older ones; so again where that was interrupted."""
+    waiting = folder / WAITING
+    if not waiting.is_dir():
+        return
+    for path in sorted(waiting.iterdir(), key=lambda each: each.name == "runs.jsonl"):
+        if (older := folder / path.name).is_dir():
+            shutil.rmtree(older)
+        path.replace(older)
+    waiting.rmdir()
 
 
 def inside(name: str) -> str:
@@ -191,7 +210,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
             shown = f"[\n{rows}\n ]"
         parts.append(f" {json.dumps(name)}: {shown}")
     with atomically(path) as part:
-        part.write_text("{\n" + ",\n".join(parts) + "\n}\n")
+        part.write_text("{\n" + ",\n".join(parts) + "\n}\n", "utf-8")
 
 
 def write_job(path: Path, runs: Iterable[tuple[Run, Arrays]]) -> None:
@@ -276,30 +295,23 @@ def joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _write_table(folder: Path, table: pd.DataFrame) -> dict[str, str]:
-    """A table by campaign and seed, the old one replaced as a whole; the hash of each of its files.
+    """A table by campaign and seed; the hash of each of its files.
 
     Rows are in the order in which what is equal lies together, and each float's bytes apart: a third smaller so.
     """
     if not len(table):
         return {}
-    order, old = (
-        [name for name in ("evaluator", *UNITS, "run") if name in table],
-        folder.with_name(f".old-{folder.name}"),
-    )
-    with atomically(folder) as part:
-        for (campaign, seed), rows in table.groupby(["campaign", "seed"], observed=True):
-            rows = rows.sort_values(order, kind="stable").drop(columns=["campaign", "seed"])
-            content = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata()
-            floats = [field.name for field in content.schema if pa.types.is_floating(field.type)]
-            others = [name for name in content.column_names if name not in floats]
-            form = {"compression": "zstd", "compression_level": 19, "data_page_size": PAGE, "use_dictionary": others}
-            form |= {"column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT"), "row_group_size": len(content)}
-            place = part / f"campaign={campaign}" / f"seed={seed}"
-            place.mkdir(parents=True)
-            pq.write_table(content, place / "part-0.parquet", **form)
-        if folder.exists():
-            folder.rename(old)
-    shutil.rmtree(old, ignore_errors=True)
+    order = [name for name in ("evaluator", *UNITS, "run") if name in table]
+    for (campaign, seed), rows in table.groupby(["campaign", "seed"], observed=True):
+        rows = rows.sort_values(order, kind="stable").drop(columns=["campaign", "seed"])
+        content = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata()
+        floats = [field.name for field in content.schema if pa.types.is_floating(field.type)]
+        others = [name for name in content.column_names if name not in floats]
+        form = {"compression": "zstd", "compression_level": 19, "data_page_size": PAGE, "use_dictionary": others}
+        form |= {"column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT"), "row_group_size": len(content)}
+        place = folder / f"campaign={campaign}" / f"seed={seed}"
+        place.mkdir(parents=True)
+        pq.write_table(content, place / "part-0.parquet", **form)
     return {str(path.relative_to(folder.parent)): sha256_of(path) for path in sorted(folder.rglob("*.parquet"))}
 
 
@@ -316,7 +328,7 @@ def _write_pictures(path: Path, pictures: Pictures) -> None:
     if pictures.curves:
         arrays["curve_run"] = np.array([number[run] for run in pictures.curves], np.uint16)
         arrays["curve"] = np.stack(list(pictures.curves.values()))
-    with atomically(path) as part, part.open("wb") as file:
+    with path.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
 
@@ -341,13 +353,15 @@ def published_runs(folder: Path) -> dict[str, Run]:
 
 def _published(folder: Path) -> tuple[dict[str, Run], dict[str, str]]:
     """Its runs, and its files with their SHA-256."""
+    if (folder / WAITING).is_dir():
+        raise ResultError(f"{folder} was being published when that stopped: publish it again, which ends it.")
     path = folder / "runs.jsonl"
     if not path.is_file():
         return {}, {}
     known = {each.name for each in fields(Run)}
     runs, environments, files = {}, {}, {}
     try:
-        for line in map(json.loads, path.read_text().splitlines()):
+        for line in map(json.loads, path.read_text("utf-8").splitlines()):
             if line["kind"] == "environment":
                 environments[line["name"]] = {key: line[key] for key in line if key not in ("kind", "name")}
             elif line["kind"] == "table":

@@ -8,10 +8,12 @@ What can be checked is checked at once; then Snakemake takes over, or a notebook
 
 import argparse
 import fcntl
+import io
 import json
 import logging
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -33,9 +35,10 @@ from suppress_study.claims import Claims
 from suppress_study.notebook import execute
 from suppress_study.plan import WILDCARDS, Study
 from suppress_study.provenance import describe
-from suppress_study.results import Results, published_runs, write_json
+from suppress_study.results import Results, finish_publishing, published_runs, write_json
 from suppress_study.settings import ROOT
 from suppress_study.summary import summarise
+from suppress_study.surroundings import surroundings
 from suppress_study.targets import choose_targets
 
 LOCK = ROOT / ".snakemake" / "study.lock"
@@ -88,9 +91,7 @@ def prepare(options: argparse.Namespace, study: Study) -> str:
     options.results.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=options.results):
         pass  # before hours of work are lost
-    for place in ("", "runs/", "notebooks/", "checkpoints/*/", "shadows/"):
-        for left in options.results.glob(f"{place}.part-[0-9]*-*"):  # half-written by a run that was killed
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    clear(options.results)
     published = published_runs(options.results)
     if options.redraw:
         judge = f"train-{next(iter(study.judges().values()))}"
@@ -114,10 +115,17 @@ def prepare(options: argparse.Namespace, study: Study) -> str:
     return device
 
 
+def clear(folder: Path) -> None:
+    """Delete what runs that were killed have left half-written in a folder of results."""
+    for place in ("", "runs/", "notebooks/", "checkpoints/*/", "shadows/"):
+        for left in folder.glob(f"{place}.part-[0-9]*-*"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
 def _read_json(path: Path) -> Any:
     """The JSON in a file, or None where there is none that can be read."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text("utf-8"))
     except ValueError:
         return None
 
@@ -128,8 +136,10 @@ def snakemake(options: argparse.Namespace, device: str) -> list[str]:
     command = [sys.executable, "-m", "snakemake", "-s", "study/Snakefile", "--nolock", "--rerun-incomplete"]
     # An accelerator takes one run at a time; on a CPU each run has a core of its own.
     cores = options.cores or (len(os.sched_getaffinity(0)) if device == "CPU" else 1)
-    command += ["--quiet", "rules", "--cores", str(cores), *options.snakemake.split()]
-    config = {"profile": options.profile, "results": options.results, "device": device}
+    command += ["--quiet", "rules", "--cores", str(cores), *shlex.split(options.snakemake)]
+    # As YAML, which Snakemake reads: a folder may have any name.
+    results = json.dumps(str(options.results), ensure_ascii=False)
+    config = {"profile": options.profile, "results": results, "device": device}
     config |= {name: True for name in ("redraw", "keep") if getattr(options, name)}
     return [*command, "--config", *(f"{name}={value}" for name, value in config.items())]
 
@@ -153,8 +163,14 @@ def study(options: argparse.Namespace) -> int:
     """All of a profile, seed by seed; or the runs that are named, with what they need."""
     # Paths are the user's, from where the user stands.
     options.results = options.results.absolute() if options.results else Path("results") / options.profile
+    if options.results.is_relative_to(ROOT):  # a checkout that is renamed finds its runs again
+        options.results = options.results.relative_to(ROOT)
+    if strange := set("{}\n") & {*str(options.results)}:
+        raise SetupError(
+            f"--results is {str(options.results)!r}; it must not have {min(strange)!r}: name another folder."
+        )
     if os.environ.get("MNIST_DIR"):
-        os.environ["MNIST_DIR"] = os.path.abspath(os.environ["MNIST_DIR"])
+        os.environ["MNIST_DIR"] = os.path.abspath(os.path.expanduser(os.environ["MNIST_DIR"]))
     os.chdir(ROOT)
     held = lock()
     plan = Study.load()
@@ -174,7 +190,7 @@ def study(options: argparse.Namespace) -> int:
         if ended := subprocess.run([*command, *chosen], pass_fds=[held]).returncode:
             return ended
     if not (options.targets or options.snakemake):
-        print(f"\n{ANSWER.read_text()}Read on: {ROOT / '_build/html/index.html'}")
+        print(f"\n{ANSWER.read_text('utf-8')}Read on: {ROOT / '_build/html/index.html'}")
     return 0
 
 
@@ -200,6 +216,8 @@ def summarised(options: argparse.Namespace) -> int:
 def publish(options: argparse.Namespace) -> int:
     """Pack all runs of a folder into the tables that are published."""
     lock()
+    clear(options.results)
+    finish_publishing(options.results)
     results = Results.load(options.results)
     if not results.runs:
         raise SetupError(f"{options.results} has no runs to publish: run the study of that profile first.")
@@ -217,7 +235,11 @@ def parser() -> argparse.ArgumentParser:
         part.set_defaults(function=function, name=name)
         if name != "notebook":
             part.add_argument("--profile", default="quick", help="a profile of study.yaml (default: quick)")
-            part.add_argument("--results", type=Path, help="folder of runs (default: results/PROFILE)")
+            part.add_argument(
+                "--results",
+                type=lambda given: Path(given).expanduser(),
+                help="folder of runs (default: results/PROFILE)",
+            )
         return part.add_argument
 
     for name, count in (("study", "*"), ("run", "+")):
@@ -240,6 +262,12 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # its encoding is the shell's, which may lack a letter
+            stream.reconfigure(errors="backslashreplace")
+    own = surroundings(os.environ)
+    os.environ.clear()
+    os.environ.update(own)
     if options.name in ("summarise", "publish"):
         options.results = options.results or ROOT / "results" / options.profile
     try:

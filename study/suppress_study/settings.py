@@ -294,7 +294,7 @@ def read_yaml(path: Path) -> Any:
         SettingsError: it cannot be read, is not YAML, or is too much.
     """
     try:
-        text = path.read_text()
+        text = path.read_text("utf-8")
         if _values(yaml.compose(text, yaml.SafeLoader), {}) > VALUES:
             raise SettingsError(f"{path} comes to more than {VALUES:,} values with its aliases: shorten it.")
         return yaml.safe_load(text)

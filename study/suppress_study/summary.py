@@ -82,7 +82,7 @@ class Summary(Checked):
 
     @classmethod
     def load(cls, path: Path) -> "Summary":
-        return cls.model_validate_json(path.read_text())
+        return cls.model_validate_json(path.read_text("utf-8"))
 
     def save(self, path: Path) -> None:
         """Write it, figures to ten digits: the last ones differ between processors, and mean nothing."""

@@ -237,11 +237,14 @@ def test_papermill_itself_refuses_a_wrong_name_before_the_work(tmp_path):
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_papermill_itself_trains_with_right_names(tmp_path):
+@pytest.mark.parametrize("backend", ["Agg", "TkAgg"])
+def test_papermill_itself_trains_with_right_names_and_shows_its_pictures(tmp_path, monkeypatch, backend):
+    monkeypatch.setenv("MPLBACKEND", backend)
     values = {"profile": "smoke", "seed": 3, "models": "nowhere", "results": str(tmp_path)}
     papermill.execute_notebook(ROOT / "notebooks" / "train.ipynb", tmp_path / "out.ipynb", values, progress_bar=False)
     ((run, _),) = read_job(tmp_path / "runs" / "train-baseline-seed3.npz")
     assert (run.seed, run.profile) == (3, "smoke")
+    assert '"image/png"' in (tmp_path / "out.ipynb").read_text("utf-8")
 
 
 def test_no_kernel_starts_for_a_bad_parameter(tmp_path, monkeypatch):

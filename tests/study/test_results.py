@@ -16,11 +16,13 @@ from suppress_privacy import files
 from suppress_privacy.evaluation.metrics import METRICS
 from suppress_study import results
 from suppress_study.results import (
+    WAITING,
     Pictures,
     ResultError,
     Results,
     Run,
     as_text,
+    finish_publishing,
     published_runs,
     read_job,
     write_job,
@@ -106,6 +108,14 @@ def test_a_damaged_job_is_refused_by_name(tmp_path):
             Results.load(tmp_path)
     path.write_bytes(whole)
     assert read_job(path)[0][0] == run()
+
+
+def test_a_job_that_has_not_got_its_name_is_no_job(tmp_path):
+    """Though it be whole: who wrote it was killed, or still writes."""
+    write_job(tmp_path / "runs" / "job.npz", [(run(), {})])
+    shutil.copy(tmp_path / "runs" / "job.npz", tmp_path / "runs" / ".part-1-job.npz")
+    (tmp_path / "runs" / ".part-2-other.npz").write_bytes(b"half")
+    assert Results.load(tmp_path).runs == {"attack-x-baseline-seed0": run()}
 
 
 class Explosive:
@@ -340,6 +350,16 @@ def test_publishing_twice_gives_the_same_bytes(folder, tmp_path):
     ]
     assert contents[0] == contents[1] and len(contents[0]) == 2 * 3 + 2
     assert_same(Results.load(tmp_path / "one"), Results.load(tmp_path / "three"))
+
+
+def test_tables_that_wait_for_their_place_are_not_passed_over(folder, tmp_path):
+    Results.load(folder).publish(tmp_path)
+    (tmp_path / WAITING).mkdir()
+    for read in (Results.load, published_runs):
+        with pytest.raises(ResultError, match="was being published when that stopped: publish it again, which ends it"):
+            read(tmp_path)
+    finish_publishing(tmp_path)
+    assert Results.load(tmp_path).runs == Results.load(folder).runs
 
 
 def test_a_changed_byte_in_any_published_file_is_refused_by_name(folder, tmp_path):

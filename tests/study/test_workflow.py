@@ -1,6 +1,7 @@
 """The whole study in a checkout of its own: killed, resumed by the example workflow's steps; then its runs and book.
 
-A stranger has added an attack, a defence, an arm and a sparsity there: the code that CONTRIBUTING.md shows.
+Its folder has a name that a shell would take apart, and the shell it is started from is one that decides all it can. A
+stranger has added an attack, a defence, an arm and a sparsity there: the code that CONTRIBUTING.md shows.
 """
 
 import functools
@@ -10,7 +11,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -23,6 +23,7 @@ import pytest
 import yaml
 from nbclient import NotebookClient
 
+from checkout import environment, git, launch, python, take
 from conftest import ROOT
 from report import front
 from report.context import Report
@@ -47,7 +48,6 @@ CHROMIUM_OPTIONS = [
     "--disable-sync",
 ]
 SUPPRESSED = "suppressed-example"
-OUTSIDE = {"PYTHONPATH", "PYTHON", "DEVICE", "MAKEFLAGS"}  # of whoever runs the tests: the checkout has its own
 (JOB,) = yaml.safe_load((ROOT / ".github" / "workflows" / "study.yml").read_text())["jobs"].values()
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
 
@@ -76,41 +76,9 @@ def add(folder, name, kind, block):
     path.write_text(text.replace("\n" + old, "\n" + new)[1:])
 
 
-def git(folder, *arguments):
-    command = ["git", "-c", "user.name=A Stranger", "-c", "user.email=stranger@example.com", *arguments]
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
-
-
-def take(source, folder):
-    """The files that a commit of `source` would have now, with the environment that is there."""
-    for name in git(source, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")[:-1]:
-        if (source / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source / name, folder / name)
-    assert os.path.exists(f"{sys.prefix}/ready"), "these tests are run by `make test`"
-    (folder / ".venv").symlink_to(sys.prefix)
-    for name in ("requirements.lock", "pyproject.toml"):  # or make would set up another
-        os.utime(folder / name, (0, 0))
-
-
-def environment(**more):
-    """The checkout's own: it has a path to its code."""
-    return {name: value for name, value in os.environ.items() if name not in OUTSIDE} | {"TQDM_DISABLE": "1"} | more
-
-
-def python(folder, *arguments, **environ):
-    """The checkout's Python, or a module of it."""
-    call = [folder / ".venv" / "bin" / "python", *map(str, arguments)]
-    return subprocess.run(call, cwd=folder, env=environment(**environ), capture_output=True, text=True)
-
-
-def launch(folder, command, *arguments, **environ):
-    return python(folder, "-m", "suppress_study.run", command, *arguments, **environ)
-
-
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("project") / "copy"
+    folder = tmp_path_factory.mktemp("project") / 'it\'s a "copy" für {sie}'
     take(ROOT, folder)
     for _, *addition in shown():
         add(folder, *addition)
@@ -158,10 +126,24 @@ def runs_of(folder):
     return folder / "results" / "smoke" / "runs"
 
 
+def hostile(folder):
+    """An environment that would decide what comes out, or let nothing be started."""
+    startup = folder / "ipython" / "profile_default" / "startup" / "first.py"
+    startup.parent.mkdir(parents=True, exist_ok=True)
+    for path in (startup, folder / "startup.py"):
+        path.write_text("seed = 5\nraise SystemExit('what a user runs first')\n", "utf-8")
+    (folder / "matplotlibrc").write_text("figure.facecolor: black\nfigure.dpi: 30\n", "utf-8")
+    shell = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "COLUMNS": "10", "FORCE_COLOR": "1", "TZ": "Asia/Tokyo"}
+    python = {"PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "1", "PYTHONSTARTUP": str(folder / "startup.py")}
+    tools = {"MPLBACKEND": "Agg", "MPLCONFIGDIR": str(folder), "IPYTHONDIR": str(folder / "ipython")}
+    tools |= {"SNAKEMAKE_PROFILE": "nowhere", "JUPYTER_PATH": "/proc/nowhere", "GLOG_v": "1", "GIT_DIR": "/nowhere"}
+    return shell | python | tools | dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME"), "/proc/nowhere")
+
+
 @pytest.fixture(scope="module")
 def finished(copy, killed):
     """The same study, started again by the workflow's own steps and left to end."""
-    of_job = environment(**{name: str(value) for name, value in JOB["env"].items()})
+    of_job = environment(**{name: str(value) for name, value in JOB["env"].items()}, **hostile(copy.parent))
     for script in [step["run"] for step in JOB["steps"] if "run" in step]:
         shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
         run = subprocess.run(shell, cwd=copy, env=of_job, capture_output=True, text=True)
@@ -257,6 +239,28 @@ def planned(folder, *targets, results="results/smoke", device="CPU", options=())
 def jobs(shown):
     """The jobs among what a dry run prints, as names of run files."""
     return set(re.findall(r"output: .*?/runs/([^ ,]+)\.npz", shown))
+
+
+def test_the_pictures_are_those_of_any_other_shell(finished, tmp_path):
+    def pictures(path):
+        outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", ())]
+        return [output.data["image/png"] for output in outputs if "image/png" in output.get("data", ())]
+
+    run = launch(finished, "notebook", "compare", tmp_path / "compare.ipynb", "results=results/full")
+    assert run.returncode == 0, run.stderr
+    found = pictures(tmp_path / "compare.ipynb")
+    assert len(found) > 10 and pictures(finished / "results" / "full" / "notebooks" / "compare.ipynb") == found
+
+
+def test_a_run_is_made_in_a_folder_of_any_name(finished, tmp_path):
+    """Through make, Snakemake, papermill and MindSpore."""
+    name = "my 'own' \"Läufe\": #1 $HOME `id` * \\"
+    given = {"TARGET": "train-dense-sgd-seed3", "PROFILE": "smoke", "RESULTS": str(tmp_path / name).replace("$", "$$")}
+    command = ["make", "run", *(f"{name}={value}" for name, value in given.items())]
+    run = subprocess.run(command, cwd=finished, env=environment(), capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert [path.name for path in (tmp_path / name / "runs").iterdir()] == ["train-dense-sgd-seed3.npz"]
 
 
 def test_deleted_runs_would_be_made_again_though_the_book_is_there(finished, tmp_path):
@@ -451,7 +455,7 @@ def test_the_notebooks_run_as_they_are_and_again_with_one_value_changed(finished
             '"results/quick"', '"results/smoke"'
         )
         client = NotebookClient(opened, resources={"metadata": {"path": str(finished / "notebooks")}})
-        with client.setup_kernel(env=environment(finished)):
+        with client.setup_kernel(env=environment()):
             for line in (default, changed):
                 parameters.source = parameters.source.replace(default, line)
                 for number, cell in enumerate(opened.cells):
@@ -488,6 +492,7 @@ def test_the_notebooks_run_as_they_are_and_again_with_one_value_changed(finished
             "/proc/nowhere cannot be written (No such file or directory): choose another place",
         ),
         (["--profile", "smoke", "--results", "Makefile"], "Makefile cannot be written"),
+        (["--results", "a{b}"], "it must not have '{': name another folder"),
         (
             ["--profile", "smoke", "--results", "nothing", "--redraw"],
             "has no run train-baseline-seed1000: run the study",
