@@ -1,4 +1,4 @@
-# make study | run | book | lab | publish | test | bench: each sets up .venv by itself, and again when the lock changes.
+# make study | run | book | lab | publish | test | mutate | bench: each sets up .venv by itself, and again when the lock changes.
 
 PYTHONS := python3.11 python3.12
 # The first that runs: a name on the path may be a version manager's, of a Python that is not chosen there.
@@ -11,7 +11,7 @@ RUN := $(BIN)/python -m suppress_study.run
 CHOSEN = --profile $(PROFILE) $(if $(RESULTS),--results $(RESULTS))
 FLAGS = --device $(DEVICE) $(if $(KEEP),--keep) $(if $(SNAKEMAKE),--snakemake="$(SNAKEMAKE)")
 
-.PHONY: study run book lab publish test bench lock clean
+.PHONY: study run book lab publish test mutate bench lock clean
 
 study: $(VENV)/ready
 	$(RUN) study $(CHOSEN) $(FLAGS)
@@ -39,6 +39,10 @@ test: $(VENV)/ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(filter Ascend,$(DEVICE)),--device Ascend) $(TESTS)
+
+# Which small changes to the code its tests do not notice; within an hour on two cores.
+mutate: $(VENV)/ready-dev
+	$(BIN)/python tests/mutants.py $(MODULES)
 
 bench: $(VENV)/ready-dev _build/torch/ready
 	TORCH_PYTHON=$(CURDIR)/_build/torch/bin/python $(BIN)/python benchmarks/bench.py
