@@ -14,13 +14,9 @@ from suppress_study.results import Run, key
 from suppress_study.settings import Arm, Attack, Content, Profile, Sees, SettingsError, Value, merged, named, validated
 
 Changes = Mapping[str, Any] | None  # settings, or values of them, in place of the study's
+AT = r"(@-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?)?"  # a number as Python writes it
 # What a job's name is made of, for Snakemake, which finds jobs by the names of their files.
-WILDCARDS = {
-    "arm": "[a-z][a-z0-9-]*",
-    "value": r"(@-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?)?",
-    "seed": "[0-9]+",
-    "group": "(-[a-z][a-z0-9]*)?",
-}
+WILDCARDS = {"arm": "[a-z][a-z0-9-]*", "value": AT, "seed": "[0-9]+", "group": "(-[a-z][a-z0-9]*)?"}
 NONE = "none"  # the arm of an attack that looks at no model
 PLACES = {"features": "depth", "gradients": "moment"}  # what says where an attack looks, by what it sees
 

@@ -188,11 +188,10 @@ def notebook(options: argparse.Namespace) -> int:
 def parameters(pairs: list[str]) -> dict[str, Any]:
     """The parameters that a command line gives as name=value, their values in YAML."""
     values = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
+    for name, equals, value in (pair.partition("=") for pair in pairs):
         if not equals:
-            raise ValueError(f"{pair!r} is not name=value: correct it.")
-        values[name] = from_yaml(value, repr(pair))
+            raise ValueError(f"{name!r} is not name=value: correct it.")
+        values[name] = from_yaml(value, repr(f"{name}={value}"))
     return values
 
 
