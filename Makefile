@@ -1,4 +1,5 @@
-# make study | run | book | lab | publish | test | bench | faults: each sets up .venv, and again when the lock changes.
+# make study | run | book | lab | publish | test | mutate | faults | bench: each sets up .venv, and again when the lock
+# changes.
 
 PYTHONS := python3.11 python3.12
 # The first that runs: a name on the path may be a version manager's, of a Python that is not chosen there.
@@ -18,7 +19,7 @@ unexport PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHO
 unexport PIP_PREFIX PIP_TARGET PIP_USER GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
 export PYTHONUTF8 := 1
 
-.PHONY: study run book lab publish test bench faults lock clean
+.PHONY: study run book lab publish test mutate faults bench lock clean
 
 study: $(VENV)/ready
 	$(RUN) study $(CHOSEN) $(FLAGS)
@@ -46,6 +47,10 @@ test: $(VENV)/ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(filter Ascend,$(DEVICE)),--device Ascend) $(TESTS)
+
+# Which small changes to the code its tests do not notice; within an hour on two cores.
+mutate: $(VENV)/ready-dev
+	$(BIN)/python tests/mutants.py $(MODULES)
 
 bench: $(VENV)/ready-dev _build/torch/ready
 	TORCH_PYTHON=$(call quoted,$(CURDIR))/_build/torch/bin/python $(BIN)/python benchmarks/bench.py

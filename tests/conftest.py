@@ -7,12 +7,15 @@ for name in [name for name in os.environ if name.startswith("GIT_")]:
 
 import logging
 import struct
+import tempfile
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from suppress_privacy import configure, fetch, load_mnist
 from suppress_privacy.files import sha256_of
@@ -20,6 +23,13 @@ from suppress_privacy.runtime import choose_device
 
 ROOT = Path(__file__).parent.parent
 LONGEST = ("test_full_size.py", "test_workflow.py")
+
+# Properties are tried on the same examples everywhere, however slow the machine, and nothing is left in the checkout.
+set_hypothesis_home_dir(Path(tempfile.gettempdir(), "suppress-privacy-hypothesis"))
+ALIKE = {"derandomize": True, "deadline": None, "database": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("properties", **ALIKE)
+settings.register_profile("mutants", **ALIKE, phases=[Phase.explicit, Phase.generate])  # that one fails is enough
+settings.load_profile("properties")
 
 
 def pytest_addoption(parser):

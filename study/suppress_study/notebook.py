@@ -112,7 +112,7 @@ def _check_victim(parameters: dict[str, Any], study: Study, variants: Sequence[V
         if Model(arm, seed) in study.judges().values():
             raise SettingsError(f"arm {arm} with seed {seed} is an evaluator, which would judge itself: take another.")
         return
-    if ":" not in victim and not (ROOT / victim).is_file():
+    if ":" not in victim and not os.path.isfile(ROOT / victim):  # which no name is too long for
         raise SettingsError(f"victim is {victim!r}; it must be a checkpoint file or module:callable: correct it.")
     if unknown := next((each for each in variants if each.factors.get("moment", "end") != "end"), None):
         raise SettingsError(f"attacks has {unknown}; of a network from elsewhere only the end is known: leave it out.")

@@ -14,8 +14,9 @@ from suppress_study.results import Run, key
 from suppress_study.settings import Arm, Attack, Content, Profile, Sees, SettingsError, Value, merged, named, validated
 
 Changes = Mapping[str, Any] | None  # settings, or values of them, in place of the study's
+AT = r"(@-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?)?"  # a number as Python writes it
 # What a job's name is made of, for Snakemake, which finds jobs by the names of their files.
-WILDCARDS = {"arm": "[a-z][a-z0-9-]*", "value": "(@[0-9.e-]+)?", "seed": "[0-9]+", "group": "(-[a-z][a-z0-9]*)?"}
+WILDCARDS = {"arm": "[a-z][a-z0-9-]*", "value": AT, "seed": "[0-9]+", "group": "(-[a-z][a-z0-9]*)?"}
 NONE = "none"  # the arm of an attack that looks at no model
 PLACES = {"features": "depth", "gradients": "moment"}  # what says where an attack looks, by what it sees
 
@@ -31,7 +32,8 @@ class Model:
     @property
     def kind(self) -> str:
         """What it is whatever its seed."""
-        return self.arm if self.value is None else f"{self.arm}@{self.value:g}"
+        # The shortest text that is this number and no other.
+        return self.arm if self.value is None else f"{self.arm}@{str(float(self.value)).removesuffix('.0')}"
 
     def __str__(self) -> str:
         return f"{self.kind}-seed{self.seed}"
@@ -201,8 +203,8 @@ class Study(Content):
         """
         attack, own = named(self.attacks, name, "attack"), f"attack {name} in profile {profile}"
         changed = self.profile(profile).attack_overrides.get(name, {})
-        attack = validated(Attack, merged(attack.model_dump(), changed), own)
-        given = {**attack.settings, **(overrides or {})}
+        changes = [attack.model_dump(), changed, {"settings": overrides or {}}]
+        attack = validated(Attack, reduce(merged, changes), own)
         swept = {which: values for which, values in (sweep or attack.sweep).items() if which not in (overrides or {})}
         try:
             kind, what = ATTACKS[attack.kind or name], attack.sees.what()
@@ -214,7 +216,7 @@ class Study(Content):
             places = [{PLACES[what]: value} for value in getattr(sees, what)] if what in PLACES else [{}]
             found = []
             for where, values in product(places, product(*swept.values())):
-                settings = kind.settings(given | dict(zip(swept, values, strict=True)))
+                settings = kind.settings(attack.settings | dict(zip(swept, values, strict=True)))
                 factors = where | {setting: settings[setting] for setting in self.swept(name)}
                 more = (sees.images_per_class, sees.candidates)
                 found.append(Variant(name, kind.name, attack.title, what, factors, settings, *more))

@@ -25,7 +25,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
@@ -36,7 +35,7 @@ from suppress_study.notebook import execute
 from suppress_study.plan import WILDCARDS, Study
 from suppress_study.provenance import describe
 from suppress_study.results import Results, finish_publishing, published_runs, write_json
-from suppress_study.settings import ROOT
+from suppress_study.settings import ROOT, from_yaml
 from suppress_study.summary import summarise
 from suppress_study.surroundings import surroundings
 from suppress_study.targets import choose_targets
@@ -198,11 +197,18 @@ def notebook(options: argparse.Namespace) -> int:
     """One notebook, with parameters that are checked before it starts."""
     if LEADER in os.environ:
         end_with(int(os.environ[LEADER]))
-    if any("=" not in pair for pair in options.values):
-        raise ValueError(f"{options.values} are not all name=value: correct them.")
-    values = {key: yaml.safe_load(value) for key, value in (pair.split("=", 1) for pair in options.values)}
-    execute(options.name, options.output, values)
+    execute(options.name, options.output, parameters(options.values))
     return 0
+
+
+def parameters(pairs: list[str]) -> dict[str, Any]:
+    """The parameters that a command line gives as name=value, their values in YAML."""
+    values = {}
+    for name, equals, value in (pair.partition("=") for pair in pairs):
+        if not equals:
+            raise ValueError(f"{name!r} is not name=value: correct it.")
+        values[name] = from_yaml(value, repr(f"{name}={value}"))
+    return values
 
 
 def summarised(options: argparse.Namespace) -> int:
@@ -274,7 +280,7 @@ def main(arguments: list[str] | None = None) -> int:
         return options.function(options)
     except PapermillExecutionError as error:
         code, said = 1, f"cell {error.exec_count} failed: {error.ename}: {error.evalue}"
-    except (SetupError, DataError, TypeError, ValueError, yaml.YAMLError) as error:
+    except (SetupError, DataError, TypeError, ValueError) as error:
         code, said = 2, str(error)
     except (DeadKernelError, RuntimeError) as error:
         died = str(error) or "its kernel died, perhaps for want of memory"

@@ -1,12 +1,14 @@
 """The parts of study.yaml as typed models: unknown keys, wrong types and unknown names are refused in one sentence."""
 
+import json
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError
+from pydantic.functional_validators import AfterValidator, field_validator, model_validator
 
 from suppress_privacy.attacks import ATTACKS
 from suppress_privacy.checks import keywords
@@ -27,6 +29,19 @@ Value = StrictFloat | StrictInt | StrictBool | str
 Sweeps = dict[str, Annotated[list[Value], Field(min_length=1)]]
 
 
+def _kept(value: Any) -> Any:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{value!r} is nothing that JSON can keep: use finite numbers, texts and lists of them"
+        ) from error
+    return value
+
+
+Kept = Annotated[Any, AfterValidator(_kept)]  # what is kept with a run
+
+
 class SettingsError(ValueError):
     """A setting that is wrong; the message names it, the value, and what is allowed."""
 
@@ -34,7 +49,7 @@ class SettingsError(ValueError):
 class Checked(BaseModel):
     """A part of study.yaml or claims.yaml: what it does not know is refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class File(Checked):
@@ -80,6 +95,15 @@ class Sweep(Checked):
     title: str  # with {value:...} or {percent:...}
     bands: Annotated[dict[Number, dict[str, Range]], Field(min_length=1)]
 
+    @field_validator("title")
+    @classmethod
+    def _can_be_filled_in(cls, title: str) -> str:
+        try:
+            title.format(value=0.5, percent=50.0)
+        except (LookupError, ValueError, AttributeError) as error:
+            raise ValueError(f"{title!r} has more in braces than value and percent: correct it") from error
+        return title
+
 
 class Arm(Checked):
     """How a network is made: trained from its seed's draw or another arm's weights, or cut from another's training."""
@@ -95,7 +119,7 @@ class Arm(Checked):
     epochs: Annotated[StrictInt, Field(ge=0)] = 0  # 0: not trained (any further)
     batch_size: Count = 32
     optimizer: Optimizer | None = None
-    defence: dict[str, Any] | None = None  # its kind, and that kind's settings in lib/
+    defence: dict[str, Kept] | None = None  # its kind, and that kind's settings in lib/
 
     @model_validator(mode="before")
     @classmethod
@@ -105,7 +129,7 @@ class Arm(Checked):
             return content
         settings = dict(content["defence"])
         kind = settings.pop("kind", None)
-        if kind not in DEFENCES:
+        if kind not in list(DEFENCES):  # of any type, such as a list
             raise ValueError(f"defence.kind is {kind!r}; allowed are {', '.join(DEFENCES)}: correct it")
         try:
             settings = keywords(DEFENCES[kind], settings)
@@ -178,7 +202,7 @@ class Attack(Checked):
     title: str
     kind: str = ""  # in lib/; none given: the attack's own name
     sees: Sees = Sees()
-    settings: dict[str, Any] = {}
+    settings: dict[str, Kept] = {}
     sweep: Sweeps = {}
 
 
@@ -288,20 +312,29 @@ K = TypeVar("K")
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file: plain data, and not more of it than a limit, however its aliases multiply.
+    """The content of a YAML file, as `from_yaml` has it.
 
     Raises:
         SettingsError: it cannot be read, is not YAML, or is too much.
     """
     try:
-        text = path.read_text("utf-8")
-        if _values(yaml.compose(text, yaml.SafeLoader), {}) > VALUES:
-            raise SettingsError(f"{path} comes to more than {VALUES:,} values with its aliases: shorten it.")
-        return yaml.safe_load(text)
+        return from_yaml(path.read_bytes(), str(path))
     except OSError as error:
         raise SettingsError(f"{path} cannot be read ({error.strerror}): run from the project's folder.") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise SettingsError(f"{path} is not YAML ({' '.join(str(error).split())}): correct it there.") from error
+
+
+def from_yaml(text: str | bytes, place: str) -> Any:
+    """What a text says: plain data, and not more of it than a limit, however its aliases multiply.
+
+    Raises:
+        SettingsError: it is not YAML, or is too much; the message names its place.
+    """
+    try:
+        if _values(yaml.compose(text, yaml.SafeLoader), {}) <= VALUES:
+            return yaml.safe_load(text)
+    except Exception as error:  # of any kind: "2001-99-99" is a ValueError, "!!bool x" a KeyError
+        raise SettingsError(f"{place} is not YAML ({' '.join(str(error).split())}): correct it there.") from error
+    raise SettingsError(f"{place} comes to more than {VALUES:,} values with its aliases: shorten it.")
 
 
 def _values(node: Any, known: dict[int, float]) -> float:

@@ -141,7 +141,7 @@ def test_bad_images_are_refused(pairs):
     originals, images = pairs
     for one, other, message in (
         (originals, images[:4], "the same"),
-        (originals[:0], images[:0], "N at least 1"),
+        (originals[:0], images[:0], "each at least 1"),
         (originals[:, 0], images[:, 0], r"\[N, C, H, W\]"),
         (originals, np.where(images > 0.5, np.nan, images), "not finite"),
         (0 * originals, images, "original image 0 is black"),

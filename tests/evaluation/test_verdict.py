@@ -247,3 +247,8 @@ def test_missing_data_decide_nothing():
     missing = verdict_on(Evidence([[LOWER]], "no seeds"))
     assert (missing.verdict, missing.reason, missing.effect) == ("not tested", "no seeds", None)
     assert missing.comparisons == [LOWER]
+
+
+def test_figures_beside_differences_are_judged_by_their_intervals():
+    answer = verdict_on(Evidence([[LOWER, figure(0.5)]]))
+    assert (answer.verdict, answer.p) == ("holds", None)

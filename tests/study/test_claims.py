@@ -1,6 +1,7 @@
 """From what was measured to verdicts, by the claims as they stand in claims.yaml."""
 
 import copy
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -173,6 +174,9 @@ def test_membership_that_cannot_be_found_cannot_be_lowered():
     answer = verdicts(CLAIMS, measured, GATES)["H5"]
     assert answer.verdict == "not tested"
     assert answer.reason == "nothing to lower: loss threshold on ordinary finds no members"
+    for cell in cells(measured, "loss").values():  # exactly as good as guessing
+        cell.values["score", ""] = np.zeros_like(cell.values["score", ""])
+    assert verdicts(CLAIMS, measured, GATES)["H5"].reason == answer.reason
 
 
 def with_lira(measured, seeds):
@@ -260,7 +264,7 @@ def test_without_all_gates_nothing_protects(gates):
     found = verdicts(CLAIMS, study_of(private=True, effect=-0.1, membership=-0.4, members=0.05), gates)
     assert {found[name].verdict for name in ("H2", "H3", "H5", "H6")} == {"not tested"}
     assert found["H2"].reason == f"attack too weak: {GATES[0].name}"
-    assert found["R1"].verdict == "holds"
+    assert (found["R1"].verdict, found["H4"].verdict) == ("holds", "holds")
 
 
 def test_claims_name_arms_attacks_and_figures_that_there_are():
@@ -292,6 +296,10 @@ def test_an_attack_is_called_by_its_title_and_its_scale():
         (("claims", "H1", "kind"), "higher", r"claims\.H1\.kind is 'higher'; allowed are 'reproduces', 'lower'"),
         (("claims", "H1", "arms"), [], r"claims\.H1\.lower\.arms is not a setting"),
         (("claims", "H1", "metrics"), [], r"metrics is \[\]; list should have at least 1 item"),
+        (("claims", "H2", "attacks"), [], r"attacks is \[\]; list should have at least 1 item"),
+        (("claims", "R3", "alternatives"), [], r"alternatives is \[\]; list should have at least 1 item"),
+        (("claims", "R3", "alternatives", 1), [], r"alternatives\.1 is \[\]; list should have at least 1 item"),
+        (("claims", "R3", "alternatives", 0, 0, "bands"), {}, r"bands is {}; dictionary should have at least 1 item"),
         (("claims", "R3", "alternatives", 0, 0, "bands", "kept"), 0, "bands.kept is 0; input should be greater than 0"),
         (("strongest", "membership"), [], r"strongest\.membership is \[\]; list should have at least 1 item"),
         (("checks", "tuned"), "tuned", r"checks\.tuned is 'tuned'; input should be a valid dictionary"),
@@ -307,6 +315,17 @@ def test_a_wrong_claim_is_named(tmp_path, path, value, message):
     (tmp_path / "claims.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(SettingsError, match=message):
         Claims.load(tmp_path / "claims.yaml")
+
+
+def test_a_claim_may_have_one_alternative():
+    content = read_yaml(FOLDER / "claims.yaml")
+    del content["claims"]["R3"]["alternatives"][1:]
+    assert len(Claims.model_validate(content).claims["R3"].alternatives) == 1
+
+
+def test_where_what_was_measured_comes_from_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        Sources(study_of(), CLAIMS.strongest).measured = None
 
 
 def test_claims_that_are_not_there_are_named(tmp_path):

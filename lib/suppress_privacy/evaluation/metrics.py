@@ -207,10 +207,10 @@ def _flat(images: np.ndarray) -> np.ndarray:
 
 def _checked(originals: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     originals, images = np.asarray(originals, np.float64), np.asarray(images, np.float64)
-    if originals.shape != images.shape or originals.ndim != 4 or len(originals) == 0:
+    if originals.shape != images.shape or originals.ndim != 4 or originals.size == 0:
         raise ValueError(
             f"originals have shape {originals.shape}, images {images.shape}; both must be the same "
-            "[N, C, H, W] with N at least 1: pass one reconstruction for each original."
+            "[N, C, H, W], each at least 1: pass one reconstruction for each original."
         )
     if not (np.isfinite(originals).all() and np.isfinite(images).all()):
         raise ValueError("originals or images hold values that are not finite: a mean would hide them.")
