@@ -32,7 +32,7 @@ def notebook_path(name: str) -> Path:
     return path
 
 
-def _literal(path: Path) -> str:
+def literal(path: Path) -> str:
     """A path for papermill, to which braces name parameters."""
     return str(path).replace("{", "{{").replace("}", "}}")
 
@@ -43,7 +43,7 @@ def checked_parameters(name: str, values: dict[str, Any]) -> dict[str, Any]:
     Raises:
         TypeError, ValueError: an unknown name, a value of the wrong type, or one that the study does not know.
     """
-    declared = papermill.inspect_notebook(_literal(notebook_path(name)))
+    declared = papermill.inspect_notebook(literal(notebook_path(name)))
     parameters = {key: yaml.safe_load(entry["default"]) for key, entry in declared.items()}
     for key, value in values.items():
         if key not in declared:
@@ -69,7 +69,7 @@ def parameters_of(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         TypeError, ValueError: as `checked_parameters`; or the cell of parameters has not been run.
     """
-    declared = papermill.inspect_notebook(_literal(notebook_path(name)))
+    declared = papermill.inspect_notebook(literal(notebook_path(name)))
     if missing := next((key for key in declared if key not in variables), None):
         raise SettingsError(f"{missing} has no value yet: run the cell of parameters first.")
     # Papermill puts what it is given into a cell of its own; the last one counts, as variables do.
@@ -147,7 +147,7 @@ def execute(name: str, output: Path, values: dict[str, Any]) -> None:
         )
     with atomically(output) as part:
         try:
-            papermill.execute_notebook(*map(_literal, (notebook_path(name), part)), parameters, progress_bar=shown)
+            papermill.execute_notebook(*map(literal, (notebook_path(name), part)), parameters, progress_bar=shown)
         except PapermillExecutionError:
             os.replace(part, output.with_suffix(".failed.ipynb"))
             raise

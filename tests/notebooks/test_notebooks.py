@@ -31,13 +31,13 @@ def test_sources_carry_no_outputs_and_one_documented_parameters_cell(path):
     cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
     assert sum("parameters" in cell["metadata"].get("tags", []) for cell in cells) == 1
-    for parameter in papermill.inspect_notebook(str(path)).values():
+    for parameter in papermill.inspect_notebook(notebook.literal(path)).values():
         assert parameter["help"] and parameter["inferred_type_name"] in TYPES, parameter["name"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_with_its_own_defaults(path):
-    declared = papermill.inspect_notebook(str(path))
+    declared = papermill.inspect_notebook(notebook.literal(path))
     assert checked_parameters(path.stem, {}).keys() == declared.keys()
 
 
@@ -48,7 +48,7 @@ def test_a_notebook_defines_nothing_and_uses_every_parameter(path):
     code = ["".join(cell["source"]) for cell in cells if "parameters" not in cell["metadata"].get("tags", [])]
     assert not any(line.startswith(("def ", "class ")) for source in code for line in source.splitlines())
     taken = re.findall(r'parameters(?:\[|\.get\()"(\w+)"', getsource(session) + getsource(notebook.chosen))
-    for name in papermill.inspect_notebook(str(path)):
+    for name in papermill.inspect_notebook(notebook.literal(path)):
         handed_on = any(f"{name})" in source or f"/ {name}" in source for source in code)
         assert handed_on or ("(globals())" in "".join(code) and name in taken), name
 
@@ -241,7 +241,8 @@ def test_papermill_itself_refuses_a_wrong_name_before_the_work(tmp_path):
 def test_papermill_itself_trains_with_right_names_and_shows_its_pictures(tmp_path, monkeypatch, backend):
     monkeypatch.setenv("MPLBACKEND", backend)
     values = {"profile": "smoke", "seed": 3, "models": "nowhere", "results": str(tmp_path)}
-    papermill.execute_notebook(ROOT / "notebooks" / "train.ipynb", tmp_path / "out.ipynb", values, progress_bar=False)
+    path = notebook.notebook_path("train")
+    papermill.execute_notebook(*map(notebook.literal, (path, tmp_path / "out.ipynb")), values, progress_bar=False)
     ((run, _),) = read_job(tmp_path / "runs" / "train-baseline-seed3.npz")
     assert (run.seed, run.profile) == (3, "smoke")
     assert '"image/png"' in (tmp_path / "out.ipynb").read_text("utf-8")
