@@ -63,6 +63,35 @@ def test_the_rates_interval_covers_though_its_threshold_is_estimated():
     assert hits >= 90
 
 
+ALIKE = [0.5] * 100
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "rate", "low", "high"),
+    [
+        # Of three, the first alone is drawn three times in 1 of 27 resamples: enough for the interval to reach there.
+        (ALIKE, [0, 1, 1], 0.1, 0.0, 1.0),
+        ([1, 0, 0], ALIKE, 0.1, 0.0, 1.0),
+        # Half of the eight may lie above the threshold: five of them never do, where one of eight is high.
+        (ALIKE, [0] * 7 + [1], 0.5, beta.ppf(0.025, 100, 1), 1.0),
+        # A tie is no hit.
+        (ALIKE, ALIKE, 0.1, 0.0, beta.ppf(0.975, 1, 100)),
+    ],
+)
+def test_resamples_draw_every_candidate_alike(inside, outside, rate, low, high):
+    scores, members = np.array([[*inside, *outside]]), np.array([[True] * len(inside) + [False] * len(outside)])
+    found = tpr_estimate(scores, members, rate)
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_as_many_are_drawn_as_there_are():
+    members = np.arange(800) < 400
+    found = tpr_estimate(np.where(members, np.arange(800) % 2, 0.5)[None], members[None], 0.1)
+    assert found.mean == 0.5 and found.high - found.low < 0.11
+    with pytest.raises(ValueError, match="shorter"):
+        tpr_estimate(np.zeros((2, 800)), members[None], 0.1)
+
+
 def test_delongs_deviation_is_that_of_repeated_draws():
     rng = np.random.default_rng(2)
     members = np.arange(300) < 120

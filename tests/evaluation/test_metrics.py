@@ -103,6 +103,8 @@ def test_the_table_names_every_metric_there_is(pairs):
     found |= metrics.judged(np.eye(10)[:5], np.zeros(5, int))
     assert all(values.shape == (5,) for values in found.values())
     assert found["label_accuracy"].tolist() == [1, 0, 0, 0, 0]
+    for name, data_range in (("ssim", 1), ("ssim_range2", 2)):
+        assert np.array_equal(found[name], metrics.ssim(*pairs, data_range=data_range))
     of_images = [name for name, metric in metrics.METRICS.items() if metric.of == "image" and name != "label_found"]
     assert list(found) == of_images
     assert [name for name in found if metrics.METRICS[name].judged] == ["confidence", "label_accuracy"]

@@ -329,6 +329,7 @@ def test_where_further_seeds_are_expected_narrows_with_their_number_and_moves_wi
 ):
     low, high = intervals.prediction(means, further)
     assert (low + high) / 2 == close(np.mean(means))
+    assert intervals.prediction(means) == intervals.prediction(means, 1)
     closer = intervals.prediction(means, further + 1)
     assert low - 1e-9 <= closer[0] <= closer[1] <= high + 1e-9
     moved = intervals.prediction([scale * mean + shift for mean in means], further)
