@@ -133,7 +133,8 @@ def changing(name: str) -> Callable[..., Any]:
     """A function of os that changes files, with a point before it."""
 
     def changed(path: Any, *arguments: Any, **options: Any) -> Any:
-        if NOW:
+        there = name == "mkdir" and os.path.isdir(path)  # which no fault can change
+        if NOW and not there:
             folder = options.get("dir_fd")
             place = path if folder is None else os.path.join(os.readlink(f"/proc/self/fd/{folder}"), path)
             NOW[0].point(name, arguments[0] if name in ("replace", "rename") else place)

@@ -126,7 +126,7 @@ def _check_victim(parameters: dict[str, Any], study: Study, variants: Sequence[V
 def _was_executed(path: Path) -> bool:
     """Whether a file is a notebook that papermill wrote, which may be replaced."""
     try:
-        return "papermill" in json.loads(path.read_text())["metadata"]
+        return "papermill" in json.loads(path.read_text("utf-8"))["metadata"]
     except (OSError, ValueError, LookupError, TypeError):
         return False
 

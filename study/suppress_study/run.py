@@ -136,8 +136,8 @@ def snakemake(options: argparse.Namespace, device: str) -> list[str]:
     # An accelerator takes one run at a time; on a CPU each run has a core of its own.
     cores = options.cores or (len(os.sched_getaffinity(0)) if device == "CPU" else 1)
     command += ["--quiet", "rules", "--cores", str(cores), *shlex.split(options.snakemake)]
-    # As YAML, which Snakemake reads: a folder may have any name.
-    results = json.dumps(str(options.results), ensure_ascii=False)
+    # As YAML, which Snakemake reads once it has stripped quotes from both ends: a folder may have any name.
+    results = f"!!str {json.dumps(str(options.results), ensure_ascii=False)} #"
     config = {"profile": options.profile, "results": results, "device": device}
     config |= {name: True for name in ("redraw", "keep") if getattr(options, name)}
     return [*command, "--config", *(f"{name}={value}" for name, value in config.items())]

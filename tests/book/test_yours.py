@@ -68,7 +68,7 @@ def test_a_share_may_lie_one_image_farther_and_no_more(published):
         (one,) = [each for each in found if each.attack == "decoder network" and "identified" in each.metric][:1]
         assert one.agrees is agrees
     (skill,) = [
-        each for each in yours.compared(own(0.51), still) if "decoder" in each.attack and "skill" in each.metric
+        each for each in yours.compared(own(0.51), still) if each.attack == "decoder network" and "skill" in each.metric
     ][:1]
     assert skill.agrees is False
 

@@ -252,12 +252,16 @@ NOT_SEPARABLE = {
         lambda: nn.SequentialCell(nn.Flatten(), nn.SequentialCell(nn.Dense(1024, 10), nn.BatchNorm1d(10))),
         "1.1, a BatchNorm1d, which mixes the examples of a batch",
     ),
-    "InstanceNorm2d": (lambda: with_layer(nn.InstanceNorm2d(4)), "1, a InstanceNorm2d, which has no gradients examp"),
     "Dropout": (lambda: with_layer(nn.Dropout(p=0.5)), "1, a Dropout, which has no gradients example by example"),
     "LSTM": (lambda: Reading(nn.LSTM), "rows, a LSTM, which has no gradients example by example"),
     "GRU": (lambda: Reading(nn.GRU), "rows, a GRU, which has no gradients example by example"),
     "RNN": (lambda: Reading(nn.RNN), "rows, a RNN, which has no gradients example by example"),
 }
+
+
+def test_a_layer_that_a_cpu_has_not_is_refused_too():
+    with pytest.raises(ValueError, match="1, a InstanceNorm2d, which has no gradients example by example"):
+        dpsgd.must_be_separable(with_layer(nn.InstanceNorm2d(4)))
 
 
 @pytest.mark.parametrize("kind", NOT_SEPARABLE)

@@ -298,7 +298,7 @@ def test_an_attack_is_called_by_its_title_and_its_scale():
         (("claims", "H1", "metrics"), [], r"metrics is \[\]; list should have at least 1 item"),
         (("claims", "H2", "attacks"), [], r"attacks is \[\]; list should have at least 1 item"),
         (("claims", "R3", "alternatives"), [], r"alternatives is \[\]; list should have at least 1 item"),
-        (("claims", "R3", "alternatives", 1), [], r"alternatives\.1 is \[\]; list should have at least 1 item"),
+        (("claims", "R1", "alternatives", 1), [], r"alternatives\.1 is \[\]; list should have at least 1 item"),
         (("claims", "R3", "alternatives", 0, 0, "bands"), {}, r"bands is {}; dictionary should have at least 1 item"),
         (("claims", "R3", "alternatives", 0, 0, "bands", "kept"), 0, "bands.kept is 0; input should be greater than 0"),
         (("strongest", "membership"), [], r"strongest\.membership is \[\]; list should have at least 1 item"),
