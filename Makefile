@@ -48,14 +48,14 @@ test: $(VENV)/ready-dev
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(filter Ascend,$(DEVICE)),--device Ascend) $(TESTS)
 
-# Which small changes to the code its tests do not notice; within an hour on two cores.
+# Which small changes to the code its tests do not notice.
 mutate: $(VENV)/ready-dev
 	$(BIN)/python tests/mutants.py $(MODULES)
 
 bench: $(VENV)/ready-dev _build/torch/ready
 	TORCH_PYTHON=$(call quoted,$(CURDIR))/_build/torch/bin/python $(BIN)/python benchmarks/bench.py
 
-# A smoke study that is met by faults and by kill -9, twenty times: half an hour, with nothing else running.
+# A smoke study that is met by faults and by kill -9, twenty times; with nothing else running.
 faults: $(VENV)/ready-dev
 	$(BIN)/python tests/faults.py $(SEED)
 
