@@ -34,7 +34,7 @@ from suppress_study.claims import Claims
 from suppress_study.notebook import execute
 from suppress_study.plan import WILDCARDS, Study
 from suppress_study.provenance import describe
-from suppress_study.results import Results, finish_publishing, published_runs, write_json
+from suppress_study.results import PUBLISHED, Results, finish_publishing, published_runs, write_json
 from suppress_study.settings import ROOT, from_yaml
 from suppress_study.summary import summarise
 from suppress_study.surroundings import surroundings
@@ -90,7 +90,8 @@ def prepare(options: argparse.Namespace, study: Study) -> str:
     options.results.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=options.results):
         pass  # before hours of work are lost
-    clear(options.results)
+    for folder in (options.results, PUBLISHED):
+        clear(folder)
     published = published_runs(options.results)
     if options.redraw:
         judge = f"train-{next(iter(study.judges().values()))}"

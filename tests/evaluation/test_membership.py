@@ -69,8 +69,8 @@ ALIKE = [0.5] * 100
 @pytest.mark.parametrize(
     ("inside", "outside", "rate", "low", "high"),
     [
-        # Of three, the first alone is drawn three times in 1 of 27 resamples: enough for the interval to reach there.
-        (ALIKE, [0, 1, 1], 0.1, 0.0, 1.0),
+        # Of two, the first alone is drawn twice in a quarter of the resamples: enough for the interval to reach there.
+        (ALIKE, [0, 1], 0.1, 0.0, 1.0),
         ([1, 0, 0], ALIKE, 0.1, 0.0, 1.0),
         # Half of the eight may lie above the threshold: five of them never do, where one of eight is high.
         (ALIKE, [0] * 7 + [1], 0.5, beta.ppf(0.025, 100, 1), 1.0),
