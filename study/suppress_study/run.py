@@ -215,7 +215,8 @@ def parameters(pairs: list[str]) -> dict[str, Any]:
 def summarised(options: argparse.Namespace) -> int:
     """The summary of the results that are there."""
     results, missing = Results.load(options.results), options.allow_missing
-    found = summarise(results, Study.load(), options.profile, Claims.load(), allow_missing=missing)
+    plan, claims = Study.of(options.results), Claims.of(options.results)
+    found = summarise(results, plan, options.profile, claims, allow_missing=missing)
     found.save(options.results / "summary.json")
     return 0
 
