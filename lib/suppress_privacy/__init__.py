@@ -11,13 +11,12 @@ from suppress_privacy.mnist import generate_mnist_dataset, load_images, load_mni
 from suppress_privacy.training import Defence, load_checkpoint, save_checkpoint, train
 
 __all__ = ["Defence", "Features", "LeNet5", "configure", "generate_mnist_dataset", "load_checkpoint", "load_images"]
+__all__ += ["ImageInversionAttack", "LogUtil", "MaskLayerDes", "SuppressCtrl", "SuppressMasker", "SuppressModel"]
 __all__ += [
+    "SuppressPrivacyFactory",
     "load_mnist",
-    "ImageInversionAttack",
-    "LogUtil",
-    "MaskLayerDes",
-    "SuppressCtrl",
-    "SuppressMasker",
-    "SuppressModel",
+    "maskable_layers",
+    "propose_mask_layers",
+    "save_checkpoint",
+    "train",
 ]
-__all__ += ["SuppressPrivacyFactory", "maskable_layers", "propose_mask_layers", "save_checkpoint", "train"]

@@ -1,4 +1,4 @@
-"""The four IDX files of a data set: from the user's cache, or fetched into it from the first source that serves them."""
+"""The four IDX files of a data set: from the user's cache, or fetched into it from whoever serves them first."""
 
 import gzip
 import io

@@ -54,11 +54,11 @@ def choose_targets(data: Mnist, counts: Counts) -> Targets:
         ("train_per_class", True, counts.train_per_class, data.train_labels),
         ("test_per_class", False, counts.test_per_class, data.test_labels),
     )
-    for name, in_training, count, labels in sets:
+    for name, of_training, count, labels in sets:
         smallest = np.bincount(labels, minlength=CLASSES).min()
-        available = smallest if in_training else smallest - round(CHOICE * smallest)
+        available = smallest if of_training else smallest - round(CHOICE * smallest)
         if count >= available:
-            reserve = "" if in_training else f" beside the {CHOICE:.0%} that choices are made on"
+            reserve = "" if of_training else f" beside the {CHOICE:.0%} that choices are made on"
             left = f"{data.name} has {available} of the rarest class{reserve}, and some must be left to compare with"
             raise ValueError(f"targets.{name} is {count}; {left}: ask for fewer.")
     rng = generator(SEED, "targets")

@@ -72,9 +72,7 @@ def test_the_first_targets_of_each_class_are_told(digits):
 
 
 def test_more_targets_than_there_are_images_are_refused(digits):
-    with pytest.raises(
-        ValueError, match=r"targets\.test_per_class is 80; MNIST-5000 has 80 of the rarest class beside"
-    ):
+    with pytest.raises(ValueError, match=r"targets\.test_per_class is 80; MNIST-5000 has 80 of the rarest"):
         chosen(digits, 1, 80)
     with pytest.raises(ValueError, match=r"targets\.train_per_class is 400; MNIST-5000 has 400 of the rarest class"):
         chosen(digits, 400, 1)
