@@ -12,11 +12,5 @@ from suppress_privacy.training import Defence, load_checkpoint, save_checkpoint,
 
 __all__ = ["Defence", "Features", "LeNet5", "configure", "generate_mnist_dataset", "load_checkpoint", "load_images"]
 __all__ += ["ImageInversionAttack", "LogUtil", "MaskLayerDes", "SuppressCtrl", "SuppressMasker", "SuppressModel"]
-__all__ += [
-    "SuppressPrivacyFactory",
-    "load_mnist",
-    "maskable_layers",
-    "propose_mask_layers",
-    "save_checkpoint",
-    "train",
-]
+__all__ += ["SuppressPrivacyFactory", "load_mnist", "maskable_layers", "propose_mask_layers", "save_checkpoint"]
+__all__ += ["train"]
