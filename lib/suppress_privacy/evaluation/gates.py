@@ -14,8 +14,9 @@ from suppress_privacy.evaluation.intervals import Estimate
 CONV1_PSNR = 30.0  # dB
 FALLING = 0.99  # share of images
 MATCHED = 0.003  # of accuracy
-# What must have been decided before a word about protection; what is asked of single models comes on top.
-REQUIRED = ("tuned-beats-mean", "tuned-beats-its-start", "conv1-near-perfect", "shuffled-no-better")
+# By what attacks see: what must have been decided before a word about protection from them; what is asked of single
+# models comes on top.
+REQUIRED = {"features": ("tuned-beats-mean", "tuned-beats-its-start", "conv1-near-perfect", "shuffled-no-better")}
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,25 @@ class Gate:
     about: str = ""  # the model it was decided on, if on one alone
     title: str = ""  # of that model, for the reader
     of_model: bool = False  # whether it asks that model to be what it should be; if not, the attacks
+    sees: str = "features"  # by the attacks
 
     def __str__(self) -> str:
         return f"{self.name} of {self.title or self.about}" if self.about else self.name
 
     def of_strength(self) -> bool:
         """Whether it asks if the attacks are strong; what else is asked are sanity checks, which sound code passes."""
-        return self.name in REQUIRED
+        return self.name in REQUIRED.get(self.sees, ())
+
+
+def weaknesses(gates: Sequence[Gate]) -> dict[str, str]:
+    """By what attacks see: why their failure cannot count as protection; nothing where it can."""
+    found: dict[str, str] = {}
+    for sees, names in REQUIRED.items():
+        own = [gate for gate in gates if gate.sees == sees and not gate.of_model]
+        weak = [str(gate) for gate in own if not gate.passed]
+        weak += [name for name in names if name not in {gate.name for gate in own}]
+        found |= {sees: f"attack too weak: {', '.join(weak)}"} if weak else {}
+    return found
 
 
 def beats_the_mean_image(skill: Estimate) -> Gate:
