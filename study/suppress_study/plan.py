@@ -207,19 +207,20 @@ class Study(Content):
         attack = validated(Attack, reduce(merged, changes), own)
         swept = {which: values for which, values in (sweep or attack.sweep).items() if which not in (overrides or {})}
         try:
-            kind, what = ATTACKS[attack.kind or name], attack.sees.what()
-            if kind.sees != what:
-                raise ValueError(f"sees is {what}, but {kind.name} sees {kind.sees}: correct it")
+            kind, what = attack.kind or name, attack.sees.what()
+            if not self._published and ATTACKS[kind].sees != what:
+                raise ValueError(f"sees is {what}, but {kind} sees {ATTACKS[kind].sees}: correct it")
             if at and what not in PLACES:
                 raise ValueError(f"at is {at}, but what {name} sees, {what}, has no depth or moment: leave it out")
             sees = validated(Sees, attack.sees.model_dump() | ({what: at} if at else {}), "sees")
             places = [{PLACES[what]: value} for value in getattr(sees, what)] if what in PLACES else [{}]
             found = []
             for where, values in product(places, product(*swept.values())):
-                settings = kind.settings(attack.settings | dict(zip(swept, values, strict=True)))
+                settings = attack.settings | dict(zip(swept, values, strict=True))
+                settings = settings if self._published else ATTACKS[kind].settings(settings)
                 factors = where | {setting: settings[setting] for setting in self.swept(name)}
                 more = (sees.images_per_class, sees.candidates)
-                found.append(Variant(name, kind.name, attack.title, what, factors, settings, *more))
+                found.append(Variant(name, kind, attack.title, what, factors, settings, *more))
             return found
         except (TypeError, ValueError) as error:
             raise SettingsError(f"{own}: {str(error).removesuffix('.')}.") from error
