@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from suppress_privacy.evaluation.intervals import bootstrap_mean, proportion, seed_mean
+from suppress_privacy.evaluation.intervals import bootstrap_mean, prediction, proportion, seed_mean, seed_reach
 
 
 def test_one_seed_equals_scipys_bootstrap():
@@ -46,6 +46,22 @@ def test_a_mean_over_seeds_has_students_interval():
     found = seed_mean([0.98, 0.99, 1.0])
     expected = stats.t.interval(0.95, 2, loc=0.99, scale=0.01 / np.sqrt(3))
     assert (found.mean, found.low, found.high, found.n) == pytest.approx((0.99, *expected, 3))
+
+
+def test_one_seed_says_nothing_of_others():
+    assert seed_reach(np.array([0.98])) == 0.0 < seed_reach(np.array([0.98, 0.99]))
+
+
+@pytest.mark.parametrize("further", [1, 2, 3])
+def test_further_seeds_are_expected_where_students_interval_of_a_difference_puts_them(further):
+    reach = stats.t.ppf(0.975, 2) * 0.01 * np.sqrt(1 / 3 + 1 / further)
+    assert prediction([0.98, 0.99, 1.0], further) == pytest.approx((0.99 - reach, 0.99 + reach))
+
+
+def test_the_first_draws_are_taken_where_none_are_named():
+    hard = np.random.default_rng(12).random((1, 5))  # images on which seeds differ, so that the draws decide an end
+    values = (np.random.default_rng(3).random((20, 5)) < hard).astype(float)
+    assert proportion(values) == proportion(values, seed=0) != proportion(values, seed=1)
 
 
 def test_a_proportion_has_wilsons_interval():
