@@ -21,7 +21,7 @@ JUDGED = [name for name, metric in METRICS.items() if metric.judged]
 OF_SCORES = [name for name, metric in METRICS.items() if metric.of == "scores"]
 # What the tutorial reports, or is often read to report; the other metrics of images stand beside the ladder of attacks.
 TUTORIAL = ("relative_l2", "ssim_range2", "ssim", "confidence", "label_accuracy")
-OF_IMAGES = [name for name in METRICS if name not in (*TUTORIAL[:-1], *OF_SCORES)]
+OF_IMAGES = [name for name, metric in METRICS.items() if metric.of == "image" and name not in TUTORIAL[:-1]]
 DIGITS = {"psnr": 1}  # behind the point; others have three
 FEW = 20  # values up to which a share is told by counting
 SYMBOLS = {HOLDS: "✔", REFUTED: "✘", NOT_SHOWN: "○", NOT_TESTED: "\N{EN DASH}"}

@@ -14,6 +14,8 @@ from suppress_privacy.evaluation.intervals import Estimate
 CONV1_PSNR = 30.0  # dB
 FALLING = 0.99  # share of images
 MATCHED = 0.003  # of accuracy
+CANARIES_FOUND = 0.7  # area under the ROC
+MEMORISED = 0.9  # the same, of a network that knows all its images by heart
 # What must have been decided before a word about protection; what is asked of single models comes on top.
 REQUIRED = ("tuned-beats-mean", "tuned-beats-its-start", "conv1-near-perfect", "shuffled-no-better")
 
@@ -52,6 +54,33 @@ def near_perfect_at_conv1(psnr: Estimate) -> Gate:
 def shuffled_learns_nothing(skill: Estimate) -> Gate:
     """The negative control: features of other images do no better than the mean image."""
     return Gate("shuffled-no-better", "lower end of skill from shuffled features at most 0", skill.low, skill.low <= 0)
+
+
+def canaries_are_found(area: Estimate) -> Gate:
+    """The attack finds images with wrong labels in an undefended network; `area` is under the ROC, over victims."""
+    asked = f"lower end of the area under the ROC on canaries above {CANARIES_FOUND:g}"
+    return Gate("canaries-found", asked, area.low, area.low > CANARIES_FOUND)
+
+
+def memorised_is_found(area: Estimate) -> Gate:
+    """The positive control: members of a network that has learnt random labels by heart are found."""
+    asked = f"lower end of the area under the ROC on a network that memorises above {MEMORISED:g}"
+    return Gate("memorised-found", asked, area.low, area.low > MEMORISED)
+
+
+def shuffled_coins_find_nothing(area: Estimate) -> Gate:
+    """The negative control: an attack that learnt from the wrong members finds as many as chance."""
+    return _as_chance("coins-shuffled", "from shuffled coins", area)
+
+
+def blind_finds_nothing(area: Estimate) -> Gate:
+    """Members and others do not differ before anything is trained: who sees no network finds as many as chance."""
+    return _as_chance("blind-at-chance", "of a classifier that sees no network", area)
+
+
+def _as_chance(name: str, what: str, area: Estimate) -> Gate:
+    asked = f"interval of the area under the ROC {what} holds 0.5"
+    return Gate(name, asked, area.mean, area.low <= 0.5 <= area.high)
 
 
 def objective_fell(curve: np.ndarray) -> np.ndarray:
