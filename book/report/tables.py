@@ -177,6 +177,21 @@ def means_table(found: Mapping[str, Mapping[tuple[str, str], float]], metrics: C
     return table(["attack", *heads], rows)
 
 
+def game_table(found: Mapping[str, Mapping[tuple[str, str], Estimate]]) -> str:
+    """What each attack of a game finds, among canaries and among all other candidates.
+
+    Args:
+        found: attack -> candidates, metric -> estimate over the game's models.
+    """
+    metrics = list(dict.fromkeys(metric for estimates in found.values() for _, metric in estimates))
+    rows = [
+        [f"`{attack}`", among, *(measured(metric, estimates[among, metric]) for metric in metrics)]
+        for attack, estimates in found.items()
+        for among in dict.fromkeys(among for among, _ in estimates)
+    ]
+    return table(["attack", "among", *(METRICS[metric].label for metric in metrics)], rows)
+
+
 def view_table(view: Any) -> str:
     """What an attacker has: every part of a view, with the shape of what is in it.
 

@@ -109,8 +109,8 @@ class Trained:
 class Press:
     """Cells that are compiled once, in which one network of a recipe is made after another.
 
-    What was made before is overwritten. Whatever cells made anew hold, these are given: the outcome is the same, bit for
-    bit, at the cost of no graph compiled.
+    What was made before is overwritten. These are given whatever cells made anew hold: the outcome is the same, bit
+    for bit, and no graph is compiled again.
     """
 
     def __init__(self) -> None:
@@ -166,7 +166,7 @@ def make(
     if arm.optimizer is not None:
         by = optimizer(arm.optimizer, network, epochs * (len(data.train_labels) // batch_size))
         network, defence, by, step = (press or Press())(network, defence, by)
-        schedule = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
+        schedule: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
         history = train(network, by, data, **schedule, defence=defence, checkpoints=checkpoints, step=step)
     else:
         network, defence, _, _ = (press or Press())(network, defence, None)

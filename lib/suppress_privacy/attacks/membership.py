@@ -37,9 +37,7 @@ def loss_threshold(view: MembershipView | CoinView, *, seed: Seed) -> np.ndarray
 
 
 @attack("lira", sees="outputs")
-def lira(
-    view: MembershipView | CoinView, *, seed: Seed, shadows: Shadows = 0, shuffled: bool = False
-) -> np.ndarray:
+def lira(view: MembershipView | CoinView, *, seed: Seed, shadows: Shadows = 0, shuffled: bool = False) -> np.ndarray:
     """Scores by the likelihood ratio, float64 [Q].
 
     Args:

@@ -1,7 +1,7 @@
 """The membership game over many victims: one value of each, their mean, and what so many could tell apart.
 
-Each of M networks of one recipe is the victim in turn; a victim is a seed. Two recipes are compared on the same draws of
-who is in: victim by victim, the difference d_k. What n victims tell from nothing, with the given power, is
+Each of M networks of one recipe is the victim in turn; a victim is a seed. Two recipes are compared on the same draws
+of who is in: victim by victim, the difference d_k. What n victims tell from nothing, with the given power, is
 
     delta  =  (t(0.975; n - 1) + t(power; n - 1)) s_d / sqrt(n)                       (Cohen 1988, ch. 2)
 
@@ -22,12 +22,14 @@ from suppress_privacy.evaluation.intervals import LEVEL, Estimate, seed_mean
 from suppress_privacy.evaluation.membership import auc, roc, tpr_at
 from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, LOW_RATE
 
+RATES = {"tpr_at_1pct_fpr": FALSE_POSITIVE_RATE, "tpr_at_01pct_fpr": LOW_RATE}
+OF_VICTIMS = ("auc", *RATES)  # the metrics of each victim
+
 
 def of_victim(scores: np.ndarray, members: np.ndarray) -> dict[str, float]:
     """Metrics of one victim by name; arguments and errors as `membership.roc`."""
     curve = roc(scores, members)
-    rates = {"tpr_at_1pct_fpr": FALSE_POSITIVE_RATE, "tpr_at_01pct_fpr": LOW_RATE}
-    return {"auc": auc(curve)} | {name: tpr_at(curve, rate) for name, rate in rates.items()}
+    return {"auc": auc(curve)} | {name: tpr_at(curve, rate) for name, rate in RATES.items()}
 
 
 def over_victims(values: Sequence[float]) -> Estimate:
@@ -39,15 +41,8 @@ def over_victims(values: Sequence[float]) -> Estimate:
     return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
 
-def victim_by_victim(values: Sequence[float], others: Sequence[float]) -> Estimate:
-    """The mean difference of a metric between two recipes, each value from the same draw as its neighbour's."""
-    return seed_mean(np.subtract(values, others))
-
-
 @checked
-def detectable(
-    victims: Annotated[int, Bounds(at_least=2)], spread: NotNegative, power: Share = 0.8
-) -> float:
+def detectable(victims: Annotated[int, Bounds(at_least=2)], spread: NotNegative, power: Share = 0.8) -> float:
     """The least true difference that so many victims would find, in so many of 100 repetitions.
 
     Args:

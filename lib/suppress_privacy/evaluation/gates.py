@@ -4,7 +4,7 @@ Each is a function from what was measured to a Gate. One that fails turns every 
 "attack too weak".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,17 +70,22 @@ def memorised_is_found(area: Estimate) -> Gate:
 
 def shuffled_coins_find_nothing(area: Estimate) -> Gate:
     """The negative control: an attack that learnt from the wrong members finds as many as chance."""
-    return _as_chance("coins-shuffled", "from shuffled coins", area)
+    asked = "interval of the area under the ROC from shuffled coins holds 0.5"
+    return Gate("coins-shuffled", asked, area.mean, area.low <= 0.5 <= area.high)
 
 
 def blind_finds_nothing(area: Estimate) -> Gate:
     """Members and others do not differ before anything is trained: who sees no network finds as many as chance."""
-    return _as_chance("blind-at-chance", "of a classifier that sees no network", area)
+    asked = "interval of the area under the ROC without a network holds 0.5"
+    return Gate("blind-at-chance", asked, area.mean, area.low <= 0.5 <= area.high)
 
 
-def _as_chance(name: str, what: str, area: Estimate) -> Gate:
-    asked = f"interval of the area under the ROC {what} holds 0.5"
-    return Gate(name, asked, area.mean, area.low <= 0.5 <= area.high)
+OF_GAMES: dict[str, Callable[[Estimate], Gate]] = {
+    "canaries-found": canaries_are_found,
+    "memorised-found": memorised_is_found,
+    "coins-shuffled": shuffled_coins_find_nothing,
+    "blind-at-chance": blind_finds_nothing,
+}
 
 
 def objective_fell(curve: np.ndarray) -> np.ndarray:
