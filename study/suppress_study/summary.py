@@ -62,9 +62,9 @@ class Summary(Checked):
     metrics minus the ordinary arm's, paired by image and seed; `strongest` the attack, of those that claims.yaml calls
     so, that gets most from an arm. `seeds` are the ordinary arm's; `missing` counts runs that the profile asks for and
     that were not there, `uncommitted` those made with changes beyond the commit they name. `gates` lists those that the
-    profile's attacks can decide, `verdicts` the answer to every claim of claims.yaml. `games` is `estimates` of games of
-    membership, by the candidates a metric is among (canaries, or all others): over models, each a seed;
-    `game_differences` has that minus the first arm's of the game, paired by seed.
+    profile's attacks can decide, `verdicts` the answer to every claim of claims.yaml. `games` is `estimates` of games
+    of membership, by the candidates a metric is among (canaries, or all others): over models, each a seed;
+    `game_differences` has that minus the game's first arm, paired by seed.
     """
 
     campaign: str
