@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from suppress_privacy.evaluation import verdict
-from suppress_privacy.evaluation.gates import OF_GAMES, REQUIRED, Gate
+from suppress_privacy.evaluation.gates import OF_GAMES, Gate, weaknesses
 from suppress_privacy.evaluation.membership import auc_estimate
 from suppress_privacy.evaluation.metrics import label
 from suppress_privacy.evaluation.verdict import LEAST_SEEDS, Comparison, Evidence, Verdict
@@ -61,14 +61,21 @@ class Sources:
     def pair(self, attack: Attack, metric: str, arms: tuple[str, str]) -> tuple[Cell, Cell, list[int]]:
         """The attack on each arm, or of those that learn each arm's strongest, and the seeds of both."""
         if attack == STRONGEST:
-            names = self.among.membership if metric == "auc" else self.among.reconstruction
-            first, second = (self.measured.strongest(names, arm, metric) for arm in arms)
+            first, second = (self.measured.strongest(self._strong(metric), arm, metric) for arm in arms)
         else:
             first, second = (self.measured.cell(attack, arm) for arm in arms)
         seeds = [seed for seed in first.runs if seed in second.runs] if first and second else []
         if first is None or second is None or len(seeds) < LEAST_SEEDS:
             raise self._too_few(self.called(attack), *arms)
         return first, second, seeds
+
+    def seen(self, attack: Attack, metric: str) -> str:
+        """What an attack sees; of the strongest by a metric, what they all do."""
+        name = attack if isinstance(attack, str) else str(attack["attack"])
+        return self.measured.study.attacks[self._strong(metric)[0] if name == STRONGEST else name].sees.what()
+
+    def _strong(self, metric: str) -> list[str]:
+        return self.among.membership if metric == "auc" else self.among.reconstruction
 
     def _too_few(self, what: str, *arms: str) -> Untested:
         return Untested(
@@ -106,7 +113,7 @@ class Reproduces(Claim):
 
     def evidence(self, sources: Sources) -> Evidence:
         found = [[one for part in parts for one in part.comparisons(sources)] for parts in self.alternatives]
-        return Evidence(found, needs_strong_attack=False)
+        return Evidence(found)
 
 
 class OfAttacks(Claim):
@@ -128,14 +135,14 @@ class Lower(OfAttacks):
         return [self.arm, *self.controls, *self.nearest_in_accuracy]
 
     def evidence(self, sources: Sources) -> Evidence:
-        accuracy = {arm: np.mean([*sources.arm(arm).accuracy().values()]) for arm in self.arms()}
+        accuracy = {arm: np.mean([*sources.arm(arm).reported().values()]) for arm in self.arms()}
         nearest = sorted(self.nearest_in_accuracy, key=lambda arm: abs(accuracy[arm] - accuracy[self.arm]))[:1]
         controls, found = [*self.controls, *nearest], []
         for control in controls:
             found += [self._compared(sources, control, *one) for one in product(self.metrics, self.attacks)]
             if self.nearest_in_accuracy:
                 found.append(self._less_wrong(sources, control))
-        return Evidence([found], models=(self.arm, *controls))
+        return Evidence([found], models=(self.arm, *controls), sees=sources.seen(self.attacks[0], self.metrics[0]))
 
     def _compared(self, sources: Sources, control: str, metric: str, attack: Attack) -> Comparison:
         own, other, seeds = sources.pair(attack, metric, (self.arm, control))
@@ -156,7 +163,7 @@ class Lower(OfAttacks):
         """Whether the arm's test error lies below a control's, seed by seed."""
         own, other = sources.arm(self.arm), sources.arm(control)
         seeds = [seed for seed in own.runs if seed in other.runs]
-        errors = [np.array([[1 - each.accuracy()[seed]] for seed in seeds]) for each in (own, other)]
+        errors = [np.array([[1 - each.reported()[seed]] for seed in seeds]) for each in (own, other)]
         found = verdict.lower(f"{own.settings.title}: test error", other.settings.title, *errors)
         return replace(found, runs=_runs(own, seeds) + _runs(other, seeds))
 
@@ -169,7 +176,7 @@ class Members(OfAttacks):
 
     def evidence(self, sources: Sources) -> Evidence:
         found = [self._compared(sources, *one) for one in product(self.metrics, self.attacks)]
-        return Evidence([found], models=(self.arm, self.control), needs_strong_attack=False)
+        return Evidence([found], models=(self.arm, self.control))
 
     def _compared(self, sources: Sources, metric: str, attack: Attack) -> Comparison:
         pair = self.arm, self.control
@@ -214,20 +221,17 @@ class Claims(File):
 
 def verdicts(claims: Claims, measured: Measured, gates: list[Gate]) -> dict[str, Verdict]:
     """The verdict on every claim, from what was found and the validity gates of the run."""
-    sources, decided = Sources(measured, claims.strongest), {gate.name for gate in gates}
-    failed = [gate for gate in gates if not gate.passed]
-    weak = [str(gate) for gate in failed if not gate.of_model] + [name for name in REQUIRED if name not in decided]
-    evidence = {}
+    sources, evidence = Sources(measured, claims.strongest), {}
     for name, claim in claims.claims.items():
         try:
             found = claim.evidence(sources)
         except Untested as reason:
             found = Evidence([], str(reason))
-        outside = [str(gate) for gate in failed if gate.of_model and gate.about in found.models]
+        outside = [str(each) for each in gates if not each.passed and each.of_model and each.about in found.models]
         if outside:
             found = replace(found, missing=f"a model is not what it should be: {', '.join(outside)}")
         evidence[name] = found
-    return verdict.verdicts(evidence, f"attack too weak: {', '.join(weak)}" if weak else "")
+    return verdict.verdicts(evidence, weaknesses(gates))
 
 
 def _runs(source: Cell | Trainings, seeds: Iterable[int]) -> tuple[str, ...]:

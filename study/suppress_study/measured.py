@@ -74,6 +74,10 @@ class Trainings:
     def accuracy(self) -> dict[int, float]:
         return {seed: run.results["test_accuracy"] for seed, run in self.runs.items()}
 
+    def reported(self) -> dict[int, float]:
+        """The accuracy on test images that nothing was chosen on; on all of them in runs that set none apart."""
+        return {seed: run.results.get("reported_accuracy", self.accuracy()[seed]) for seed, run in self.runs.items()}
+
     def kept(self) -> list[float]:
         """Of the weights that its defence acts on the share that is left, by its reports; empty without reports."""
         reports = [report.values() for report in self.results("defence") if report]

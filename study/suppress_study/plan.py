@@ -232,19 +232,20 @@ class Study(Content):
         attack = validated(Attack, reduce(merged, changes), own)
         swept = {which: values for which, values in (sweep or attack.sweep).items() if which not in (overrides or {})}
         try:
-            kind, what = ATTACKS[attack.kind or name], attack.sees.what()
-            if kind.sees != what:
-                raise ValueError(f"sees is {what}, but {kind.name} sees {kind.sees}: correct it")
+            kind, what = attack.kind or name, attack.sees.what()
+            if not self._published and ATTACKS[kind].sees != what:
+                raise ValueError(f"sees is {what}, but {kind} sees {ATTACKS[kind].sees}: correct it")
             if at and what not in PLACES:
                 raise ValueError(f"at is {at}, but what {name} sees, {what}, has no depth or moment: leave it out")
             sees = validated(Sees, attack.sees.model_dump() | ({what: at} if at else {}), "sees")
             places = [{PLACES[what]: value} for value in getattr(sees, what)] if what in PLACES else [{}]
             found = []
             for where, values in product(places, product(*swept.values())):
-                settings = kind.settings(attack.settings | dict(zip(swept, values, strict=True)))
+                settings = attack.settings | dict(zip(swept, values, strict=True))
+                settings = settings if self._published else ATTACKS[kind].settings(settings)
                 factors = where | {setting: settings[setting] for setting in self.swept(name)}
                 more = (sees.images_per_class, sees.candidates)
-                found.append(Variant(name, kind.name, attack.title, what, factors, settings, *more))
+                found.append(Variant(name, kind, attack.title, what, factors, settings, *more))
             return found
         except (TypeError, ValueError) as error:
             raise SettingsError(f"{own}: {str(error).removesuffix('.')}.") from error
@@ -349,15 +350,16 @@ class Study(Content):
             for each in self.variants(profile, attack)
             if (each.sees == "images") == (model.arm == NONE)
         ]
-        recipe = {"game": game.recipe(), "arm": [arm.recipe() for arm in own]}
+        rules = {"game": game.recipe()}
         count, runs = self.coins(profile, name, model), []
         for seed in range(count):
             one, of_model = replace(model, seed=seed), self.factors(profile, model)
-            if own:
-                run = Run(f"coin-{name}-{one}", "coin", campaign, profile, of_model | {"game": name}, seed, recipe)
-                runs.append(run)
+            for arm in own:
+                factors, settings = of_model | {"game": name}, arm.recipe() | rules
+                runs.append(Run(f"coin-{name}-{one}", "coin", campaign, profile, factors, seed, settings))
             for each in variants:
-                factors, settings = of_model | each.columns(), each.recipe() | recipe | {"models": count}
+                factors = of_model | each.columns()
+                settings = each.recipe() | rules | {"models": count, "arm": [arm.recipe() for arm in own]}
                 runs.append(Run(f"attack-{each}-{one}", "attack", campaign, profile, factors, seed, settings))
         return Job("coins", replace(model, seed=0), name, tuple(runs), tuple(variants))
 

@@ -1,4 +1,4 @@
-"""Start what there is to start: python -m suppress_study.run study | run | notebook | summarise | publish.
+"""Start what there is to start: python -m suppress_study.run study | run | notebook | summarise | publish | cost.
 
     python -m suppress_study.run notebook train runs/mine.ipynb arm=suppressed-example seed=7 \\
         overrides='{defence: {sparse_end: 0.9}}'
@@ -31,6 +31,7 @@ from papermill.exceptions import PapermillExecutionError
 from suppress_privacy.mnist import DataError, load_mnist
 from suppress_privacy.runtime import choose_device
 from suppress_study.claims import Claims
+from suppress_study.cost import costs, told
 from suppress_study.notebook import execute
 from suppress_study.plan import WILDCARDS, Study
 from suppress_study.provenance import describe
@@ -238,6 +239,15 @@ def publish(options: argparse.Namespace) -> int:
     return 0
 
 
+def cost(options: argparse.Namespace) -> int:
+    """What a profile's runs will take, by what runs like them took."""
+    measured = Results.load(options.results).runs.values()
+    if not measured:
+        raise SetupError(f"{options.results} has no runs to judge by: name a folder that has.")
+    print(told(costs(Study.load(), options.profile, measured)))
+    return 0
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m suppress_study.run", description="Run the study, or a part of it.")
     commands = top.add_subparsers(required=True)
@@ -268,6 +278,7 @@ def parser() -> argparse.ArgumentParser:
     add("values", nargs="*", help="parameters, name=value; values are YAML")
     command("summarise", summarised)("--allow-missing", action="store_true")
     command("publish", publish)
+    command("cost", cost)
     return top
 
 
@@ -280,6 +291,8 @@ def main(arguments: list[str] | None = None) -> int:
     own = surroundings(os.environ)
     os.environ.clear()
     os.environ.update(own)
+    if options.name == "cost":
+        options.results = options.results or ROOT / PUBLISHED
     if options.name in ("summarise", "publish"):
         options.results = options.results or ROOT / "results" / options.profile
     try:

@@ -42,7 +42,10 @@ class Session:
         places = self.results, Path(parameters.get("models", self.results))
         self.models = models.Models(places, self.study, self.profile)
         runtime = configure(parameters["device"], parameters["mode"])
-        self.data = load_mnist(self.study.profile(self.profile).data)
+        chosen = self.study.profile(self.profile)
+        data = load_mnist(chosen.data)
+        self.targets = choose_targets(data, chosen.targets)
+        self.data = replace(data, validation=self.targets.choice)
         self.environment = environment(runtime, self.data)
         kept = ("mode", "overrides", "attack_overrides", "victim")
         self.asked = {name: parameters[name] for name in kept if parameters.get(name)}
@@ -102,9 +105,9 @@ class Attacking(Session):
         judges = {name: shared.load(judge) for name, judge in self.study.judges().items()}
         evaluators = {name: judge.network for name, judge in judges.items()}
         self.networks = {name: each.sha256 for name, each in {"victim": attacked, **judges}.items() if each}
-        targets, shadows = choose_targets(self.data, profile.targets), ROOT / self.results / "shadows"
+        shadows = ROOT / self.results / "shadows"
         shown = seed == profile.seeds()[0]  # the book shows the pictures of one seed
-        self.scene = attacking.Scene(attacked, targets, evaluators, self.data, seed, shadows, shown)
+        self.scene = attacking.Scene(attacked, self.targets, evaluators, self.data, seed, shadows, shown)
         floors = self.study.attacking(self.profile, Model(NONE, seed)).variants
         self.found = {str(floor): attacking.attack(floor, self.scene) for floor in floors}
         self._made: dict[str, tuple[Run, Arrays]] = {}  # by name of the run
@@ -160,8 +163,7 @@ class Playing(Session):
         self.game = self.study.game(self.profile, name)
         self.job = self.study.playing(self.profile, name, self.model)
         self.seeds = list(dict.fromkeys(run.seed for run in self.job.runs))
-        targets = choose_targets(self.data, self.study.profile(self.profile).targets)
-        self.board = coins.board(self.data, self.game, targets.index[targets.in_training])
+        self.board = coins.board(self.data, self.game, self.targets.index[self.targets.in_training])
         folder = ROOT / self.results / "coins"
         self._mint = coins.Mint(self.study, self.profile, self.data, self.board, folder)
         self._planned = {run.name: run for run in self.job.runs}

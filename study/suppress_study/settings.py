@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic.functional_validators import AfterValidator, field_validator, model_validator
 
 from suppress_privacy.attacks import ATTACKS
@@ -76,7 +86,9 @@ class File(Checked):
             SettingsError: see `load`.
         """
         published = results / cls.FILE
-        return cls.load(None if made_in(results) or not published.is_file() else published)
+        if made_in(results) or not published.is_file():
+            return cls.load()
+        return validated(cls, read_yaml(published), str(published), published=True)
 
 
 class Optimizer(Checked):
@@ -296,6 +308,12 @@ class Content(File):
     attacks: dict[str, Attack]
     games: dict[Annotated[str, Field(pattern="^[a-z]+$")], Game] = {}
     profiles: dict[str, Profile]
+    _published: bool = PrivateAttr(default=False)  # then its attacks are what they were, and not asked of today's
+
+    @model_validator(mode="after")
+    def _is_published(self, info: ValidationInfo) -> Self:
+        self._published = bool((info.context or {}).get("published"))
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -323,7 +341,8 @@ class Content(File):
         yield "roles", self.roles.model_dump(exclude={"depth"}).values(), self.arms
         yield "evaluators", (judge.arm for judge in self.evaluators.values()), self.arms
         yield "documented", (arm.documented for arm in self.arms.values() if arm.documented), self.documented.models
-        yield "attacks", (attack.kind or name for name, attack in self.attacks.items()), ATTACKS
+        if not self._published:
+            yield "attacks", (attack.kind or name for name, attack in self.attacks.items()), ATTACKS
         of_games = [name for name, attack in self.attacks.items() if attack.sees.what() in ("outputs", "images")]
         for name, played in self.games.items():
             yield f"games.{name}.attacks", played.attacks, of_games
@@ -389,10 +408,10 @@ def _values(node: Any, known: dict[int, float]) -> float:
     return known[id(node)]
 
 
-def validated(model: type[T], content: Any, place: str) -> T:
+def validated(model: type[T], content: Any, place: str, **context: Any) -> T:
     """`content` as a `model`; the first thing wrong with it as a SettingsError in one sentence."""
     try:
-        return model.model_validate(content)
+        return model.model_validate(content, context=context)
     except ValidationError as error:
         first = error.errors()[0]
         # A union's branches are in a setting's path, but no part of the file.

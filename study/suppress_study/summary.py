@@ -50,6 +50,7 @@ class Arm(Checked):
     documented: str | None  # the documented model it stands for
     seeds: list[int]
     test_accuracy: list[float]
+    reported_accuracy: list[float]  # on test images that nothing was chosen on
     sparsity: dict[str, list[float]]
     mechanism: Mechanism
 
@@ -152,6 +153,7 @@ def _arm(trainings: Trainings) -> Arm:
         documented=trainings.settings.documented,
         seeds=list(trainings.runs),
         test_accuracy=trainings.results("test_accuracy"),
+        reported_accuracy=[*trainings.reported().values()],
         sparsity={layer: [shares[layer] for shares in layers] for layer in layers[0]},
         mechanism=Mechanism(dead_units=[look["dead_units"] for look in looks], **per_image),
     )
@@ -240,23 +242,25 @@ def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
     own, start = cells["tuned"], cells["start"]
     if own and start and own.seeds() == start.seeds():
         yield gates.beats_its_start(bootstrap_mean(own.column("skill") - start.column("skill")))
+    played = measured.study.profile(measured.profile).games
     for asked in claims.game_checks:
-        if cell := measured.played(asked.game, asked.attack, asked.arm):
+        if asked.game in played and (cell := measured.played(asked.game, asked.attack, asked.arm)):
             areas = measured.of_victims(cell, asked.among, "auc").values()
             yield gates.OF_GAMES[asked.gate](over_victims([*areas]))
     for arm in measured.arms.values():
         if cell := measured.cell(claims.checks.tuned, arm.factors):
             yield replace(gates.objective_falls(arm.name, cell.column("fell")), title=arm.settings.title)
-        for one in _gates_of(arm, measured.study.profile(measured.profile).matched):
+        wanted = measured.arm(arm.settings.accuracy_of) if arm.settings.accuracy_of else None
+        for one in _gates_of(arm, wanted, measured.study.profile(measured.profile).matched):
             yield replace(one, title=arm.settings.title)
 
 
-def _gates_of(arm: Trainings, matched: bool) -> Iterator[Gate]:
+def _gates_of(arm: Trainings, wanted: Trainings | None, matched: bool) -> Iterator[Gate]:
     """Those on a model: controls of equal accuracy are equal, and what a sound training gives was given."""
     accuracies, band = arm.results("test_accuracy"), arm.settings.band
-    wanted = [facts["wanted_accuracy"] for facts in arm.results("facts") if "wanted_accuracy" in facts]
     if wanted and matched:
-        yield gates.matches(arm.name, accuracies, wanted)
+        pairs = [(accuracy, wanted.reported()[seed]) for seed, accuracy in arm.reported().items()]
+        yield gates.matches(arm.name, *zip(*pairs, strict=True))
     if band is not None:
         yield gates.accuracy_inside(arm.name, accuracies, (band.test_accuracy[0], band.test_accuracy[1]))
         shares = [share for layers in arm.results("sparsity") for share in layers.values()]

@@ -164,12 +164,12 @@ def test_every_comparison_leads_to_its_runs(report):
 
 
 def test_gates_say_what_was_asked_and_found(report):
-    weak = Gate(REQUIRED[0], "above 0", -0.25, False)
+    weak = Gate(REQUIRED["features"][0], "above 0", -0.25, False)
     sane = Gate("accuracy", "from 0 to 1", 0.98765, True, "baseline", "ordinary", True)
     shown = replace(report, summary=report.summary.model_copy(update={"gates": [sane, weak]}))
     strength, fold, sanity, end = tables.gate_table(shown).split("\n\n")
     head = ["check", "model", "asked", "found", "result"]
-    assert cells(strength) == [head, [f"`{REQUIRED[0]}`", "", "above 0", "-0.25", "**failed**"]]
+    assert cells(strength) == [head, [f"`{weak.name}`", "", "above 0", "-0.25", "**failed**"]]
     assert cells(sanity) == [head, ["`accuracy`", "ordinary", "from 0 to 1", "0.9877", "passed"]]
     assert (fold, end) == ("<details><summary>Sanity checks (1)</summary>", "</details>")
     assert "details" not in tables.gate_table(report)  # which has checks of strength alone

@@ -92,4 +92,15 @@ def test_what_is_required_are_gates_on_the_attacks():
             gates.shuffled_learns_nothing,
         )
     }
-    assert set(gates.REQUIRED) == made
+    assert set(gates.REQUIRED["features"]) == made
+
+
+def test_attacks_are_as_weak_as_what_was_asked_of_their_like():
+    passed = [gates.Gate(name, "", 1.0, True) for name in gates.REQUIRED["features"]]
+    assert "features" not in gates.weaknesses(passed)
+    assert gates.weaknesses(passed[1:])["features"] == f"attack too weak: {passed[0].name}"  # it was not asked
+    failed = gates.Gate("objective", "", 0.5, False, "m")
+    assert gates.weaknesses([*passed, failed])["features"] == "attack too weak: objective of m"
+    of_model = gates.Gate("accuracy", "", 0.5, False, "m", of_model=True)
+    elsewhere = gates.Gate("objective", "", 0.5, False, "m", sees="gradients")
+    assert "features" not in gates.weaknesses([*passed, of_model, elsewhere])

@@ -301,6 +301,24 @@ def test_every_arm_and_attack_is_run_by_some_profile():
     assert run - {None} == {*STUDY.attacks}
 
 
+def test_what_was_published_is_read_as_it_was_whatever_attacks_there_are_today(tmp_path):
+    """Its own settings of attacks that have since changed, and kinds that are no more."""
+    text = (FOLDER / "study.yaml").read_text("utf-8")
+    old = text.replace("shuffled: true}}", "shuffled: true, gone: 3}}").replace("kind: ridge,", "kind: gone,")
+    assert old.count("gone") == 2
+    (tmp_path / "study.yaml").write_text(old, "utf-8")
+    found = Study.of(tmp_path).variant("full", "ridge-shuffled")
+    assert (found.kind, found.sees, found.settings) == ("gone", "features", {"shuffled": True, "gone": 3})
+    with pytest.raises(SettingsError, match="attacks names 'gone'"):
+        Study.load(tmp_path / "study.yaml")
+    # What a folder of results has made since, it was asked for by today's.
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "train-baseline-seed0.npz").touch()
+    assert Study.of(tmp_path) == Study.load()
+    (tmp_path / "study.yaml").write_text("arms: {}\n", "utf-8")
+    assert Study.of(tmp_path) == Study.load() == Study.of(tmp_path / "nowhere")
+
+
 # Games of membership
 
 

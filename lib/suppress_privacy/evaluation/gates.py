@@ -16,8 +16,9 @@ FALLING = 0.99  # share of images
 MATCHED = 0.003  # of accuracy
 CANARIES_FOUND = 0.7  # area under the ROC
 MEMORISED = 0.9  # the same, of a network that knows all its images by heart
-# What must have been decided before a word about protection; what is asked of single models comes on top.
-REQUIRED = ("tuned-beats-mean", "tuned-beats-its-start", "conv1-near-perfect", "shuffled-no-better")
+# By what attacks see: what must have been decided before a word about protection from them; what is asked of single
+# models comes on top.
+REQUIRED = {"features": ("tuned-beats-mean", "tuned-beats-its-start", "conv1-near-perfect", "shuffled-no-better")}
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,25 @@ class Gate:
     about: str = ""  # the model it was decided on, if on one alone
     title: str = ""  # of that model, for the reader
     of_model: bool = False  # whether it asks that model to be what it should be; if not, the attacks
+    sees: str = "features"  # by the attacks
 
     def __str__(self) -> str:
         return f"{self.name} of {self.title or self.about}" if self.about else self.name
 
     def of_strength(self) -> bool:
         """Whether it asks if the attacks are strong; what else is asked are sanity checks, which sound code passes."""
-        return self.name in REQUIRED
+        return self.name in REQUIRED.get(self.sees, ())
+
+
+def weaknesses(gates: Sequence[Gate]) -> dict[str, str]:
+    """By what attacks see: why their failure cannot count as protection; nothing where it can."""
+    found: dict[str, str] = {}
+    for sees, names in REQUIRED.items():
+        own = [gate for gate in gates if gate.sees == sees and not gate.of_model]
+        weak = [str(gate) for gate in own if not gate.passed]
+        weak += [name for name in names if name not in {gate.name for gate in own}]
+        found |= {sees: f"attack too weak: {', '.join(weak)}"} if weak else {}
+    return found
 
 
 def beats_the_mean_image(skill: Estimate) -> Gate:
@@ -59,25 +72,25 @@ def shuffled_learns_nothing(skill: Estimate) -> Gate:
 def canaries_are_found(area: Estimate) -> Gate:
     """The attack finds images with wrong labels in an undefended network; `area` is under the ROC, over victims."""
     asked = f"lower end of the area under the ROC on canaries above {CANARIES_FOUND:g}"
-    return Gate("canaries-found", asked, area.low, area.low > CANARIES_FOUND)
+    return Gate("canaries-found", asked, area.low, area.low > CANARIES_FOUND, sees="outputs")
 
 
 def memorised_is_found(area: Estimate) -> Gate:
     """The positive control: members of a network that has learnt random labels by heart are found."""
     asked = f"lower end of the area under the ROC on a network that memorises above {MEMORISED:g}"
-    return Gate("memorised-found", asked, area.low, area.low > MEMORISED)
+    return Gate("memorised-found", asked, area.low, area.low > MEMORISED, sees="outputs")
 
 
 def shuffled_coins_find_nothing(area: Estimate) -> Gate:
     """The negative control: an attack that learnt from the wrong members finds as many as chance."""
     asked = "interval of the area under the ROC from shuffled coins holds 0.5"
-    return Gate("coins-shuffled", asked, area.mean, area.low <= 0.5 <= area.high)
+    return Gate("coins-shuffled", asked, area.mean, area.low <= 0.5 <= area.high, sees="outputs")
 
 
 def blind_finds_nothing(area: Estimate) -> Gate:
     """Members and others do not differ before anything is trained: who sees no network finds as many as chance."""
     asked = "interval of the area under the ROC without a network holds 0.5"
-    return Gate("blind-at-chance", asked, area.mean, area.low <= 0.5 <= area.high)
+    return Gate("blind-at-chance", asked, area.mean, area.low <= 0.5 <= area.high, sees="outputs")
 
 
 OF_GAMES: dict[str, Callable[[Estimate], Gate]] = {

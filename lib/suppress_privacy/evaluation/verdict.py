@@ -177,15 +177,15 @@ class Evidence:
     alternatives: list[list[Comparison]]
     missing: str = ""  # what was not measured, or is not what it should be, and so leaves the claim untested
     models: tuple[str, ...] = ()  # it is about these: if one is not what it should be, nothing can be said
-    needs_strong_attack: bool = True
+    sees: str = ""  # what the attacks see whose failure would support it
 
 
-def verdicts(evidence: Mapping[str, Evidence], weakness: str) -> dict[str, Verdict]:
+def verdicts(evidence: Mapping[str, Evidence], weaknesses: Mapping[str, str]) -> dict[str, Verdict]:
     """The verdict on every claim, by its name.
 
     Args:
         evidence: by claim.
-        weakness: why no attack's failure can count as protection, or nothing.
+        weaknesses: by what attacks see, why their failure cannot count as protection.
     """
     best = {claim: min(entry.alternatives, key=_misses) for claim, entry in evidence.items() if not entry.missing}
     with_p = {claim: found for claim, found in best.items() if all(one.p is not None for one in found)}
@@ -199,8 +199,8 @@ def verdicts(evidence: Mapping[str, Evidence], weakness: str) -> dict[str, Verdi
             answer = Verdict(NOT_TESTED, None, None, None, None, entry.missing)
         else:
             answer = _answer(best[claim], adjusted.get(claim), opposite.get(claim, 1.0))
-            if weakness and entry.needs_strong_attack and answer.verdict != REFUTED:
-                answer = replace(answer, verdict=NOT_TESTED, reason=weakness)
+            if entry.sees in weaknesses and answer.verdict != REFUTED:
+                answer = replace(answer, verdict=NOT_TESTED, reason=weaknesses[entry.sees])
         answers[claim] = replace(answer, comparisons=[one for found in entry.alternatives for one in found])
     return answers
 
