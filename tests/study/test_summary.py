@@ -223,7 +223,7 @@ def test_a_table_of_it_opens_as_a_frame(summary):
 def test_the_published_summary_is_what_its_runs_say(tmp_path):
     """Made again from the tables: the same file, but for the last digits that another processor gives."""
     folder = ROOT / "results" / "full"
-    again = summarise(Results.load(folder), Study.load(), "full", CLAIMS)
+    again = summarise(Results.load(folder), Study.of(folder), "full", Claims.of(folder))
     again.save(tmp_path / "summary.json")
     mine, published = (json.loads((place / "summary.json").read_text()) for place in (tmp_path, folder))
     assert alike(mine, published) == []
