@@ -99,6 +99,26 @@ def candidates(wanted, rng):
     }
 
 
+def played(run, rng):
+    """What a model that plays a game leaves, and an attack on it: what seed and arm share is more than what differs."""
+    if run.kind == "coin":
+        return replace(
+            run, results={"test_accuracy": 0.97}, checkpoint={"name": "x.ckpt", "sha256": sha256(run.name)}
+        ), {}
+    of_seed = np.random.default_rng(run.seed).normal(0, 0.05)
+    less = 0.1 * (run.factors["arm"] == "suppressed-example") + 0.001 * rng.random()
+    chance = {"lira-shuffled", "blind"} & {run.factors["attack"]}
+    areas = {among: 0.5 + of_seed / 10 if chance else 0.8 + of_seed - less for among in ("canaries", "others")}
+    run.results = {
+        among: {"auc": area, "tpr_at_1pct_fpr": 0.1, "tpr_at_01pct_fpr": 0.01} for among, area in areas.items()
+    }
+    if run.factors["arm"] == NONE:
+        run.results.pop("canaries")
+        return run, {}
+    member = np.random.default_rng(run.seed).random(CANDIDATES) < 0.5
+    return run, candidates(run, rng) | {"member": member}
+
+
 def made(study, model, wanted):
     """One run of the plan with its arrays; the draws are its name's."""
     rng = np.random.default_rng(int(sha256(wanted.name)[:8], 16))
@@ -115,6 +135,8 @@ def made(study, model, wanted):
         run.networks = {arm: sha256(f"train-{Model(arm, run.seed)}") for arm in built_on}
         run.results = training(wanted, wanted.settings)
         return run, {}
+    if "game" in wanted.factors:
+        return played(run, rng)
     if model.arm != NONE:
         run.networks["victim"] = sha256(f"train-{model}")
     run.networks |= {name: sha256(f"train-{judge}") for name, judge in study.judges().items()}

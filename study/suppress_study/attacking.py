@@ -1,7 +1,5 @@
 """Attack one network of the study: give each attack what it sees, judge what comes out, and keep it as runs."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +8,6 @@ from typing import Any
 import numpy as np
 from mindspore import nn
 
-import suppress_privacy
 from suppress_privacy.attacks import ATTACKS, gradients, views
 from suppress_privacy.evaluation import mechanism
 from suppress_privacy.evaluation.gates import objective_fell
@@ -20,7 +17,7 @@ from suppress_privacy.files import atomically, read_arrays
 from suppress_privacy.lenet import predict
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.runtime import generator
-from suppress_study.models import Trained
+from suppress_study.models import Trained, key_of
 from suppress_study.plan import Variant
 from suppress_study.results import JUDGED, Arrays, column_of
 from suppress_study.targets import CLASSES, SEED, Targets, pictured
@@ -214,9 +211,4 @@ def _shadow_key(victim: Trained, data: Mnist, indices: np.ndarray, seed: int) ->
     recipe = [arm and arm.recipe() for arm in (victim.arm, victim.base)]
     if victim.arm.cut:  # its shadows are trained as long as it was
         recipe.append({"epochs": len(victim.history.loss)})
-    key = hashlib.sha256(json.dumps([recipe, data.sha256, seed], sort_keys=True).encode() + indices.tobytes())
-    package, here = Path(suppress_privacy.__file__).parent, Path(__file__).parent
-    code = [*package.glob("*.py"), *package.glob("defences/*.py"), here / "models.py", Path(__file__)]
-    for path in sorted(code):
-        key.update(path.read_bytes())
-    return key.hexdigest()[:32]
+    return key_of([recipe, data.sha256, seed], indices.tobytes(), code=__file__)

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from suppress_privacy.evaluation import verdict
-from suppress_privacy.evaluation.gates import Gate, weaknesses
+from suppress_privacy.evaluation.gates import OF_GAMES, Gate, weaknesses
 from suppress_privacy.evaluation.membership import auc_estimate
 from suppress_privacy.evaluation.metrics import label
 from suppress_privacy.evaluation.verdict import LEAST_SEEDS, Comparison, Evidence, Verdict
@@ -199,12 +199,23 @@ class Checks(Checked):
     shuffled: dict[str, Value]
 
 
+class GameCheck(Checked):
+    """What a gate asks of: an attack on an arm's models in a game, among canaries or others."""
+
+    gate: Literal[tuple(OF_GAMES)]  # type: ignore[valid-type]
+    game: str
+    attack: str
+    arm: str
+    among: Literal["canaries", "others"]
+
+
 class Claims(File):
     FILE = "claims.yaml"
 
     question: str
     strongest: Strongest
     checks: Checks
+    game_checks: tuple[GameCheck, ...] = ()
     claims: dict[str, Annotated[Reproduces | Lower | Members, Field(discriminator="kind")]]
 
 

@@ -134,7 +134,9 @@ class Measured:
         tables = self.results.rows()
         for job in jobs:
             model, look = job.model, found.get(f"mechanism-{job.model}")
-            if look is None and model.arm != NONE:
+            if job.kind == "coins":
+                self._gather_game(job, found)
+            if job.kind == "coins" or (look is None and model.arm != NONE):
                 continue  # a model counts once its features have been looked at, which is the last thing done to it
             if job.kind == "train" and look and job.runs[0].name in found:
                 factors, settings = job.runs[0].factors, self.study.arm_of(self.profile, model)
@@ -147,7 +149,24 @@ class Measured:
                     cell.runs[run.seed] = run.name
         for cell in self.cells.values():
             cell.runs = dict(sorted(cell.runs.items()))
-            cell.values = _stacked([tables[name] for name in cell.runs.values()], list(self.study.evaluators))
+            rows = [tables[name] for name in cell.runs.values() if name in tables]
+            cell.values = _stacked(rows, list(self.study.evaluators)) if rows else {}
+
+    def _gather_game(self, job: Job, found: dict[str, Run]) -> None:
+        of_arm = self.study.factors(self.profile, job.model)
+        for run in (run for run in job.runs if run.kind == "attack" and run.name in found):
+            own = {name: value for name, value in run.factors.items() if name not in of_arm}
+            self.cells.setdefault(key(run.factors), Cell(of_arm, own)).runs[run.seed] = run.name
+
+    def played(self, game: str, attack: str, arm: Factors | str) -> Cell | None:
+        """The cell of an attack on an arm's models in a game of membership."""
+        of_arm = self.study.factors(self.profile, Model(arm, 0)) if isinstance(arm, str) else arm
+        return self.cells.get(key({**of_arm, "attack": attack, "game": game}))
+
+    def of_victims(self, cell: Cell, among: str, metric: str) -> dict[int, float]:
+        """A metric of each model that plays a game, by seed; among "canaries" or "others"."""
+        found = {seed: self.results.runs[name].results.get(among) for seed, name in cell.runs.items()}
+        return {seed: metrics[metric] for seed, metrics in found.items() if metrics}
 
     def arm(self, name: str) -> Trainings | None:
         """An arm of study.yaml, at its own settings."""
@@ -180,7 +199,10 @@ def _require_one_study(planned: Run, own: str, found: dict[str, Run], judges: di
     """
     name, run, first = planned.name, found[planned.name], next(iter(judges.values()))
     made_with = run.settings
-    if run.kind != "attack":  # settings that the study has gained since have their defaults in an older run
+    if run.kind in (
+        "train",
+        "mechanism",
+    ):  # settings that the study has gained since have their defaults in an older run
         made_with = validated(Arm, made_with | {"title": ""}, f"run {name}").recipe()
     if _plain(made_with) != _plain(planned.settings):
         raise ResultError(f"run {name} was made with other settings than study.yaml has: delete it and run again.")

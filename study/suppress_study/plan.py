@@ -1,7 +1,7 @@
 """The study: what study.yaml asks for becomes models, attacks and runs, profile by profile."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import product
 from typing import Any, Self
@@ -11,12 +11,25 @@ from pydantic import model_validator
 from suppress_privacy.attacks import ATTACKS
 from suppress_privacy.checks import check
 from suppress_study.results import Run, key
-from suppress_study.settings import Arm, Attack, Content, Profile, Sees, SettingsError, Value, merged, named, validated
+from suppress_study.settings import (
+    LEAST_COINS,
+    Arm,
+    Attack,
+    Content,
+    Game,
+    Profile,
+    Sees,
+    SettingsError,
+    Value,
+    merged,
+    named,
+    validated,
+)
 
 Changes = Mapping[str, Any] | None  # settings, or values of them, in place of the study's
 AT = r"(@-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?)?"  # a number as Python writes it
 # What a job's name is made of, for Snakemake, which finds jobs by the names of their files.
-WILDCARDS = {"arm": "[a-z][a-z0-9-]*", "value": AT, "seed": "[0-9]+", "group": "(-[a-z][a-z0-9]*)?"}
+WILDCARDS = {"arm": "[a-z][a-z0-9-]*", "value": AT, "seed": "[0-9]+", "group": "(-[a-z][a-z0-9]*)?", "game": "[a-z]+"}
 NONE = "none"  # the arm of an attack that looks at no model
 PLACES = {"features": "depth", "gradients": "moment"}  # what says where an attack looks, by what it sees
 
@@ -74,13 +87,15 @@ class Variant:
 class Job:
     """Runs that are made together: the training of a model, or a group of attacks on it."""
 
-    kind: str  # train or attack
+    kind: str  # train, attack or coins
     model: Model
-    group: str
+    group: str  # of attacks; or the game
     runs: tuple[Run, ...]  # still to be made; of attacks in the order of their variants, and the mechanism last
     variants: tuple[Variant, ...] = ()
 
     def __str__(self) -> str:
+        if self.kind == "coins":
+            return f"coins-{self.group}-{self.model.kind}"
         return f"{self.kind}-{self.model}{self.group and f'-{self.group}'}"
 
 
@@ -91,6 +106,8 @@ class Study(Content):
             for arm in self.arms:
                 self._require_earlier(profile, arm)
             asked = set()  # what tells runs apart, whatever they are called
+            for name, arms in self.profiles[profile].games.items():
+                self._require_paired(profile, name, arms)
             for run in (run for job in self.jobs(profile) for run in job.runs):
                 place = run.kind, run.seed, key(run.factors)
                 if place in asked:
@@ -109,6 +126,14 @@ class Study(Content):
                 raise ValueError(
                     f"profiles.{profile} does not train {earlier} from every seed of {name}, which builds on it: add it"
                 )
+
+    def _require_paired(self, profile: str, name: str, arms: Mapping[str, int]) -> None:
+        for arm, count in arms.items():
+            for earlier in self.arm(profile, arm).earlier():
+                if arms.get(earlier, 0) < count:
+                    raise ValueError(
+                        f"profiles.{profile}.games.{name} has {count} of {arm}, which builds on {earlier}: have as many"
+                    )
 
     def profile(self, name: str) -> Profile:
         return named(self.profiles, name, "profile")
@@ -295,8 +320,51 @@ class Study(Content):
                 alone = f"features at {released} alone leave the device of arm {model.arm}"
                 raise SettingsError(f"attacks has {each}, but {alone}: leave it out, or name another arm.")
 
+    # Games
+
+    def game(self, profile: str, name: str) -> Game:
+        """A game as a profile plays it."""
+        own = named(self.games, name, "game").model_dump()
+        return validated(Game, merged(own, self.profile(profile).game_overrides.get(name, {})), f"game {name}")
+
+    def coins(self, profile: str, name: str, model: Model) -> int:
+        """How many models of an arm play a game: as many as the profile says; of others as few as can."""
+        asked = self.profile(profile).games.get(name, {})
+        return max(asked.values(), default=LEAST_COINS) if model.arm == NONE else asked.get(model.kind, LEAST_COINS)
+
+    def playing(self, profile: str, name: str, model: Model) -> Job:
+        """The job of all models of an arm that play a game, and of the attacks on each; the model's seed is not used.
+
+        Without an arm: of the attacks that see no network, on the same draws.
+        """
+        game, own, campaign = self.game(profile, name), [], self.campaign
+        if model.arm != NONE:
+            own.append(self.arm_of(profile, model))
+            if own[0].defence and own[0].made_by().releases:
+                raise SettingsError(
+                    f"arm {model.arm} differs in what it releases, not in its training: it plays no game."
+                )
+        variants = [
+            replace(each, factors={"game": name}, candidates=0, settings=_with_what_is_there(each.settings))
+            for attack in game.attacks
+            for each in self.variants(profile, attack)
+            if (each.sees == "images") == (model.arm == NONE)
+        ]
+        rules = {"game": game.recipe()}
+        count, runs = self.coins(profile, name, model), []
+        for seed in range(count):
+            one, of_model = replace(model, seed=seed), self.factors(profile, model)
+            for arm in own:
+                factors, settings = of_model | {"game": name}, arm.recipe() | rules
+                runs.append(Run(f"coin-{name}-{one}", "coin", campaign, profile, factors, seed, settings))
+            for each in variants:
+                factors = of_model | each.columns()
+                settings = each.recipe() | rules | {"models": count, "arm": [arm.recipe() for arm in own]}
+                runs.append(Run(f"attack-{each}-{one}", "attack", campaign, profile, factors, seed, settings))
+        return Job("coins", replace(model, seed=0), name, tuple(runs), tuple(variants))
+
     def jobs(self, profile: str) -> list[Job]:
-        """All that a profile asks for: evaluators, models, attacks that need none, attacks, group by group."""
+        """All that a profile asks for: evaluators, models, attacks that need none, attacks, group by group; games."""
         chosen, models = self.profile(profile), self.models(profile)
         trainings = [self.training(profile, model) for model in dict.fromkeys([*self.judges().values(), *models])]
         own = [self.attacking(profile, model) for model in [Model(NONE, 0), *models]]
@@ -306,4 +374,12 @@ class Study(Content):
             for arm in group.arms
             for seed in group.seeds
         ]
-        return trainings + [job for job in own + grouped if job.variants]
+        played = [
+            self.playing(profile, name, Model(arm, 0)) for name, arms in chosen.games.items() for arm in [NONE, *arms]
+        ]
+        return trainings + [job for job in own + grouped + played if job.variants]
+
+
+def _with_what_is_there(settings: dict[str, Any]) -> dict[str, Any]:
+    """An attack's settings in a game, whose models are each other's shadows: it trains none."""
+    return settings | ({"shadows": 0} if "shadows" in settings else {})

@@ -27,6 +27,7 @@ from suppress_privacy.lenet import DEPTHS
 
 FOLDER = Path(__file__).parents[1]  # of study.yaml
 ROOT = FOLDER.parent  # the project's
+LEAST_COINS = 5  # models in a game: four shadows for each
 VALUES = 100_000  # that a file may come to; study.yaml has some thousands
 MOMENTS = ("start", "middle", "end")  # of a training
 Number = StrictFloat | StrictInt
@@ -205,15 +206,17 @@ class Evaluator(Checked):
 
 
 class Sees(Checked):
-    """What an attacker has: one of the first three; nothing if none is given."""
+    """What an attacker has: one of the first four; nothing if none is given."""
 
     features: list[Literal[DEPTHS]] = []  # type: ignore[valid-type]
     gradients: list[Literal[MOMENTS]] = []  # type: ignore[valid-type]
     candidates: Annotated[StrictInt, Field(ge=0)] = 0  # for each of which it has the network's outputs
+    images: StrictBool = False  # the candidates themselves, and no network: in games alone
     images_per_class: Count = 1  # whose gradients it has
 
     def what(self) -> str:
         kinds = {"features": self.features, "gradients": self.gradients, "outputs": self.candidates}
+        kinds["images"] = self.images
         given = [kind for kind, value in kinds.items() if value] or ["nothing"]
         if len(given) > 1:
             raise ValueError(f"sees has {' and '.join(given)}; an attack sees one kind of thing: make it two attacks")
@@ -226,6 +229,20 @@ class Attack(Checked):
     sees: Sees = Sees()
     settings: dict[str, Kept] = {}
     sweep: Sweeps = {}
+
+
+class Game(Checked):
+    """Membership by coin: each model is trained on a half of the images, drawn by lot; the others are its shadows."""
+
+    title: str
+    attacks: Names
+    images: Annotated[StrictInt, Field(ge=0)] = 0  # of the training set, drawn once for all models; 0: all of them
+    labels: Literal["true", "random"] = "true"
+    canaries: Annotated[StrictInt, Field(ge=0)] = 0  # images with a wrong label, each in or out by a coin of its own
+
+    def recipe(self) -> dict[str, Any]:
+        """What decides who is in which training, and under which label."""
+        return self.model_dump(exclude={"title", "attacks"})
 
 
 class Targets(Checked):
@@ -250,6 +267,8 @@ class Profile(Checked):
     sweeps: dict[str, Seeds] = {}  # arms at all values of their sweep
     attacks: Names  # on every model
     further: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9]*$")], Group] = {}
+    games: dict[str, dict[str, Annotated[StrictInt, Field(ge=LEAST_COINS)]]] = {}  # game -> arm -> models
+    game_overrides: dict[str, dict[str, Any]] = {}
     targets: Targets
     matched: StrictBool = True  # whether controls of equal accuracy must be equal: not where all is cut short
     overrides: dict[str, dict[str, Any]] = {}  # of arms
@@ -287,6 +306,7 @@ class Content(File):
     arms: dict[str, Arm]
     evaluators: Annotated[dict[str, Evaluator], Field(min_length=1)]
     attacks: dict[str, Attack]
+    games: dict[Annotated[str, Field(pattern="^[a-z]+$")], Game] = {}
     profiles: dict[str, Profile]
     _published: bool = PrivateAttr(default=False)  # then its attacks are what they were, and not asked of today's
 
@@ -323,14 +343,21 @@ class Content(File):
         yield "documented", (arm.documented for arm in self.arms.values() if arm.documented), self.documented.models
         if not self._published:
             yield "attacks", (attack.kind or name for name, attack in self.attacks.items()), ATTACKS
+        of_games = [name for name, attack in self.attacks.items() if attack.sees.what() in ("outputs", "images")]
+        for name, played in self.games.items():
+            yield f"games.{name}.attacks", played.attacks, of_games
+        elsewhere = [name for name, attack in self.attacks.items() if attack.sees.what() != "images"]
         for name, profile in self.profiles.items():
             place = f"profiles.{name}"
-            for part, known in (("arms", self.arms), ("overrides", self.arms), ("attacks", self.attacks)):
+            yield f"{place}.games", [*profile.games, *profile.game_overrides], self.games
+            for game, arms in profile.games.items():
+                yield f"{place}.games.{game}", arms, self.arms
+            for part, known in (("arms", self.arms), ("overrides", self.arms), ("attacks", elsewhere)):
                 yield f"{place}.{part}", getattr(profile, part), known
             yield f"{place}.attack_overrides", profile.attack_overrides, self.attacks
             yield f"{place}.sweeps", profile.sweeps, [arm for arm in profile.arms if self.arms[arm].sweep]
             for group, entry in profile.further.items():
-                yield f"{place}.further.{group}.attacks", entry.attacks, self.attacks
+                yield f"{place}.further.{group}.attacks", entry.attacks, elsewhere
                 yield f"{place}.further.{group}.arms", entry.arms, profile.arms  # only what is trained can be attacked
                 for arm in entry.arms:
                     yield f"{place}.further.{group}.seeds", entry.seeds, profile.arms[arm]

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from suppress_privacy.evaluation import gates
+from suppress_privacy.evaluation.game import OF_VICTIMS, over_victims
 from suppress_privacy.evaluation.gates import Gate
-from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, bootstrap_means
+from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, bootstrap_means, seed_mean
 from suppress_privacy.evaluation.membership import auc, auc_estimate, roc, tpr_at, tpr_estimate
 from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, METRICS
 from suppress_privacy.evaluation.verdict import Verdict
@@ -23,6 +25,7 @@ from suppress_study.results import Results, write_json
 from suppress_study.settings import Checked, Documented, Value
 
 Row = dict[str, Any]
+AMONG = ("canaries", "others")  # of a game's candidates
 
 
 class Data(Checked):
@@ -60,7 +63,9 @@ class Summary(Checked):
     metrics minus the ordinary arm's, paired by image and seed; `strongest` the attack, of those that claims.yaml calls
     so, that gets most from an arm. `seeds` are the ordinary arm's; `missing` counts runs that the profile asks for and
     that were not there, `uncommitted` those made with changes beyond the commit they name. `gates` lists those that the
-    profile's attacks can decide, `verdicts` the answer to every claim of claims.yaml.
+    profile's attacks can decide, `verdicts` the answer to every claim of claims.yaml. `games` is `estimates` of games
+    of membership, by the candidates a metric is among (canaries, or all others): over models, each a seed;
+    `game_differences` has that minus the game's first arm, paired by seed.
     """
 
     campaign: str
@@ -80,6 +85,8 @@ class Summary(Checked):
     gates: list[Gate]
     verdicts: dict[str, Verdict]
     documented: Documented
+    games: list[Row] = Field(default_factory=list)
+    game_differences: list[Row] = Field(default_factory=list)
 
     @classmethod
     def load(cls, path: Path) -> "Summary":
@@ -109,7 +116,8 @@ def summarise(results: Results, study: Study, profile: str, claims: Claims, *, a
     data = first.environment["data"]
     found = [results.runs[name] for name in measured.wanted if name in results.runs]
     ordinary = measured.arm(study.roles.ordinary)
-    cells, decided = measured.cells.values(), list(_gates(measured, claims))
+    cells = [cell for cell in measured.cells.values() if "game" not in cell.attack]
+    decided = list(_gates(measured, claims))
     return Summary(
         campaign=study.campaign,
         profile=profile,
@@ -128,6 +136,8 @@ def summarise(results: Results, study: Study, profile: str, claims: Claims, *, a
         gates=decided,
         verdicts=verdicts(claims, measured, decided),
         documented=study.documented,
+        games=list(_games(measured)),
+        game_differences=list(_game_differences(measured)),
     )
 
 
@@ -184,6 +194,27 @@ def _differences(cell: Cell, measured: Measured) -> Iterator[Row]:
         yield _row(cell.factors, name, evaluator, bootstrap_mean(values, resampled=means), shared, values.mean(1))
 
 
+def _games(measured: Measured) -> Iterator[Row]:
+    for cell in measured.cells.values():
+        for among, name in product(AMONG, OF_VICTIMS) if "game" in cell.attack else ():
+            if len(found := measured.of_victims(cell, among, name)) > 1:
+                values = [*found.values()]
+                yield _row({**cell.factors, "among": among}, name, "", over_victims(values), [*found], values)
+
+
+def _game_differences(measured: Measured) -> Iterator[Row]:
+    for game, arms in measured.study.profile(measured.profile).games.items():
+        for cell in measured.cells.values():
+            other = measured.played(game, str(cell.attack["attack"]), next(iter(arms)))
+            if cell.attack.get("game") != game or other is None or other is cell:
+                continue
+            for among, name in product(AMONG, OF_VICTIMS):
+                own, its = (measured.of_victims(each, among, name) for each in (cell, other))
+                if len(seeds := [seed for seed in own if seed in its]) > 1:
+                    values = [own[seed] - its[seed] for seed in seeds]
+                    yield _row({**cell.factors, "among": among}, name, "", seed_mean(values), seeds, values)
+
+
 def _resampled(values: Columns) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
     """Metrics of images with evaluator, values and bootstrap means: drawn in one call, for its matrices are narrow."""
     judged = {which: rows for which, rows in values.items() if which[0] in METRICS}
@@ -211,6 +242,11 @@ def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
     own, start = cells["tuned"], cells["start"]
     if own and start and own.seeds() == start.seeds():
         yield gates.beats_its_start(bootstrap_mean(own.column("skill") - start.column("skill")))
+    played = measured.study.profile(measured.profile).games
+    for asked in claims.game_checks:
+        if asked.game in played and (cell := measured.played(asked.game, asked.attack, asked.arm)):
+            areas = measured.of_victims(cell, asked.among, "auc").values()
+            yield gates.OF_GAMES[asked.gate](over_victims([*areas]))
     for arm in measured.arms.values():
         if cell := measured.cell(claims.checks.tuned, arm.factors):
             yield replace(gates.objective_falls(arm.name, cell.column("fell")), title=arm.settings.title)

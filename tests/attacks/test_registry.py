@@ -22,7 +22,8 @@ SEEN = {
     "nothing": {"black", "mean"},
     "features": {"class-mean", "nearest", "reference", "tuned", "ridge", "decoder"},
     "gradients": {"dlg", "idlg", "cosine"},
-    "outputs": {"loss", "lira"},
+    "outputs": {"loss", "lira", "rmia"},
+    "images": {"blind"},
 }
 
 
@@ -64,8 +65,8 @@ def test_settings_are_those_given_over_the_attacks_own():
         ("reference", {"smoothness": "gpu"}, "smoothness is 'gpu'; it must be 'cpu' or 'ascend'"),
         ("reference", {"norm_weight": 0}, "norm_weight is 0; it must be a number above 0"),
         ("cosine", {"tv_weight": -1}, "tv_weight is -1; it must be a number from 0"),
-        ("lira", {"shadows": 2}, "shadows is 2; it must be an integer from 4, a multiple of 2"),
-        ("lira", {"shadows": 5}, "shadows is 5; it must be an integer from 4, a multiple of 2"),
+        ("lira", {"shadows": 2}, "shadows is 2; it must be 0, or an integer from 4, a multiple of 2"),
+        ("lira", {"shadows": 5}, "shadows is 5; it must be 0, or an integer from 4, a multiple of 2"),
         ("loss", {"seed": 0}, "seed is not a setting; there are none"),
         ("dlg", {"lr": 0.1}, "lr is not a setting; there are restarts, iters"),
     ],
@@ -92,6 +93,7 @@ def test_a_name_is_given_once_and_nobody_sees_what_there_is_not(registered):
     with pytest.raises(ValueError, match=r"name is 'ridge', an attack of suppress_privacy\.attacks\.decoder already"):
         attack("ridge", sees="features")
     with pytest.raises(
-        ValueError, match="sees is 'weights'; it must be 'nothing' or 'features' or 'gradients' or 'outputs'"
+        ValueError,
+        match="sees is 'weights'; it must be 'nothing' or 'features' or 'gradients' or 'outputs' or 'image",
     ):
         attack("peek", sees="weights")

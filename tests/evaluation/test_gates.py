@@ -24,6 +24,20 @@ def test_gates_on_estimates(gate, passes, fails):
     assert gate(around(passes)).passed and not gate(around(fails)).passed
 
 
+@pytest.mark.parametrize(
+    ("gate", "passes", "fails"),
+    [
+        (gates.canaries_are_found, [0.81], [0.79]),
+        (gates.memorised_is_found, [1.01], [0.99]),
+        (gates.shuffled_coins_find_nothing, [0.41, 0.59], [0.39, 0.61]),
+        (gates.blind_finds_nothing, [0.41, 0.59], [0.39, 0.61]),
+    ],
+)
+def test_gates_on_games(gate, passes, fails):
+    assert all(gate(around(area)).passed for area in passes) and not any(gate(around(area)).passed for area in fails)
+    assert gates.OF_GAMES[gate(around(0.5)).name] is gate
+
+
 def test_an_objective_that_rises_or_stays_or_is_no_number_fails():
     curve = np.linspace(1, 0.1, 5)[:, None] * np.ones((5, 3))
     fell = gates.objective_fell(curve)

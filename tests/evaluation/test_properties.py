@@ -170,6 +170,7 @@ def test_the_ends_of_a_range_are_what_the_best_and_the_worst_come_to():
     for found, scores in ((best, [1, 0]), (worst, [0, 1])):
         curve = membership.roc(np.array(scores), members)
         found["auc"], found["tpr_at_1pct_fpr"] = membership.auc(curve), membership.tpr_at(curve, 0.01)
+        found["tpr_at_01pct_fpr"] = membership.tpr_at(curve, 0.001)
     best["relative_l2"], worst["relative_l2"] = worst["relative_l2"], best["relative_l2"]  # the less the better
     assert found.keys() == metrics.METRICS.keys()
     for name, metric in metrics.METRICS.items():
@@ -178,6 +179,7 @@ def test_the_ends_of_a_range_are_what_the_best_and_the_worst_come_to():
     bounded = {name for name, metric in metrics.METRICS.items() if np.isfinite([metric.low, metric.high]).all()}
     assert metrics.METRICS.keys() - bounded == {"skill", "psnr", "relative_l2"}
     assert metrics.METRICS["tpr_at_1pct_fpr"].label == "true positives at 1% false positives"
+    assert metrics.METRICS["tpr_at_01pct_fpr"].label == "true positives at 0.1% false positives"
     assert metrics.label("test_accuracy") == "test accuracy" and metrics.label("psnr") == "PSNR (dB)"
 
 

@@ -327,6 +327,8 @@ def test_any_arm_and_seed_of_the_study_is_a_target_and_brings_what_it_needs(fini
         ("attack-nobody-seed7", "arm is 'nobody'; allowed are baseline"),
         ("attack-baseline-seed7-nope", "group is 'nope'; allowed are conv1"),
         ("train-suppressed-example@0.95-seed7", "of which the study makes no run"),  # its own value is the arm itself
+        ("coins-nope-baseline", "game is 'nope'; allowed are canaries"),
+        ("coins-canaries-suppressed-example@0.95", "of which the study makes no run"),
         ("baseline", "must be train-ARM-seed7, attack-ARM-seed7"),
     ],
 )
@@ -399,15 +401,15 @@ def test_every_run_says_what_it_is_and_where_it_ran(finished):
     head = git(finished, "rev-parse", "--short=12", "HEAD").strip()
     for name, run in found.items():
         assert run.name == name and run.campaign == "mnist-lenet5" and run.profile == "smoke"
-        assert run.seed in (0, 1000, 1001)
+        assert run.seed in (0, 1000, 1001) or "game" in run.factors
         there = run.environment
         assert there["versions"]["mindspore"] and run.commit == head and there["machine"]["cores"]
         assert there["device"]["device"] == "CPU" and there["device"]["threads"] == 1
         assert there["data"]["sha256"] and "5,000 digits" in there["data"]["notice"]
         assert run.times["seconds"] and 0 < run.peak_memory_bytes < 4e9 and run.settings
-        assert len(run.networks) == {"train": len(run.networks), "attack": 4, "mechanism": 4}[run.kind] - (
-            run.factors["arm"] == "none"
-        )
+        judged = 0 if "game" in run.factors else 3  # by evaluators
+        known = {"train": len(run.networks), "coin": 0, "attack": judged + 1, "mechanism": 4}[run.kind]
+        assert len(run.networks) == known - (run.factors["arm"] == "none")
 
 
 def test_every_attack_is_on_the_same_images_and_drops_none(finished):

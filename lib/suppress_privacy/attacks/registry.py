@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 
 from suppress_privacy.checks import checked, keywords
 
-Sees = Literal["nothing", "features", "gradients", "outputs"]
+Sees = Literal["nothing", "features", "gradients", "outputs", "images"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Attack:
         nothing     a NothingView     -> Reconstruction
         features    a FeatureView     -> Reconstruction
         gradients   a list of GradientView, one an image, all of one network    -> Reconstruction
-        outputs     a MembershipView  -> scores, float64 [Q]
+        outputs     a MembershipView or a CoinView  -> scores, float64 [Q]
+        images      a BlindView       -> scores, float64 [Q]
 
     then with `seed` and its own settings by keyword.
     """

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 from mindspore import nn
+from scipy.special import logsumexp
+from tqdm import tqdm
 
 from suppress_privacy.lenet import predict
+from suppress_privacy.runtime import generator
 
 HELD_OUT = 100  # auxiliary images on which an attack may choose its settings
 
@@ -67,6 +70,26 @@ class GradientView:
     image_shape: tuple[int, ...]  # (C, H, W)
 
 
+def scaled_confidence(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """phi = log(p / (1 - p)) of each image's label, from logits without overflow: float64 [N].
+
+    It never saturates, and orders images as the loss does, which is log(1 + exp(-phi)).
+    """
+    logits = logits.astype(np.float64)
+    rows = np.arange(len(labels))
+    others = logits.copy()
+    others[rows, labels] = -np.inf
+    return logits[rows, labels] - logsumexp(others, axis=1)
+
+
+@dataclass(frozen=True)
+class Shadows:
+    """Networks made by the victim's recipe, and who was in the training of each."""
+
+    phi: np.ndarray  # float64 [S, N], their scaled confidence
+    member: np.ndarray  # bool [S, N]
+
+
 @dataclass(frozen=True)
 class MembershipView:
     """The attacker owns images and their labels, and asks which of them the network was trained on.
@@ -79,6 +102,66 @@ class MembershipView:
     labels: np.ndarray  # int32 [N]
     candidates: np.ndarray  # int64 [Q], positions of the images in question
     train: Callable[[np.ndarray, int], np.ndarray]
+
+    @property
+    def phi(self) -> np.ndarray:
+        """The victim's scaled confidence, float64 [N]."""
+        return scaled_confidence(self.logits, self.labels)
+
+    def shadows(self, count: int, seed: int) -> Shadows:
+        """Train so many networks, an even number; every image is in the training of exactly half of them.
+
+        Raises:
+            ValueError: none are to be trained.
+        """
+        if count == 0:
+            raise ValueError("shadows is 0, and no other networks of this recipe are there: give how many to train.")
+        images = len(self.labels)
+        rng = generator(seed, "shadow membership")
+        # In pairs: an image is in one of the two, so in half of all.
+        first_of_pair = np.stack([rng.permutation(images) < images // 2 for _ in range(count // 2)])
+        member = np.concatenate([first_of_pair, ~first_of_pair])  # [S, N]
+        seeds = rng.integers(0, 2**31, count)
+        shadow = tqdm(list(zip(member, seeds, strict=True)), unit="shadow", disable=None)
+        logits = (self.train(np.flatnonzero(inside), int(own)) for inside, own in shadow)
+        return Shadows(np.stack([scaled_confidence(each, self.labels) for each in logits]), member)
+
+
+@dataclass(frozen=True)
+class CoinView:
+    """As `MembershipView`, where shadows are there: victim and shadows were each trained on a half drawn by lot.
+
+    Who is in the victim's half the attacker does not know; of the shadows he does, for he could have drawn and
+    trained them himself.
+    """
+
+    phi: np.ndarray  # float64 [N], the victim's scaled confidence in the label of every image the attacker owns
+    candidates: np.ndarray  # int64 [Q], positions of the images in question
+    others: Shadows
+
+    def shadows(self, count: int, seed: int) -> Shadows:
+        """Those that are there; the seed is not used.
+
+        Raises:
+            ValueError: others are to be trained.
+        """
+        if count:
+            raise ValueError(f"shadows is {count}, but this game has its own ({len(self.others.phi)}): make it 0.")
+        return self.others
+
+
+@dataclass(frozen=True)
+class BlindView:
+    """The attacker sees no network. Of some images he is told whether they were in a training; of others he says it.
+
+    What he gets from this is no leak: it says how members differ from others before anything was trained.
+    """
+
+    known: np.ndarray  # float32 [M, C, H, W]
+    known_labels: np.ndarray  # int32 [M]
+    known_member: np.ndarray  # bool [M], both kinds among them
+    images: np.ndarray  # float32 [Q, C, H, W], in question
+    labels: np.ndarray  # int32 [Q]
 
 
 @dataclass(frozen=True)

@@ -299,11 +299,13 @@ class SuppressCtrl(Defence):
         return {name: dict(entry) for name, entry in self._report.items()}
 
     def state(self) -> Facts:
-        return {"rng": self._rng.bit_generator.state, "moving": self._moving, "report": self._report}
+        moving = {"moving": self._moving, "report": self._report}
+        return {"rng": self._rng.bit_generator.state, "done": self.done, **moving}
 
     def restore(self, state: Facts) -> None:
         self._rng.bit_generator.state = state["rng"]
         self._moving, self._report = state["moving"], state["report"]
+        self.done = state.get("done", self.done)  # states of version 0.2.0 do not say
 
     @checked
     def calc_actual_sparse_for_layer(self, networks: nn.Cell, layer_name: Annotated[str, NAME]) -> float:

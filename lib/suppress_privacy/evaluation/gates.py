@@ -4,7 +4,7 @@ Each is a function from what was measured to a Gate. One that fails turns every 
 "attack too weak".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ from suppress_privacy.evaluation.intervals import Estimate
 CONV1_PSNR = 30.0  # dB
 FALLING = 0.99  # share of images
 MATCHED = 0.003  # of accuracy
+CANARIES_FOUND = 0.7  # area under the ROC
+MEMORISED = 0.9  # the same, of a network that knows all its images by heart
 # By what attacks see: what must have been decided before a word about protection from them; what is asked of single
 # models comes on top.
 REQUIRED = {"features": ("tuned-beats-mean", "tuned-beats-its-start", "conv1-near-perfect", "shuffled-no-better")}
@@ -65,6 +67,38 @@ def near_perfect_at_conv1(psnr: Estimate) -> Gate:
 def shuffled_learns_nothing(skill: Estimate) -> Gate:
     """The negative control: features of other images do no better than the mean image."""
     return Gate("shuffled-no-better", "lower end of skill from shuffled features at most 0", skill.low, skill.low <= 0)
+
+
+def canaries_are_found(area: Estimate) -> Gate:
+    """The attack finds images with wrong labels in an undefended network; `area` is under the ROC, over victims."""
+    asked = f"lower end of the area under the ROC on canaries above {CANARIES_FOUND:g}"
+    return Gate("canaries-found", asked, area.low, area.low > CANARIES_FOUND, sees="outputs")
+
+
+def memorised_is_found(area: Estimate) -> Gate:
+    """The positive control: members of a network that has learnt random labels by heart are found."""
+    asked = f"lower end of the area under the ROC on a network that memorises above {MEMORISED:g}"
+    return Gate("memorised-found", asked, area.low, area.low > MEMORISED, sees="outputs")
+
+
+def shuffled_coins_find_nothing(area: Estimate) -> Gate:
+    """The negative control: an attack that learnt from the wrong members finds as many as chance."""
+    asked = "interval of the area under the ROC from shuffled coins holds 0.5"
+    return Gate("coins-shuffled", asked, area.mean, area.low <= 0.5 <= area.high, sees="outputs")
+
+
+def blind_finds_nothing(area: Estimate) -> Gate:
+    """Members and others do not differ before anything is trained: who sees no network finds as many as chance."""
+    asked = "interval of the area under the ROC without a network holds 0.5"
+    return Gate("blind-at-chance", asked, area.mean, area.low <= 0.5 <= area.high, sees="outputs")
+
+
+OF_GAMES: dict[str, Callable[[Estimate], Gate]] = {
+    "canaries-found": canaries_are_found,
+    "memorised-found": memorised_is_found,
+    "coins-shuffled": shuffled_coins_find_nothing,
+    "blind-at-chance": blind_finds_nothing,
+}
 
 
 def objective_fell(curve: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ Gallery = Mapping[int, np.ndarray]  # images [G, C, H, W] by label
 SSIM_WINDOW = 7  # pixels, uniform: the reference's, and scikit-image's default
 MOST_PSNR = 100.0  # dB; a perfect image would have none
 FALSE_POSITIVE_RATE = 0.01  # at which membership inference is judged
+LOW_RATE = 0.001  # and where candidates are many
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Metric:
     proportion: bool = False  # of 0 and 1
     primary: bool = False  # by which attacks are ranked
     judged: bool = False  # by an evaluator, a classifier that looks at the reconstructions
-    of: Literal["image", "scores"] = "image"  # a value an image, or one of all candidates' scores
+    # A value an image, or one of all candidates' scores, or one that only a game of many candidates has.
+    of: Literal["image", "scores", "game"] = "image"
 
     def estimate(self, values: np.ndarray, resampled: np.ndarray | None = None) -> Estimate:
         """The mean of a metric of images with its interval, which ends where the range does.
@@ -56,6 +58,7 @@ _ALL = (
     Metric("label_found", "labels found from gradients", 0, 1, proportion=True),
     Metric("auc", "area under the ROC", 0, 1, of="scores"),
     Metric("tpr_at_1pct_fpr", f"true positives at {FALSE_POSITIVE_RATE:.0%} false positives", 0, 1, of="scores"),
+    Metric("tpr_at_01pct_fpr", f"true positives at {LOW_RATE:.1%} false positives", 0, 1, of="game"),
 )
 METRICS = {metric.name: metric for metric in _ALL}
 
