@@ -17,12 +17,14 @@ from suppress_study.measured import Cell, Measured, Reference, Trainings
 from suppress_study.settings import Checked, File, Names, Value
 
 STRONGEST = "strongest"
+ON_GRADIENTS = "strongest-on-gradients"
 Attack = str | dict[str, Value]  # by its name, or by its factors
 
 
 class Strongest(Checked):
     reconstruction: Names
     membership: Names
+    gradients: list[str] = []
 
 
 class Untested(Exception):
@@ -49,7 +51,8 @@ class Sources:
         """An attack's title, with its scale of smoothness if it has one."""
         factors = {"attack": attack} if isinstance(attack, str) else attack
         name, scale = str(factors["attack"]), factors.get("smoothness")
-        title = "the strongest attack" if name == STRONGEST else self.measured.study.attacks[name].title
+        strongest = {STRONGEST: "the strongest attack", ON_GRADIENTS: "the strongest attack on a gradient"}
+        title = strongest.get(name) or self.measured.study.attacks[name].title
         return f"{title} ({scale})" if scale else title
 
     def cell(self, attack: Attack, arm: str) -> Cell:
@@ -60,12 +63,14 @@ class Sources:
 
     def pair(self, attack: Attack, metric: str, arms: tuple[str, str]) -> tuple[Cell, Cell, list[int]]:
         """The attack on each arm, or of those that learn each arm's strongest, and the seeds of both."""
-        if attack == STRONGEST:
-            names = self.among.membership if metric == "auc" else self.among.reconstruction
+        if attack in (STRONGEST, ON_GRADIENTS):
+            of_images = self.among.gradients if attack == ON_GRADIENTS else self.among.reconstruction
+            names = self.among.membership if metric == "auc" else of_images
             first, second = (self.measured.strongest(names, arm, metric) for arm in arms)
         else:
             first, second = (self.measured.cell(attack, arm) for arm in arms)
-        seeds = [seed for seed in first.runs if seed in second.runs] if first and second else []
+        both = first and second and first.has(metric) and second.has(metric)
+        seeds = [seed for seed in first.runs if seed in second.runs] if first and second and both else []
         if first is None or second is None or len(seeds) < LEAST_SEEDS:
             raise self._too_few(self.called(attack), *arms)
         return first, second, seeds
@@ -190,6 +195,9 @@ class Checks(Checked):
     start: dict[str, Value]
     positive: dict[str, Value]
     shuffled: dict[str, Value]
+    planted: dict[str, Value] = {}  # of attacks on gradients: exact on a control network,
+    sigmoids: dict[str, Value] = {}  # near perfect on another,
+    another: dict[str, Value] = {}  # and what comes of another image's gradient is that image
 
 
 class Claims(File):

@@ -31,8 +31,15 @@ class Targets:
     gallery: dict[int, np.ndarray]  # label -> float32 [G, 1, 32, 32]
 
     def first_of_each_class(self, count: int) -> np.ndarray:
-        """Positions of the first `count` targets of each class."""
-        return np.concatenate([np.flatnonzero(self.labels == label)[:count] for label in range(CLASSES)])
+        """Positions of the first `count` targets of each class, training and test images by turns."""
+        found = []
+        for label in range(CLASSES):
+            of_train, of_test = (
+                np.flatnonzero((self.labels == label) & (self.in_training == which)) for which in (1, 0)
+            )
+            turns = np.argsort(np.concatenate([np.arange(len(of_train)), np.arange(len(of_test))]), kind="stable")
+            found.append(np.sort(np.concatenate([of_train, of_test])[turns[:count]]))
+        return np.concatenate(found)
 
 
 def choose_targets(data: Mnist, counts: Counts) -> Targets:
