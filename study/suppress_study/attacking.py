@@ -128,7 +128,7 @@ def _features(variant: Variant, scene: Scene, victim: Trained) -> View:
 
 
 def _shown(variant: Variant, scene: Scene) -> np.ndarray:
-    """Positions of the targets that an attack on gradients seeks, batch after batch; what fills no batch is left out."""
+    """Positions of the targets that an attack on gradients seeks, batch after batch; what fills none is left out."""
     shown, size = scene.targets.first_of_each_class(variant.images_per_class), variant.batch_size
     if len(shown) < size:
         raise ValueError(f"batch_size is {size}, and {len(shown)} images are shown: take fewer, or show more.")

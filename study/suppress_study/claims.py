@@ -24,7 +24,7 @@ Attack = str | dict[str, Value]  # by its name, or by its factors
 class Strongest(Checked):
     reconstruction: Names
     membership: Names
-    gradients: list[str] = []
+    gradients: tuple[str, ...] = ()
 
 
 class Untested(Exception):
@@ -195,9 +195,9 @@ class Checks(Checked):
     start: dict[str, Value]
     positive: dict[str, Value]
     shuffled: dict[str, Value]
-    planted: dict[str, Value] = {}  # of attacks on gradients: exact on a control network,
-    sigmoids: dict[str, Value] = {}  # near perfect on another,
-    another: dict[str, Value] = {}  # and what comes of another image's gradient is that image
+    planted: dict[str, Value] | None = None  # of attacks on gradients: exact on a control network,
+    sigmoids: dict[str, Value] | None = None  # near perfect on another,
+    another: dict[str, Value] | None = None  # and what comes of another image's gradient is that image
 
 
 class Claims(File):

@@ -165,14 +165,8 @@ def _estimates(cell: Cell) -> Iterator[Row]:
         rates = tpr_estimate(scores, members, FALSE_POSITIVE_RATE)
         yield _row(cell.factors, "tpr_at_1pct_fpr", "", rates, seeds, by_seed)
     for name, evaluator, values, means in _resampled(cell.values):
-        yield _row(
-            cell.factors,
-            name,
-            evaluator,
-            METRICS[name].estimate(values, means),
-            cell.seeds(),
-            np.nanmean(values, axis=1),
-        )
+        found, by_seed = METRICS[name].estimate(values, means), np.nanmean(values, axis=1)
+        yield _row(cell.factors, name, evaluator, found, cell.seeds(), by_seed)
 
 
 def _differences(cell: Cell, measured: Measured) -> Iterator[Row]:

@@ -34,11 +34,9 @@ class Targets:
         """Positions of the first `count` targets of each class, training and test images by turns."""
         found = []
         for label in range(CLASSES):
-            of_train, of_test = (
-                np.flatnonzero((self.labels == label) & (self.in_training == which)) for which in (1, 0)
-            )
-            turns = np.argsort(np.concatenate([np.arange(len(of_train)), np.arange(len(of_test))]), kind="stable")
-            found.append(np.sort(np.concatenate([of_train, of_test])[turns[:count]]))
+            own = np.flatnonzero(self.labels == label)
+            turn = [np.count_nonzero(self.in_training[own[:i]] == self.in_training[each]) for i, each in enumerate(own)]
+            found.append(np.sort(own[np.argsort(turn, kind="stable")][:count]))
         return np.concatenate(found)
 
 

@@ -33,11 +33,13 @@ def inputs_in(layers: Sequence[nn.Cell], network: nn.Cell, images: np.ndarray) -
     Hooks see it, which MindSpore has outside graph mode alone.
     """
     seen: list[tuple[nn.Cell, np.ndarray]] = []
+
+    def look(layer: nn.Cell, given: tuple[Tensor, ...]) -> None:
+        seen.append((layer, given[0].asnumpy()))
+
     network.set_train(False)
     with operator_by_operator():
-        hooks = [
-            layer.register_forward_pre_hook(lambda cell, x: seen.append((cell, x[0].asnumpy()))) for layer in layers
-        ]
+        hooks = [layer.register_forward_pre_hook(look) for layer in layers]
         network(Tensor(images))
         for hook in hooks:
             hook.remove()
@@ -66,8 +68,9 @@ def first_dense(network: nn.Cell, image_shape: tuple[int, ...]) -> nn.Cell:
 
     def dense(cell: nn.Cell) -> bool:
         weight, bias = getattr(cell, "weight", None), getattr(cell, "bias", None)
-        both = isinstance(weight, Parameter) and isinstance(bias, Parameter) and {id(weight), id(bias)} <= trained
-        return both and weight.ndim == 2 and bias.shape == weight.shape[:1]
+        if not (isinstance(weight, Parameter) and isinstance(bias, Parameter)):
+            return False
+        return {id(weight), id(bias)} <= trained and weight.ndim == 2 and bias.shape == weight.shape[:1]
 
     layers = [cell for _, cell in network.cells_and_names() if dense(cell)]
     calls = inputs_in(layers, network, np.zeros((1, *image_shape), np.float32))
@@ -161,13 +164,9 @@ def analytic(views: list[GradientView], *, seed: Seed) -> Reconstruction:
     if np.array_equal(like, view.auxiliary.reshape(len(like), -1)):
         images = np.clip(found, 0, 1).reshape(-1, *view.image_shape)
     else:
-        decoder = fitted_ridge(
-            FeatureView(found, upto, nn.Identity(), view.auxiliary, view.auxiliary_labels), seed=seed
-        )
+        own = FeatureView(found, upto, nn.Identity(), view.auxiliary, view.auxiliary_labels)
+        decoder = fitted_ridge(own, seed=seed)
         images, chosen = decoder(found), chosen | {"penalty": decoder.penalty}
-    filled = np.repeat(view.auxiliary.mean(0, dtype=np.float64)[None].astype(np.float32), view.batch_size, axis=0)
-    ends = np.cumsum([len(inputs) for inputs, _ in given])
-    parts = np.split(images, ends[:-1])
-    return Reconstruction(
-        np.concatenate([np.concatenate([part, filled[len(part) :]]) for part in parts]), chosen=chosen
-    )
+    filled = np.repeat(view.auxiliary.mean(0, keepdims=True, dtype=np.float64).astype(np.float32), view.batch_size, 0)
+    parts = np.split(images, np.cumsum([len(inputs) for inputs, _ in given])[:-1])
+    return Reconstruction(np.concatenate([np.append(part, filled[len(part) :], 0) for part in parts]), chosen=chosen)

@@ -49,7 +49,7 @@ class DefenceSettings(CheckedFields, ABC):
         """The defence of one network in one training; what acts at once has then acted on the network."""
 
     def sender(self, network: nn.Cell) -> Defence:
-        """What acts on the gradients of a network, as it is at one moment of its training, before they leave the device.
+        """What acts on a network's gradients before they leave the device; the network as at a moment of training.
 
         Raises:
             ValueError: what it does cannot be told from the network.
