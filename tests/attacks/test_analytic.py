@@ -130,14 +130,14 @@ def test_a_decoder_makes_images_of_other_inputs(digits):
 def test_of_a_batch_inputs_that_rows_agree_on_are_found_and_no_others(digits, count):
     images, labels = digits.train_images[:: 4000 // count][:count], digits.train_labels[:: 4000 // count][:count]
     view = view_of(LeNet5(seed=0), digits, images, labels)
-    (found, _), upto = inputs_of(view)
-    wanted = predict(upto, images)
+    (found, known), upto = inputs_of(view)
+    wanted, found = predict(upto, images), found[known.any(1)]
     errors = np.abs(found[:, None] - wanted[None]).max(2) / np.abs(wanted).max(1)
     assert 1 <= len(found) <= count and errors.min(1).max() < 2e-3
     assert len(set(errors.argmin(1))) == len(found)  # none twice
     filled = analytic.analytic([view], seed=0).images
     mean = view.auxiliary.mean(0)
-    assert sum(np.allclose(image, mean, atol=1e-6) for image in filled) == count - len(found)
+    assert sum(np.abs(image - mean).max() < 0.05 for image in filled) == count - len(found)
 
 
 def test_rows_that_mix_images_agree_with_no_other():
@@ -145,10 +145,10 @@ def test_rows_that_mix_images_agree_with_no_other():
     rng = np.random.default_rng(0)
     inputs, shares = rng.random((2, 50)), np.array([[1, 0], [2, 0], [0, 1], [0, -3], [0.5, 0.5], [0.2, 0.8], [-1, 3]])
     found, known = analytic.inputs_from(shares @ inputs, shares.sum(1), np.ones((7, 50), bool), 8)
-    assert known.all() and len(found) == 2
-    assert np.sort(found, axis=0) == pytest.approx(np.sort(inputs, axis=0), rel=1e-9)
-    alone, _ = analytic.inputs_from(shares[[0, 2, 4]] @ inputs, np.ones(3), np.ones((3, 50), bool), 8)
-    assert len(alone) == 0
+    assert known.all(1).tolist() == [True] * 2 + [False] * 6 and not known[2:].any()
+    assert np.sort(found[:2], axis=0) == pytest.approx(np.sort(inputs, axis=0), rel=1e-9)
+    _, known = analytic.inputs_from(shares[[0, 2, 4]] @ inputs, np.ones(3), np.ones((3, 50), bool), 8)
+    assert not known.any()
 
 
 def test_of_masked_rows_each_entry_comes_from_those_that_have_it():
@@ -191,4 +191,4 @@ def test_a_gradient_of_zeros_gives_nothing_away(digits):
     view = view_of(LeNet5(seed=0), digits, digits.train_images[:1], digits.train_labels[:1])
     nothing = replace(view, gradients=tuple(0 * gradient for gradient in view.gradients))
     found = analytic.analytic([nothing], seed=0)
-    assert found.chosen["found"] == 0 and found.images[0] == pytest.approx(view.auxiliary.mean(0), abs=1e-6)
+    assert found.chosen["found"] == 0 and found.images[0] == pytest.approx(view.auxiliary[:-100].mean(0), abs=1e-3)

@@ -84,7 +84,7 @@ def first_dense(network: nn.Cell, image_shape: tuple[int, ...]) -> nn.Cell:
 
 
 def inputs_from(weight: np.ndarray, bias: np.ndarray, kept: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The inputs of a dense layer that its gradients give away, at most one for each of `count` images.
+    """The inputs of a dense layer that its gradients give away, for as many of `count` images as they do.
 
     Args:
         weight, bias: the gradients, [O, F] and [O].
@@ -92,19 +92,18 @@ def inputs_from(weight: np.ndarray, bias: np.ndarray, kept: np.ndarray, count: i
         count: images of whose mean loss they are.
 
     Returns:
-        inputs, float64 [R, F], and of which of their entries something is known, bool [R, F].
+        inputs, float64 [count, F], and which of their entries are known, bool [count, F]; what is not is zero.
     """
     rows = np.flatnonzero(bias)
     weight, bias, kept = weight[rows].astype(np.float64), bias[rows].astype(np.float64), kept[rows]
     groups = [np.arange(len(rows))] if count == 1 else agreeing(weight / bias[:, None] * kept, kept)[:count]
-    found = np.zeros((len(groups), weight.shape[1]))
-    known = np.zeros(found.shape, bool)
+    found, known = np.zeros((count, weight.shape[1])), np.zeros((count, weight.shape[1]), bool)
     for number, group in enumerate(groups):
         # Least squares: the larger a row's gradient, the less rounding there is in it.
         power = bias[group] ** 2 @ kept[group]
         known[number] = power > 0
         found[number] = np.divide(bias[group] @ (weight * kept)[group], power, out=found[number], where=power > 0)
-    return found[known.any(1)], known[known.any(1)]
+    return found, known
 
 
 def agreeing(inputs: np.ndarray, kept: np.ndarray) -> list[np.ndarray]:
@@ -135,8 +134,8 @@ def completed(inputs: np.ndarray, known: np.ndarray, like: np.ndarray) -> np.nda
 def analytic(views: list[GradientView], *, seed: Seed) -> Reconstruction:
     """The inputs of the first dense layer with a bias, exactly, and what the ridge decoder makes of them.
 
-    Where the layer's input is the image, that is the answer. An image whose input is not found gets the mean of the
-    attacker's own.
+    Where the layer's input is the image, that is the answer. An image whose input is not found gets what the attacker
+    expects of any.
 
     Args:
         views: one for each batch, all of one network.
@@ -160,13 +159,11 @@ def analytic(views: list[GradientView], *, seed: Seed) -> Reconstruction:
     like = predict(upto, view.auxiliary)
     given = [inputs_from(each.gradients[weight], each.gradients[bias], kept, each.batch_size) for each in views]
     found, known = map(np.concatenate, zip(*given, strict=True))
-    found, chosen = completed(found, known, like).astype(np.float32), {"layer": layer.weight.name, "found": len(found)}
+    found, chosen = completed(found, known, like), {"layer": layer.weight.name, "found": int(known.any(1).sum())}
     if np.array_equal(like, view.auxiliary.reshape(len(like), -1)):
-        images = np.clip(found, 0, 1).reshape(-1, *view.image_shape)
+        images = np.clip(found, 0, 1).astype(np.float32).reshape(-1, *view.image_shape)
     else:
         own = FeatureView(found, upto, nn.Identity(), view.auxiliary, view.auxiliary_labels)
         decoder = fitted_ridge(own, seed=seed)
         images, chosen = decoder(found), chosen | {"penalty": decoder.penalty}
-    filled = np.repeat(view.auxiliary.mean(0, keepdims=True, dtype=np.float64).astype(np.float32), view.batch_size, 0)
-    parts = np.split(images, np.cumsum([len(inputs) for inputs, _ in given])[:-1])
-    return Reconstruction(np.concatenate([np.append(part, filled[len(part) :], 0) for part in parts]), chosen=chosen)
+    return Reconstruction(images, chosen=chosen)

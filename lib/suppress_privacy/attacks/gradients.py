@@ -238,7 +238,7 @@ def _finite(value: float) -> float:
 
 def came_to_nothing(end: float, *others: float) -> bool:
     """Whether an objective is no number, or not below all the others that it must come below."""
-    return not end < min(others)
+    return not all(end < other for other in others)
 
 
 class End(NamedTuple):
