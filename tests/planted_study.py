@@ -27,6 +27,7 @@ DATA = {"name": "planted", "train": 100, "test": 50, "sha256": {"file": "0"}, "n
 ENVIRONMENT = {"device": {"device": "CPU"}, "versions": {"python": "3.11"}, "machine": {"cores": 2}, "data": DATA}
 # How good each attack is; what is not named here is worth nothing.
 SKILL = {"tuned": 0.6, "ridge": 0.5, "reference": 0.1, "ridge-shuffled": -0.1, "black": -1.0, "dlg": 0.9}
+SKILL |= {"analytic-planted": 1.0, "dlg-sigmoids": 0.9, "analytic-another": -0.1}
 
 
 def study(**changes):
@@ -61,7 +62,8 @@ def attacked(wanted, rng, evaluators):
     shape = 10 if wanted.settings["sees"] == "gradients" else IMAGES
     image = np.arange(shape) * (IMAGES // shape)
     better = 0.35 if wanted.factors.get("depth") == "conv1" else -0.1 * (wanted.factors["arm"] == "suppressed-example")
-    skill = np.float32(SKILL[name] + (name not in ("black", "ridge-shuffled")) * better + 0.01 * rng.random(shape))
+    worthless = name in ("black", "ridge-shuffled", "analytic-another")
+    skill = np.float32(SKILL[name] + (not worthless) * better + 0.01 * rng.random(shape))
     arrays = {
         "image": image,
         "index": image + 7,
@@ -79,8 +81,10 @@ def attacked(wanted, rng, evaluators):
         arrays[f"judged/{evaluator}/label_accuracy"] = np.float32(skill > 0.3)
     if name in ("tuned", "reference"):
         arrays |= {"objective": 1 - skill, "fell": np.ones(shape, bool), "curve": np.cumsum(rng.random((3, 5)), 0)}
-    if name == "dlg":
-        arrays["label_found"] = np.ones(shape, np.float32)
+    if name.startswith("dlg"):
+        arrays |= {"label_found": np.ones(shape, np.float32), "failed": np.zeros(shape, np.float32)}
+    if name == "analytic-another":
+        arrays["rank1_of_sent"] = np.ones(shape, np.float32)
     shown = image[::5]
     return arrays | {
         "pictured": shown,

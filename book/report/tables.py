@@ -245,7 +245,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, repeat: bool =
 
 def measured(metric: str, estimate: Estimate | None) -> str:
     """A metric's mean with its 95 % interval, or a share of few values as their number."""
-    if estimate and METRICS[metric].proportion and estimate.n <= FEW:
+    if estimate and METRICS[metric].proportion and (estimate.n <= FEW or metric == "failed"):
         return f"{round(estimate.mean * estimate.n)} of {estimate.n}"
     return interval(estimate, DIGITS.get(metric, 3))
 

@@ -1,6 +1,6 @@
 """claims.yaml as typed models, and the verdict on each claim from what was measured."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Annotated, Literal
@@ -17,12 +17,14 @@ from suppress_study.measured import Cell, Measured, Reference, Trainings
 from suppress_study.settings import Checked, File, Names, Value
 
 STRONGEST = "strongest"
+ON_GRADIENTS = "strongest-on-gradients"
 Attack = str | dict[str, Value]  # by its name, or by its factors
 
 
 class Strongest(Checked):
     reconstruction: Names
     membership: Names
+    gradients: tuple[str, ...] = ()
 
 
 class Untested(Exception):
@@ -49,7 +51,8 @@ class Sources:
         """An attack's title, with its scale of smoothness if it has one."""
         factors = {"attack": attack} if isinstance(attack, str) else attack
         name, scale = str(factors["attack"]), factors.get("smoothness")
-        title = "the strongest attack" if name == STRONGEST else self.measured.study.attacks[name].title
+        strongest = {STRONGEST: "the strongest attack", ON_GRADIENTS: "the strongest attack on a gradient"}
+        title = strongest.get(name) or self.measured.study.attacks[name].title
         return f"{title} ({scale})" if scale else title
 
     def cell(self, attack: Attack, arm: str) -> Cell:
@@ -60,11 +63,12 @@ class Sources:
 
     def pair(self, attack: Attack, metric: str, arms: tuple[str, str]) -> tuple[Cell, Cell, list[int]]:
         """The attack on each arm, or of those that learn each arm's strongest, and the seeds of both."""
-        if attack == STRONGEST:
-            first, second = (self.measured.strongest(self._strong(metric), arm, metric) for arm in arms)
+        if attack in (STRONGEST, ON_GRADIENTS):
+            first, second = (self.measured.strongest(self._strong(attack, metric), arm, metric) for arm in arms)
         else:
             first, second = (self.measured.cell(attack, arm) for arm in arms)
-        seeds = [seed for seed in first.runs if seed in second.runs] if first and second else []
+        both = first and second and first.has(metric) and second.has(metric)
+        seeds = [seed for seed in first.runs if seed in second.runs] if first and second and both else []
         if first is None or second is None or len(seeds) < LEAST_SEEDS:
             raise self._too_few(self.called(attack), *arms)
         return first, second, seeds
@@ -72,9 +76,13 @@ class Sources:
     def seen(self, attack: Attack, metric: str) -> str:
         """What an attack sees; of the strongest by a metric, what they all do."""
         name = attack if isinstance(attack, str) else str(attack["attack"])
-        return self.measured.study.attacks[self._strong(metric)[0] if name == STRONGEST else name].sees.what()
+        if name in (STRONGEST, ON_GRADIENTS):
+            name = self._strong(name, metric)[0]
+        return self.measured.study.attacks[name].sees.what()
 
-    def _strong(self, metric: str) -> list[str]:
+    def _strong(self, attack: Attack, metric: str) -> Sequence[str]:
+        if attack == ON_GRADIENTS:
+            return self.among.gradients
         return self.among.membership if metric == "auc" else self.among.reconstruction
 
     def _too_few(self, what: str, *arms: str) -> Untested:
@@ -197,6 +205,9 @@ class Checks(Checked):
     start: dict[str, Value]
     positive: dict[str, Value]
     shuffled: dict[str, Value]
+    planted: dict[str, Value] | None = None  # of attacks on gradients: exact on a control network,
+    sigmoids: dict[str, Value] | None = None  # near perfect on another,
+    another: dict[str, Value] | None = None  # and what comes of another image's gradient is that image
 
 
 class GameCheck(Checked):

@@ -10,7 +10,7 @@ import pandas as pd
 
 from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, proportion, seed_mean
 from suppress_privacy.evaluation.membership import auc, roc
-from suppress_privacy.evaluation.metrics import METRICS
+from suppress_privacy.evaluation.metrics import METRICS, averaged
 from suppress_study.plan import NONE, Job, Model, Study
 from suppress_study.results import ResultError, Results, Run, key
 from suppress_study.settings import Arm, Value, validated
@@ -36,6 +36,10 @@ class Cell:
     def seeds(self) -> list[int]:
         return list(self.runs)
 
+    def has(self, metric: str) -> bool:
+        """Whether there is a mean of it: none where most descents failed."""
+        return any(name == ("score" if metric == "auc" else metric) for name, _ in self.values)
+
     def column(self, metric: str) -> np.ndarray:
         """All values, [S, N]; of a judged metric by the first evaluator, whose verdict counts."""
         return next(values for (name, _), values in self.values.items() if name == metric)
@@ -55,7 +59,7 @@ class Cell:
         if metric == "auc":
             rows = zip(self.rows("score", seeds), self.rows("member", seeds), strict=True)
             return float(np.mean([auc(roc(*row)) for row in rows]))
-        return float(self.rows(metric, seeds).mean())
+        return float(np.nanmean(self.rows(metric, seeds)))
 
 
 @dataclass
@@ -175,6 +179,7 @@ class Measured:
     def cell(self, attack: Reference, arm: Factors | str) -> Cell | None:
         """The cell of an attack on an arm, both by their factors; of either the name will do for its own ones."""
         variant = self.study.variant(self.profile, attack)
+        arm = NONE if variant.alone else arm
         of_arm = self.study.factors(self.profile, Model(arm, 0)) if isinstance(arm, str) else arm
         return self.cells.get(key({**of_arm, **variant.columns()}))
 
@@ -183,7 +188,7 @@ class Measured:
 
         They are compared on the seeds that all of them were made on.
         """
-        made = [cell for name in names if (cell := self.cell(name, arm))]
+        made = [cell for name in names if (cell := self.cell(name, arm)) and cell.has(metric)]
         seeds = sorted(set.intersection(*(set(cell.seeds()) for cell in made))) if made else []
         return max(made, key=lambda cell: cell.mean(metric, seeds)) if seeds else None
 
@@ -235,4 +240,4 @@ def _stacked(frames: list[pd.DataFrame], evaluators: list[str]) -> Columns:
                         f"run {rows[0].run.iloc[0]}, or another seed's, lacks {name}: delete and run again."
                     )
                 found[name, evaluator] = values
-    return found
+    return averaged(found)

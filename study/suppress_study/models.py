@@ -69,6 +69,10 @@ class Trained:
             self._halves[depth] = Features(self.network, depth), Rest(self.network, depth)
         return self._halves[depth]
 
+    def sender(self, network: nn.Cell) -> Defence:
+        """What acts on this model's gradients before they leave the device, as `network` is at some moment of it."""
+        return self.arm.made_by().sender(network) if self.arm.defence else Defence()
+
     @cached_property
     def checkpoint(self) -> dict[str, str]:
         """The file of its weights, where it has one: name and SHA-256."""

@@ -32,6 +32,7 @@ AT = r"(@-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?)?"  # a number as Python writes it
 WILDCARDS = {"arm": "[a-z][a-z0-9-]*", "value": AT, "seed": "[0-9]+", "group": "(-[a-z][a-z0-9]*)?", "game": "[a-z]+"}
 NONE = "none"  # the arm of an attack that looks at no model
 PLACES = {"features": "depth", "gradients": "moment"}  # what says where an attack looks, by what it sees
+OF_GRADIENTS = ("sent", "batch_size", "another", "network")  # what else says how: parts of `Sees`, and of `Variant`
 
 
 @dataclass(frozen=True, order=True)
@@ -64,9 +65,18 @@ class Variant:
     settings: dict[str, Any]  # all of them, as the attack's function takes them
     images_per_class: int = 1
     candidates: int = 0
+    sent: str = "masked"
+    batch_size: int = 1
+    another: bool = False
+    network: str = ""
 
     def __str__(self) -> str:
         return "-".join([self.attack, *map(str, self.factors.values())])
+
+    @property
+    def alone(self) -> bool:
+        """Whether it looks at none of the study's models, and so runs once."""
+        return self.sees == "nothing" or self.network != ""
 
     def seen(self) -> str:
         """What the attacker has, in words: "features at fc1"."""
@@ -80,7 +90,9 @@ class Variant:
         """What decides the outcome of this attack on a model."""
         own = {"kind": self.kind, "sees": self.sees, **self.factors, "settings": self.settings}
         of_view = {"gradients": ("images_per_class",), "outputs": ("candidates",)}.get(self.sees, ())
-        return own | {name: getattr(self, name) for name in of_view}
+        # What is as ever is left out, for runs made before it could be otherwise.
+        changed = [name for name in OF_GRADIENTS if getattr(self, name) != getattr(Variant, name)]
+        return own | {name: getattr(self, name) for name in (*of_view, *changed)}
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,12 @@ class Job:
         if self.kind == "coins":
             return f"coins-{self.group}-{self.model.kind}"
         return f"{self.kind}-{self.model}{self.group and f'-{self.group}'}"
+
+
+def parted(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Values that an attack is swept over, those of what it sees apart from those of its settings."""
+    seen = {name: value for name, value in values.items() if name in OF_GRADIENTS}
+    return {"sees": seen, "settings": {name: value for name, value in values.items() if name not in seen}}
 
 
 class Study(Content):
@@ -213,7 +231,7 @@ class Study(Content):
         attack = self.attacks[name]
         groups = [group for profile in self.profiles.values() for group in profile.further.values()]
         sweeps = [attack.sweep, *(group.sweep for group in groups if name in group.attacks)]
-        return [setting for setting in attack.settings if any(setting in sweep for sweep in sweeps)]
+        return [setting for setting in attack.own() if any(setting in sweep for sweep in sweeps)]
 
     def variants(
         self, profile: str, name: str, *, at: Sequence[str] = (), sweep: Changes = None, overrides: Changes = None
@@ -228,7 +246,7 @@ class Study(Content):
         """
         attack, own = named(self.attacks, name, "attack"), f"attack {name} in profile {profile}"
         changed = self.profile(profile).attack_overrides.get(name, {})
-        changes = [attack.model_dump(), changed, {"settings": overrides or {}}]
+        changes = [attack.model_dump(), changed, parted(overrides or {})]
         attack = validated(Attack, reduce(merged, changes), own)
         swept = {which: values for which, values in (sweep or attack.sweep).items() if which not in (overrides or {})}
         try:
@@ -237,15 +255,17 @@ class Study(Content):
                 raise ValueError(f"sees is {what}, but {kind} sees {ATTACKS[kind].sees}: correct it")
             if at and what not in PLACES:
                 raise ValueError(f"at is {at}, but what {name} sees, {what}, has no depth or moment: leave it out")
-            sees = validated(Sees, attack.sees.model_dump() | ({what: at} if at else {}), "sees")
-            places = [{PLACES[what]: value} for value in getattr(sees, what)] if what in PLACES else [{}]
+            places = [{PLACES[what]: value} for value in at or getattr(attack.sees, what)] if what in PLACES else [{}]
             found = []
             for where, values in product(places, product(*swept.values())):
-                settings = attack.settings | dict(zip(swept, values, strict=True))
+                changed = parted(dict(zip(swept, values, strict=True)))
+                seen = attack.sees.model_dump() | ({what: list(at)} if at else {}) | changed["sees"]
+                sees = validated(Sees, seen, "sees")
+                settings = attack.settings | changed["settings"]
                 settings = settings if self._published else ATTACKS[kind].settings(settings)
-                factors = where | {setting: settings[setting] for setting in self.swept(name)}
-                more = (sees.images_per_class, sees.candidates)
-                found.append(Variant(name, kind, attack.title, what, factors, settings, *more))
+                factors = where | {each: (settings | dict(sees))[each] for each in self.swept(name)}
+                more = {each: getattr(sees, each) for each in ("images_per_class", "candidates", *OF_GRADIENTS)}
+                found.append(Variant(name, kind, attack.title, what, factors, settings, **more))
             return found
         except (TypeError, ValueError) as error:
             raise SettingsError(f"{own}: {str(error).removesuffix('.')}.") from error
@@ -258,7 +278,7 @@ class Study(Content):
         for name in factors.keys() - {"attack", *PLACES.values(), *swept}:
             raise SettingsError(f"attack {attack} is not told apart by {name}: correct the name or leave it out.")
         at = [str(factors[name]) for name in PLACES.values() if name in factors]
-        overrides = {name: factors.get(name, own.settings[name]) for name in swept}
+        overrides = {name: factors.get(name, own.own()[name]) for name in swept}
         return self.variants(profile, attack, at=at, overrides=overrides)[0]
 
     # Jobs
@@ -297,7 +317,7 @@ class Study(Content):
             each
             for name in names
             for each in self.variants(profile, name, at=at, sweep=sweep, overrides=overrides)
-            if (each.sees == "nothing") == (model.arm == NONE)
+            if each.alone == (model.arm == NONE)
         ]
         if model.arm in self.arms:
             self._require_released(profile, model, variants)

@@ -109,7 +109,7 @@ class Attacking(Session):
         shown = seed == profile.seeds()[0]  # the book shows the pictures of one seed
         self.scene = attacking.Scene(attacked, self.targets, evaluators, self.data, seed, shadows, shown)
         floors = self.study.attacking(self.profile, Model(NONE, seed)).variants
-        self.found = {str(floor): attacking.attack(floor, self.scene) for floor in floors}
+        self.found = {str(each): attacking.attack(each, self.scene) for each in floors if each.sees == "nothing"}
         self._made: dict[str, tuple[Run, Arrays]] = {}  # by name of the run
 
     def __str__(self) -> str:

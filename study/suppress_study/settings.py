@@ -22,6 +22,7 @@ from pydantic.functional_validators import AfterValidator, field_validator, mode
 
 from suppress_privacy.attacks import ATTACKS
 from suppress_privacy.checks import keywords
+from suppress_privacy.controls import CONTROLS
 from suppress_privacy.defences import DEFENCES
 from suppress_privacy.lenet import DEPTHS
 
@@ -213,6 +214,10 @@ class Sees(Checked):
     candidates: Annotated[StrictInt, Field(ge=0)] = 0  # for each of which it has the network's outputs
     images: StrictBool = False  # the candidates themselves, and no network: in games alone
     images_per_class: Count = 1  # whose gradients it has
+    batch_size: Count = 1  # images of whose mean loss a gradient is
+    sent: Literal["masked", "unmasked"] = "masked"  # as the client sends it under the defence, or before that acts
+    another: StrictBool = False  # for each image the gradient of another one: a control
+    network: Literal["", *CONTROLS] = ""  # type: ignore[valid-type]  # a control, in place of the study's models
 
     def what(self) -> str:
         kinds = {"features": self.features, "gradients": self.gradients, "outputs": self.candidates}
@@ -229,6 +234,10 @@ class Attack(Checked):
     sees: Sees = Sees()
     settings: dict[str, Kept] = {}
     sweep: Sweeps = {}
+
+    def own(self) -> dict[str, Any]:
+        """Its settings, and how it sees what it sees."""
+        return {**dict(self.sees), **self.settings}
 
 
 class Game(Checked):

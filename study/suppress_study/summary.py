@@ -23,6 +23,7 @@ from suppress_study.plan import Study
 from suppress_study.provenance import DIRTY
 from suppress_study.results import Results, write_json
 from suppress_study.settings import Checked, Documented, Value
+from suppress_study.targets import GALLERY
 
 Row = dict[str, Any]
 AMONG = ("canaries", "others")  # of a game's candidates
@@ -176,7 +177,8 @@ def _estimates(cell: Cell) -> Iterator[Row]:
         rates = tpr_estimate(scores, members, FALSE_POSITIVE_RATE)
         yield _row(cell.factors, "tpr_at_1pct_fpr", "", rates, seeds, by_seed)
     for name, evaluator, values, means in _resampled(cell.values):
-        yield _row(cell.factors, name, evaluator, METRICS[name].estimate(values, means), cell.seeds(), values.mean(1))
+        found, by_seed = METRICS[name].estimate(values, means), np.nanmean(values, axis=1)
+        yield _row(cell.factors, name, evaluator, found, cell.seeds(), by_seed)
 
 
 def _differences(cell: Cell, measured: Measured) -> Iterator[Row]:
@@ -188,10 +190,11 @@ def _differences(cell: Cell, measured: Measured) -> Iterator[Row]:
     differences = {
         (name, evaluator): cell.rows(name, shared, evaluator) - other.rows(name, shared, evaluator)
         for name, evaluator in cell.values
-        if name in METRICS
+        if name in METRICS and (name, evaluator) in other.values
     }
     for name, evaluator, values, means in _resampled(differences):
-        yield _row(cell.factors, name, evaluator, bootstrap_mean(values, resampled=means), shared, values.mean(1))
+        found = bootstrap_mean(values, resampled=means)
+        yield _row(cell.factors, name, evaluator, found, shared, np.nanmean(values, axis=1))
 
 
 def _games(measured: Measured) -> Iterator[Row]:
@@ -231,7 +234,8 @@ def _strongest(measured: Measured, claims: Claims) -> Iterator[Row]:
 
 def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
     """The gates that the profile's attacks can decide."""
-    cells = {name: measured.cell(attack, measured.study.roles.ordinary) for name, attack in claims.checks}
+    ordinary = measured.study.roles.ordinary
+    cells = {name: measured.cell(attack, ordinary) if attack else None for name, attack in claims.checks}
     for name, metric, gate in (
         ("tuned", "skill", gates.beats_the_mean_image),
         ("positive", "psnr", gates.near_perfect_at_conv1),
@@ -239,6 +243,7 @@ def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
     ):
         if cell := cells[name]:
             yield gate(METRICS[metric].estimate(cell.column(metric)))
+    yield from _gates_on_gradients(cells["planted"], cells["sigmoids"], cells["another"])
     own, start = cells["tuned"], cells["start"]
     if own and start and own.seeds() == start.seeds():
         yield gates.beats_its_start(bootstrap_mean(own.column("skill") - start.column("skill")))
@@ -253,6 +258,17 @@ def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
         wanted = measured.arm(arm.settings.accuracy_of) if arm.settings.accuracy_of else None
         for one in _gates_of(arm, wanted, measured.study.profile(measured.profile).matched):
             yield replace(one, title=arm.settings.title)
+
+
+def _gates_on_gradients(planted: Cell | None, sigmoids: Cell | None, another: Cell | None) -> Iterator[Gate]:
+    """Those on attacks on gradients: both positive controls, and both sides of the negative one."""
+    if planted:
+        yield gates.analytic_is_exact(planted.column("relative_l2"))
+    if sigmoids:
+        yield gates.sigmoids_give_in(bootstrap_mean(sigmoids.column("psnr")) if sigmoids.has("psnr") else None)
+    if another:
+        rank1, of_sent = (METRICS[name].estimate(another.column(name)) for name in ("rank1", "rank1_of_sent"))
+        yield from (gates.another_gradient_hides(rank1, GALLERY), gates.another_gradient_shows(of_sent))
 
 
 def _gates_of(arm: Trainings, wanted: Trainings | None, matched: bool) -> Iterator[Gate]:

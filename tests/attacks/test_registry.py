@@ -21,7 +21,7 @@ SETTINGS = {
 SEEN = {
     "nothing": {"black", "mean"},
     "features": {"class-mean", "nearest", "reference", "tuned", "ridge", "decoder"},
-    "gradients": {"dlg", "idlg", "cosine"},
+    "gradients": {"analytic", "dlg", "idlg", "cosine"},
     "outputs": {"loss", "lira", "rmia"},
     "images": {"blind"},
 }
@@ -64,7 +64,17 @@ def test_settings_are_those_given_over_the_attacks_own():
         ("tuned", {"lr": 0}, "lr is 0; it must be a number above 0"),
         ("reference", {"smoothness": "gpu"}, "smoothness is 'gpu'; it must be 'cpu' or 'ascend'"),
         ("reference", {"norm_weight": 0}, "norm_weight is 0; it must be a number above 0"),
-        ("cosine", {"tv_weight": -1}, "tv_weight is -1; it must be a number from 0"),
+        (
+            "cosine",
+            {"tv_weight": -1},
+            "tv_weight is -1; it must be a number from 0, or a list of numbers from 0, one at",
+        ),
+        (
+            "cosine",
+            {"tv_weight": []},
+            "tv_weight is []; it must be a number from 0, or a list of numbers from 0, one at",
+        ),
+        ("analytic", {"restarts": 2}, "restarts is not a setting; there are none"),
         ("lira", {"shadows": 2}, "shadows is 2; it must be 0, or an integer from 4, a multiple of 2"),
         ("lira", {"shadows": 5}, "shadows is 5; it must be 0, or an integer from 4, a multiple of 2"),
         ("loss", {"seed": 0}, "seed is not a setting; there are none"),

@@ -88,7 +88,8 @@ def test_groups_have_the_metrics_that_they_are_judged_by(report):
     ]
     assert [row[0] for row in rows] == ["loss threshold", "", "LiRA", ""]
     head, *rows = cells(tables.gradient_table(report))
-    assert "labels found from gradients" in head and len(rows) == 3 * 2
+    assert "labels found from gradients" in head and len(rows) == 4 * 2 + 2 + 1 + 1 + 2
+    assert [row[1] for row in rows if row[0].startswith(("analytic, on", "DLG, on"))] == ["any", "any"]
     head, *rows = cells(tables.depth_table(report))
     assert "labels found from gradients" not in head and [row[0] for row in rows] == ["tuned inversion at conv1"]
 
@@ -229,8 +230,10 @@ def test_a_view_shows_the_shapes_of_what_is_in_it():
         ["`auxiliary_labels`", "int32 [9]"],
         ["`release`", "nothing"],
     ]
-    of_gradients = GradientView((np.zeros((6, 1, 5, 5)), np.zeros(10)), network, (1, 32, 32))
-    shown = ["float64 [6, 1, 5, 5], float64 [10]", "LeNet5", "1, 32, 32"]
+    own = np.zeros((9, 1, 32, 32), np.float32), np.zeros(9, np.int32)
+    of_gradients = GradientView((np.zeros((6, 1, 5, 5)), np.zeros(10)), network, (1, 32, 32), *own)
+    shown = ["float64 [6, 1, 5, 5], float64 [10]", "LeNet5", "1, 32, 32", "float32 [9, 1, 32, 32]", "int32 [9]"]
+    shown += ["1", "Defence"]
     assert [what for _, what in cells(tables.view_table([of_gradients, None]))[1:]] == shown
 
 

@@ -1,5 +1,7 @@
 """Every gate passes on one side of its bound and fails on the other."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,9 @@ def around(mean):
         (gates.beats_its_start, 0.11, 0.09),
         (gates.near_perfect_at_conv1, 30.11, 30.09),
         (gates.shuffled_learns_nothing, 0.09, 0.11),
+        (gates.sigmoids_give_in, 25.11, 25.09),
+        (gates.another_gradient_shows, 0.61, 0.59),
+        (partial(gates.another_gradient_hides, others=999), 0.1, 0.102),
     ],
 )
 def test_gates_on_estimates(gate, passes, fails):
@@ -36,6 +41,17 @@ def test_gates_on_estimates(gate, passes, fails):
 def test_gates_on_games(gate, passes, fails):
     assert all(gate(around(area)).passed for area in passes) and not any(gate(around(area)).passed for area in fails)
     assert gates.OF_GAMES[gate(around(0.5)).name] is gate
+
+
+def test_the_worst_of_the_planted_inputs_decides_whether_an_attack_is_exact():
+    errors = np.full((1, 10), 1e-6)
+    assert gates.analytic_is_exact(errors).passed
+    errors[0, 3] = 1.1e-4
+    assert not gates.analytic_is_exact(errors).passed
+
+
+def test_a_control_whose_descents_failed_has_failed():
+    assert not gates.sigmoids_give_in(None).passed
 
 
 def test_an_objective_that_rises_or_stays_or_is_no_number_fails():

@@ -239,9 +239,21 @@ def test_a_recipe_holds_all_that_decides_the_outcome_and_nothing_else():
         "kind": "dlg",
         "sees": "gradients",
         "moment": "end",
-        "settings": {"restarts": 2, "iters": 300},
-        "images_per_class": 1,
+        "settings": {"restarts": 1, "iters": 200},
+        "images_per_class": 10,
     }
+    of_batch = {"attack": "analytic", "batch_size": 8, "sent": "unmasked"}
+    assert STUDY.variant("full", of_batch).recipe() == {
+        "kind": "analytic",
+        "sees": "gradients",
+        "moment": "end",
+        "batch_size": 8,
+        "sent": "unmasked",
+        "settings": {},
+        "images_per_class": 10,
+    }
+    assert STUDY.variant("full", "dlg-sigmoids").recipe()["network"] == "sigmoid-lenet"
+    assert STUDY.variant("full", "analytic-another").recipe()["another"] is True
     assert STUDY.variant("full", "loss").recipe()["candidates"] == 5000
     assert STUDY.variant("full", "ridge").recipe().keys() == {"kind", "sees", "depth", "settings"}
 

@@ -143,6 +143,64 @@ def test_gates_fail_where_there_is_cause(tmp_path):
     assert found.verdicts["H2"].verdict == "not tested" and "attack too weak" in found.verdicts["H2"].reason
 
 
+def with_attacks_on_gradients(tmp_path, change):
+    """A study with the controls of attacks on gradients, once `change` has been made to the arrays of each."""
+    attacks, further = [*planted.PROFILE["attacks"], "analytic-planted", "dlg-sigmoids"], planted.PROFILE["further"]
+    another = {"attacks": ["analytic-another"], "arms": ["baseline"], "seeds": [0, 1, 2]}
+    study = planted.study(attacks=attacks, further=further | {"another": another})
+    jobs = planted.jobs(study)
+    for run, arrays in (pair for pairs in jobs.values() for pair in pairs):
+        change(run.factors.get("attack"), arrays)
+    planted.write(tmp_path, jobs)
+    return summarise(Results.load(tmp_path), study, "tiny", CLAIMS)
+
+
+CONTROLS = {"analytic-exact", "dlg-on-sigmoids", "another-gradient-no-better", "another-gradient-found"}
+
+
+def test_controls_of_attacks_on_gradients_pass_where_they_work(tmp_path):
+    found = {gate.name: gate.passed for gate in with_attacks_on_gradients(tmp_path, lambda attack, arrays: None).gates}
+    assert found.keys() >= CONTROLS and all(found.values())
+
+
+@pytest.mark.parametrize(
+    ("gate", "attack", "broken"),
+    [
+        ("analytic-exact", "analytic-planted", {"relative_l2": 2e-4}),  # of one image
+        ("dlg-on-sigmoids", "dlg-sigmoids", {"psnr": 20 * np.ones(10)}),
+        ("dlg-on-sigmoids", "dlg-sigmoids", {"failed": np.arange(10) < 6}),
+        ("another-gradient-no-better", "analytic-another", {"rank1": np.arange(10) < 8}),
+        ("another-gradient-found", "analytic-another", {"rank1_of_sent": np.arange(10) < 3}),
+    ],
+)
+def test_a_broken_attack_on_gradients_or_control_fails_its_gate(tmp_path, gate, attack, broken):
+    def broke(name, arrays):
+        if name == attack:
+            for metric, value in broken.items():
+                arrays[metric] = np.array([*arrays[metric][:-1], value] if np.isscalar(value) else value, np.float32)
+
+    found = with_attacks_on_gradients(tmp_path, broke).gates
+    assert {one.name for one in found if not one.passed} == {gate}
+
+
+@pytest.mark.parametrize(("lost", "there"), [(0, 10), (3, 7), (5, 5), (6, 0)])
+def test_failed_images_are_counted_and_where_most_are_there_is_no_mean(tmp_path, lost, there):
+    jobs = planted.jobs(STUDY)
+    ((_, arrays),) = jobs["attack-baseline-seed0-gradients"]
+    arrays["failed"] = np.float32(np.arange(10) < lost)
+    arrays["skill"] = np.where(arrays["failed"], np.float32(-99), arrays["skill"])
+    planted.write(tmp_path, jobs)
+    found = summarise(Results.load(tmp_path), STUDY, "tiny", CLAIMS)
+    of = {"attack": "dlg", "moment": "end", "arm": "baseline"}
+    assert row(found.estimates, **of, metric="failed")["mean"] == pytest.approx(lost / 10)
+    if not there:
+        assert {row["metric"] for row in rows(found.estimates, **of)} == {"failed"}
+        return
+    skill = row(found.estimates, **of, metric="skill")
+    assert skill["n"] == there and skill["low"] > 0.8
+    assert skill["by_seed"] == [pytest.approx(arrays["skill"][lost:].mean())]
+
+
 def test_equal_accuracy_is_not_asked_where_all_is_cut_short(results):
     study = planted.study(matched=False)
     found = summarise(results, study, "tiny", CLAIMS)

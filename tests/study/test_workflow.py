@@ -48,6 +48,7 @@ CHROMIUM_OPTIONS = [
     "--disable-sync",
 ]
 SUPPRESSED = "suppressed-example"
+DESCENTS = ("dlg", "idlg", "cosine", "dlg-sigmoids")
 (JOB,) = yaml.safe_load((ROOT / ".github" / "workflows" / "study.yml").read_text())["jobs"].values()
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
 
@@ -359,21 +360,24 @@ def test_the_summary_has_every_attack_on_every_model(finished, plan):
         *({"arm": arm} for arm in ("dense-sgd", "accuracy-matched", "damped")),
         of_suppressed[1],
     ]
-    image = {name for name, metric in METRICS.items() if metric.of == "image" and name != "label_found"}
+    more = {"analytic-another": {"rank1_of_sent"}} | {name: {"label_found", "failed"} for name in DESCENTS}
+    image = {name for name, metric in METRICS.items() if metric.of == "image"} - set().union(*more.values())
     for (attack, arm), found in summary.frame("estimates").groupby(["attack", "arm"]):
         metrics = set(found.metric)
         if attack in ("loss", "lira"):
             assert metrics == {"auc", "tpr_at_1pct_fpr"} and set(found.n) == {400}
         else:
-            on_gradients = attack in ("dlg", "idlg", "cosine")
-            assert metrics == image | ({"label_found"} if on_gradients else set()), (attack, arm)
-            assert set(found.n) == {10 if on_gradients else 30}
+            if attack in DESCENTS and metrics == {"failed"}:  # most of ten images, in so few steps
+                continue
+            assert metrics == image | more.get(attack, set()), (attack, arm)
+            shown = {*range(5, 11)} if attack in DESCENTS else {8, 10} if attack.startswith("analytic") else {30}
+            assert set(found.n) <= shown
             assert set(found[found.metric == "confidence"].evaluator) == {"lenet", "lenet2", "convnet"}
         assert (found.low <= found["mean"] + 1e-12).all() and (found["mean"] <= found.high + 1e-12).all()
     assert set(rows(summary, attack="black").arm) == set(rows(summary, attack="mean").arm) == {"none"}
     black = rows(summary, attack="black", metric="relative_l2").iloc[0]
     assert (black.low, black["mean"], black.high) == pytest.approx((1, 1, 1))
-    assert set(summary.verdicts) == {"R1", "R2", "R3", "H1", "H2", "H3", "H4", "H5", "H6"}
+    assert set(summary.verdicts) == {"R1", "R2", "R3", "H1", "H2", "H3", "H4", "H5", "H6", "H8"}
     for verdict in summary.verdicts.values():  # one seed says nothing
         assert verdict.verdict == "not tested" and "fewer than" in verdict.reason
     assert summary.documented.models["suppressed"]["test_accuracy"] == 0.9745

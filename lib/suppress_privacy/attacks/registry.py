@@ -17,7 +17,7 @@ class Attack:
 
         nothing     a NothingView     -> Reconstruction
         features    a FeatureView     -> Reconstruction
-        gradients   a list of GradientView, one an image, all of one network    -> Reconstruction
+        gradients   a list of GradientView, one a batch, all of one network     -> Reconstruction
         outputs     a MembershipView or a CoinView  -> scores, float64 [Q]
         images      a BlindView       -> scores, float64 [Q]
 

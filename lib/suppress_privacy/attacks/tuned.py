@@ -7,7 +7,7 @@ attacker's held-out images, whose originals the attacker knows; the targets have
 """
 
 from itertools import product
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -19,11 +19,10 @@ from suppress_privacy.attacks.decoder import fitted_ridge
 from suppress_privacy.attacks.inversion import InversionObjective
 from suppress_privacy.attacks.registry import attack
 from suppress_privacy.attacks.views import FeatureView, Reconstruction
-from suppress_privacy.checks import Bounds, NotNegative, Positive, Seed, Whole
+from suppress_privacy.checks import Positive, Seed, Tried, Whole
 from suppress_privacy.runtime import generator
 
 CURVE_POINTS = 20
-Tried = Annotated[list[NotNegative], Bounds(at_least=1), "a list of numbers from 0, one at least"]
 
 
 class AnchoredObjective(nn.Cell):

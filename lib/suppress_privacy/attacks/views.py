@@ -1,7 +1,7 @@
 """What an attacker holds. An attack is given one of these and nothing else: the threat model, apart from the attack."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from suppress_privacy.lenet import predict
 from suppress_privacy.runtime import generator
+from suppress_privacy.training import Defence
 
 HELD_OUT = 100  # auxiliary images on which an attack may choose its settings
 
@@ -63,11 +64,19 @@ class FeatureView:
 
 @dataclass(frozen=True)
 class GradientView:
-    """The attacker saw the gradients of one training step on one private image, as in federated learning."""
+    """The attacker saw the gradients of one training step on a batch of private images, as in federated learning.
 
-    gradients: tuple[np.ndarray, ...]  # one for each trainable parameter of `network`, in their order
-    network: nn.Cell  # the network at that step; every operator in it must have second derivatives
+    It knows the network, what is done to gradients before they leave the user's device (a mask, if there is one, shows
+    in the weights), and how many images the batch has, but not which of them gave which part.
+    """
+
+    gradients: tuple[np.ndarray, ...]  # as sent, one for each trainable parameter of `network`, in their order
+    network: nn.Cell  # the network at that step; where an attack descends it needs second derivatives
     image_shape: tuple[int, ...]  # (C, H, W)
+    auxiliary: np.ndarray  # float32 [M, C, H, W], images of the same kind, none of them private
+    auxiliary_labels: np.ndarray  # int32 [M]
+    batch_size: int = 1  # images of whose mean loss these are the gradients
+    sent: Defence = field(default_factory=Defence)  # its `on_gradients` is what they went through before they left
 
 
 def scaled_confidence(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -172,4 +181,5 @@ class Reconstruction:
     objective: np.ndarray | None = None  # float64 [N], the attack's own objective at `images`
     curve: np.ndarray | None = None  # float64 [K, N], the best objective so far, at equal distances of steps
     labels: np.ndarray | None = None  # int [N], the labels it found, where it seeks them
+    failed: np.ndarray | None = None  # bool [N], whose descent came to nothing, so that the image says nothing
     chosen: dict[str, Any] | None = None  # settings the attack chose by itself, and on what ground: plain data

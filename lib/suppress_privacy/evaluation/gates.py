@@ -16,9 +16,16 @@ FALLING = 0.99  # share of images
 MATCHED = 0.003  # of accuracy
 CANARIES_FOUND = 0.7  # area under the ROC
 MEMORISED = 0.9  # the same, of a network that knows all its images by heart
+EXACT = 1e-4  # relative error
+SIGMOID_PSNR = 25.0  # dB
+SENT = 0.5  # share of images
 # By what attacks see: what must have been decided before a word about protection from them; what is asked of single
 # models comes on top.
-REQUIRED = {"features": ("tuned-beats-mean", "tuned-beats-its-start", "conv1-near-perfect", "shuffled-no-better")}
+REQUIRED = {
+    "features": ("tuned-beats-mean", "tuned-beats-its-start", "conv1-near-perfect", "shuffled-no-better"),
+    "gradients": ("analytic-exact", "dlg-on-sigmoids", "another-gradient-no-better", "another-gradient-found"),
+    "outputs": ("canaries-found", "memorised-found", "coins-shuffled", "blind-at-chance"),
+}
 
 
 @dataclass(frozen=True)
@@ -121,6 +128,37 @@ def beats_its_start(difference: Estimate) -> Gate:
     """The descent adds to the decoder it starts from: its interval of the paired difference in skill lies above 0."""
     asked = "lower end of skill minus the ridge decoder's above 0"
     return Gate("tuned-beats-its-start", asked, difference.low, difference.low > 0)
+
+
+def analytic_is_exact(errors: np.ndarray) -> Gate:
+    """A positive control: a network whose first dense layer sees the image gives every one back.
+
+    Args:
+        errors: relative, of any shape.
+    """
+    worst = float(np.max(errors))
+    asked = f"largest relative error of planted inputs at most {EXACT:g}"
+    return Gate("analytic-exact", asked, worst, worst <= EXACT, sees="gradients")
+
+
+def sigmoids_give_in(psnr: Estimate | None) -> Gate:
+    """A positive control: DLG finds what an untrained network of sigmoids was given; None: it failed for most."""
+    asked = f"lower end of PSNR on the network of sigmoids above {SIGMOID_PSNR:g} dB"
+    low = psnr.low if psnr else 0.0
+    return Gate("dlg-on-sigmoids", asked, low, low > SIGMOID_PSNR, sees="gradients")
+
+
+def another_gradient_hides(rank1: Estimate, others: int) -> Gate:
+    """A negative control: from another image's gradient no better than one in `others` and the target is identified."""
+    chance = 1 / (1 + others)
+    asked = f"lower end of identified targets, from another image's gradient, at most chance ({chance:.3g})"
+    return Gate("another-gradient-no-better", asked, rank1.low, rank1.low <= chance, sees="gradients")
+
+
+def another_gradient_shows(rank1: Estimate) -> Gate:
+    """Of the same control the other side: the image whose gradient it is is identified."""
+    asked = f"lower end of identified images, whose gradient was sent, above {SENT:g}"
+    return Gate("another-gradient-found", asked, rank1.low, rank1.low > SENT, sees="gradients")
 
 
 def matches(about: str, accuracies: Sequence[float], wanted: Sequence[float]) -> Gate:

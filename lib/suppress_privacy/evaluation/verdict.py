@@ -83,13 +83,14 @@ def lower(what: str, than: str, values: np.ndarray, control: np.ndarray) -> Comp
 
     Args:
         what, than: what is compared with what, for the reader.
-        values, control: [S, N], the same seeds and images in both.
+        values, control: [S, N], the same seeds and images in both; NaN leaves an image of a seed out.
 
     Returns:
         the comparison; its effect is values minus control.
     """
     difference = np.asarray(values, np.float64) - np.asarray(control, np.float64)
-    return _below_zero(what, than, difference.mean(1), bootstrap_means(difference), float(difference.mean()))
+    by_seed, effect = np.nanmean(difference, axis=1), float(np.nanmean(difference))
+    return _below_zero(what, than, by_seed, bootstrap_means(difference), effect)
 
 
 def lower_auc(what: str, than: str, scores: np.ndarray, control: np.ndarray, members: np.ndarray) -> Comparison:
