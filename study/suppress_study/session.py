@@ -115,6 +115,9 @@ class Attacking(Session):
         variant = named(self.variants, name, "attack")
         with made("attack", self.environment) as making:
             found = self.found[name] = attacking.attack(variant, self.scene)
+        if found.search_seconds:  # told apart
+            seconds, search = making["times"]["seconds"], round(found.search_seconds, 3)
+            seconds |= {"search": search, "attack": round(seconds["attack"] - search, 3)}
         self._keep(self.job.runs[self.job.variants.index(variant)], found.arrays, chosen=found.chosen, **making)
 
     def look(self) -> dict[str, Any]:
