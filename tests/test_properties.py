@@ -95,7 +95,7 @@ def test_draws_are_told_by_seed_and_purpose(seed, purpose, other, another):
 
 # MNIST's files
 
-NAMES = sorted(fetch.SHA256)
+NAMES = sorted(fetch.NAMES)
 
 
 def idx(kind, *sizes):

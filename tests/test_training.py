@@ -93,12 +93,27 @@ def test_a_defence_is_asked_at_its_three_points(few):
 
 def test_the_history_has_the_accuracy_that_the_defence_leaves(few):
     class Coarse(Defence):
-        def test_accuracy(self, network, images, labels):
-            return round(super().test_accuracy(network, images[:10], labels[:10]), 1) / 7
+        def correct(self, network, images, labels):
+            return super().correct(network, images[:10], labels[:10])
 
     network, history = trained(few, epochs=2, defence=Coarse())
     last = training.accuracy(network, few.test_images[:10], few.test_labels[:10])
-    assert history.test_accuracy[-1] == pytest.approx(last / 7)
+    assert history.test_accuracy[-1] == pytest.approx(last)
+
+
+def test_images_to_choose_on_are_told_from_those_that_are_reported(few):
+    aside = np.arange(0, len(few.test_labels), 3)
+    network, history = trained(replace(few, validation=aside), epochs=2)
+    others = np.setdiff1d(np.arange(len(few.test_labels)), aside)
+    for found, where in ((history.validation_accuracy, aside), (history.reported_accuracy, others)):
+        assert len(found) == 2
+        assert found[-1] == training.accuracy(network, few.test_images[where], few.test_labels[where])
+    assert history.to_choose_by() == history.validation_accuracy != history.test_accuracy
+    assert history.test_accuracy[-1] == training.accuracy(network, few.test_images, few.test_labels)
+    assert history.until(1).reported_accuracy == history.reported_accuracy[:1]
+    undivided = trained(few, epochs=2)[1]
+    assert undivided.to_choose_by() == undivided.test_accuracy == history.test_accuracy
+    assert undivided.validation_accuracy == undivided.reported_accuracy == []
 
 
 def test_a_plain_defence_releases_any_features_as_they_are():

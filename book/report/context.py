@@ -57,7 +57,7 @@ class Report:
         summary = Summary.model_validate(as_text(Summary.load(folder / "summary.json").model_dump(mode="json")))
         results = Results.load(folder)
         runs = {as_text(name): Run(**as_text(vars(run))) for name, run in results.runs.items()}
-        return cls(Study.load(), Claims.load(), summary, replace(results, runs=runs), summary.profile)
+        return cls(Study.of(folder), Claims.of(folder), summary, replace(results, runs=runs), summary.profile)
 
     # Arms
 

@@ -7,9 +7,10 @@ from suppress_privacy.defences.layers import MaskLayerDes, maskable_layers, prop
 from suppress_privacy.defences.suppress import SuppressCtrl, SuppressPrivacyFactory
 from suppress_privacy.lenet import Features, LeNet5
 from suppress_privacy.mindarmour import ImageInversionAttack, LogUtil, SuppressMasker, SuppressModel
-from suppress_privacy.mnist import generate_mnist_dataset, load_mnist
+from suppress_privacy.mnist import generate_mnist_dataset, load_images, load_mnist
 from suppress_privacy.training import Defence, load_checkpoint, save_checkpoint, train
 
-__all__ = ["Defence", "Features", "LeNet5", "configure", "generate_mnist_dataset", "load_checkpoint", "load_mnist"]
+__all__ = ["Defence", "Features", "LeNet5", "configure", "generate_mnist_dataset", "load_checkpoint", "load_images"]
 __all__ += ["ImageInversionAttack", "LogUtil", "MaskLayerDes", "SuppressCtrl", "SuppressMasker", "SuppressModel"]
-__all__ += ["SuppressPrivacyFactory", "maskable_layers", "propose_mask_layers", "save_checkpoint", "train"]
+__all__ += ["SuppressPrivacyFactory", "load_mnist", "maskable_layers", "propose_mask_layers", "save_checkpoint"]
+__all__ += ["train"]

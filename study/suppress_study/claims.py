@@ -128,7 +128,7 @@ class Lower(OfAttacks):
         return [self.arm, *self.controls, *self.nearest_in_accuracy]
 
     def evidence(self, sources: Sources) -> Evidence:
-        accuracy = {arm: np.mean([*sources.arm(arm).accuracy().values()]) for arm in self.arms()}
+        accuracy = {arm: np.mean([*sources.arm(arm).reported().values()]) for arm in self.arms()}
         nearest = sorted(self.nearest_in_accuracy, key=lambda arm: abs(accuracy[arm] - accuracy[self.arm]))[:1]
         controls, found = [*self.controls, *nearest], []
         for control in controls:
@@ -156,7 +156,7 @@ class Lower(OfAttacks):
         """Whether the arm's test error lies below a control's, seed by seed."""
         own, other = sources.arm(self.arm), sources.arm(control)
         seeds = [seed for seed in own.runs if seed in other.runs]
-        errors = [np.array([[1 - each.accuracy()[seed]] for seed in seeds]) for each in (own, other)]
+        errors = [np.array([[1 - each.reported()[seed]] for seed in seeds]) for each in (own, other)]
         found = verdict.lower(f"{own.settings.title}: test error", other.settings.title, *errors)
         return replace(found, runs=_runs(own, seeds) + _runs(other, seeds))
 
@@ -188,6 +188,7 @@ class Checks(Checked):
 
     tuned: dict[str, Value]
     start: dict[str, Value]
+    learned: dict[str, Value] | None = None  # the first edition asked nothing of it
     positive: dict[str, Value]
     shuffled: dict[str, Value]
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from suppress_privacy.attacks import ATTACKS
 from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, proportion, seed_mean
 from suppress_privacy.evaluation.membership import auc, roc
 from suppress_privacy.evaluation.metrics import METRICS
@@ -73,6 +74,10 @@ class Trainings:
 
     def accuracy(self) -> dict[int, float]:
         return {seed: run.results["test_accuracy"] for seed, run in self.runs.items()}
+
+    def reported(self) -> dict[int, float]:
+        """The accuracy on test images that nothing was chosen on; on all of them in runs that set none apart."""
+        return {seed: run.results.get("reported_accuracy", self.accuracy()[seed]) for seed, run in self.runs.items()}
 
     def kept(self) -> list[float]:
         """Of the weights that its defence acts on the share that is left, by its reports; empty without reports."""
@@ -176,7 +181,10 @@ def _require_one_study(planned: Run, own: str, found: dict[str, Run], judges: di
     """
     name, run, first = planned.name, found[planned.name], next(iter(judges.values()))
     made_with = run.settings
-    if run.kind != "attack":  # settings that the study has gained since have their defaults in an older run
+    # Settings that the study has gained since have their defaults in an older run.
+    if run.kind == "attack":
+        made_with = made_with | {"settings": ATTACKS[planned.settings["kind"]].defaults() | made_with["settings"]}
+    else:
         made_with = validated(Arm, made_with | {"title": ""}, f"run {name}").recipe()
     if _plain(made_with) != _plain(planned.settings):
         raise ResultError(f"run {name} was made with other settings than study.yaml has: delete it and run again.")

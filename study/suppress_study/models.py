@@ -84,6 +84,7 @@ class Trained:
             "networks": {arm: made.sha256 for arm, made in earlier.items()},
             "results": {
                 "test_accuracy": history.test_accuracy[-1],
+                "reported_accuracy": (history.reported_accuracy or history.test_accuracy)[-1],
                 "sparsity": {layer: shares[-1] for layer, shares in history.sparsity.items()},
                 "history": history.as_dict(),
                 "defence": defence.report(),
@@ -119,7 +120,7 @@ def make(
     if checkpoints is not None:
         training.forget(checkpoints)
     network = NETWORKS[arm.network](seed=seed)
-    wanted = earlier[arm.accuracy_of].history.test_accuracy[-1] if arm.accuracy_of else None
+    wanted = earlier[arm.accuracy_of].history.to_choose_by()[-1] if arm.accuracy_of else None
     if arm.cut is not None and wanted is not None:
         return _cut(arm, seed, network, earlier[arm.cut], wanted, checkpoints)
     base = None
@@ -137,7 +138,8 @@ def make(
             network, by, data, epochs=epochs, batch_size=batch_size, seed=seed, defence=defence, checkpoints=checkpoints
         )
     else:
-        history = _as_it_is(network, defence.test_accuracy(network, data.test_images, data.test_labels), checkpoints)
+        history = _as_it_is(network, checkpoints)
+        history.test(defence.correct(network, data.test_images, data.test_labels), data.validation)
     return Trained(network, arm, seed, history, defence, base, checkpoints)
 
 
@@ -158,9 +160,9 @@ def copy_weights(source: nn.Cell, network: nn.Cell) -> None:
         parameter.set_data(ms.Tensor(values[parameter.name].asnumpy()))
 
 
-def nearest_epoch(test_accuracy: list[float], wanted: float) -> int:
-    """The epoch, from 1, after which the test accuracy is nearest to the wanted one; the first of several."""
-    return 1 + int(np.argmin(np.abs(np.array(test_accuracy) - wanted)))
+def nearest_epoch(accuracies: list[float], wanted: float) -> int:
+    """The epoch, from 1, after which the accuracy is nearest to the wanted one; the first of several."""
+    return 1 + int(np.argmin(np.abs(np.array(accuracies) - wanted)))
 
 
 class _Cut(Defence):
@@ -177,7 +179,7 @@ class _Cut(Defence):
 def _cut(arm: Arm, seed: int, network: nn.Cell, whole: Trained, wanted: float, checkpoints: Path | None) -> Trained:
     """The network of an earlier training as it was after the epoch whose accuracy is nearest to the wanted one."""
     found = whole.history
-    epoch = nearest_epoch(found.test_accuracy[: arm.epochs], wanted)
+    epoch = nearest_epoch(found.to_choose_by()[: arm.epochs], wanted)
     kept = checkpoints_in(whole.checkpoints) if whole.checkpoints else []
     until_then = [path for path in kept if training.epoch_of(path) <= epoch]
     if not until_then or training.epoch_of(until_then[-1]) != epoch:
@@ -187,16 +189,14 @@ def _cut(arm: Arm, seed: int, network: nn.Cell, whole: Trained, wanted: float, c
         for path in until_then:
             with atomically(checkpoints / path.name) as part:
                 shutil.copyfile(path, part)
-    sparsity = {layer: shares[:epoch] for layer, shares in found.sparsity.items()}
-    history = History(found.loss[:epoch], found.test_accuracy[:epoch], sparsity)
-    return Trained(network, arm, seed, history, _Cut(epoch, wanted), None, checkpoints)
+    return Trained(network, arm, seed, found.until(epoch), _Cut(epoch, wanted), None, checkpoints)
 
 
-def _as_it_is(network: nn.Cell, test_accuracy: float, checkpoints: Path | None) -> History:
-    """The history of no training at all; its checkpoint counts as epoch 0."""
+def _as_it_is(network: nn.Cell, checkpoints: Path | None) -> History:
+    """The history of no training at all, but for its accuracy; its checkpoint counts as epoch 0."""
     if checkpoints is not None:
         training.save_checkpoint(network, checkpoints / f"{training.CHECKPOINT_PREFIX}-0_0.ckpt")
-    return History([], [test_accuracy], {layer: [share] for layer, share in training.sparsity(network).items()})
+    return History(sparsity={layer: [share] for layer, share in training.sparsity(network).items()})
 
 
 def checkpoints_of(folder: Path, model: Model) -> Path:

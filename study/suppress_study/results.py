@@ -5,6 +5,7 @@
     images.parquet              a row for each run, image and evaluator; by campaign and seed
     membership.parquet          a row for each run and candidate; by campaign and seed
     pictures.npz                reconstructions that are shown, their originals, curves of objectives
+    study.yaml, claims.yaml     as they were: what the runs were asked for, and what was claimed
 
 Factors are columns: arm, attack, depth or moment, evaluator, and each setting that is swept over; a column is empty
 where the factor does not apply. Metrics that need no evaluator stand in the rows whose evaluator is empty.
@@ -25,11 +26,12 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from suppress_privacy.files import atomically, read_arrays, sha256_of
-from suppress_study.settings import Value
+from suppress_study.settings import FOLDER, Value, made_in
 
 PUBLISHED = Path("results/full")  # the published run, from the project's folder
 JUDGED = "judged"  # begins, before evaluator and metric, the arrays of what evaluators say
 WAITING = ".publishing"  # folder of tables that are whole, until they have taken their place
+ASKED = ("study.yaml", "claims.yaml")  # published with what came out
 UNITS = {"image": "images", "candidate": "membership"}  # what a row of each table is about
 Arrays = dict[str, np.ndarray]
 ROWS = 50_000_000  # of a table; the published ones have a hundredth
@@ -111,7 +113,7 @@ class Results:
                     f"{folder / name} is missing or is not the one that runs.jsonl names: restore it, or delete "
                     "runs.jsonl where the folder has all runs of its own, and publish again."
                 )
-        own = [pair for path in sorted((folder / "runs").glob("[!.]*.npz")) for pair in read_job(path)]
+        own = [pair for path in made_in(folder) for pair in read_job(path)]
         newer = {run.name: run for run, _ in own}
         if len(newer) < len(own):
             names = [run.name for run, _ in own]
@@ -148,7 +150,9 @@ class Results:
         for name in UNITS.values():
             files |= _write_table(folder / f"{name}.parquet", getattr(self, name))
         _write_pictures(folder / "pictures.npz", self.pictures)
-        files["pictures.npz"] = sha256_of(folder / "pictures.npz")
+        for name in ASKED:
+            shutil.copyfile(FOLDER / name, folder / name)
+        files |= {name: sha256_of(folder / name) for name in ("pictures.npz", *ASKED)}
         known: dict[str, str] = {}
         lines = []
         for run in self.runs.values():

@@ -1,4 +1,4 @@
-"""Start what there is to start: python -m suppress_study.run study | run | notebook | summarise | publish.
+"""Start what there is to start: python -m suppress_study.run study | run | notebook | summarise | publish | cost.
 
     python -m suppress_study.run notebook train runs/mine.ipynb arm=suppressed-example seed=7 \\
         overrides='{defence: {sparse_end: 0.9}}'
@@ -31,6 +31,7 @@ from papermill.exceptions import PapermillExecutionError
 from suppress_privacy.mnist import DataError, load_mnist
 from suppress_privacy.runtime import choose_device
 from suppress_study.claims import Claims
+from suppress_study.cost import costs, told
 from suppress_study.notebook import execute
 from suppress_study.plan import WILDCARDS, Study
 from suppress_study.provenance import describe
@@ -215,7 +216,8 @@ def parameters(pairs: list[str]) -> dict[str, Any]:
 def summarised(options: argparse.Namespace) -> int:
     """The summary of the results that are there."""
     results, missing = Results.load(options.results), options.allow_missing
-    found = summarise(results, Study.load(), options.profile, Claims.load(), allow_missing=missing)
+    plan, claims = Study.of(options.results), Claims.of(options.results)
+    found = summarise(results, plan, options.profile, claims, allow_missing=missing)
     found.save(options.results / "summary.json")
     return 0
 
@@ -230,6 +232,15 @@ def publish(options: argparse.Namespace) -> int:
         raise SetupError(f"{options.results} has no runs to publish: run the study of that profile first.")
     results.publish(options.results)
     print(f"{len(results.runs)} runs published in {options.results}: runs.jsonl, tables and pictures.")
+    return 0
+
+
+def cost(options: argparse.Namespace) -> int:
+    """What a profile's runs will take, by what runs like them took."""
+    measured = Results.load(options.results).runs.values()
+    if not measured:
+        raise SetupError(f"{options.results} has no runs to judge by: name a folder that has.")
+    print(told(costs(Study.load(), options.profile, measured)))
     return 0
 
 
@@ -263,6 +274,7 @@ def parser() -> argparse.ArgumentParser:
     add("values", nargs="*", help="parameters, name=value; values are YAML")
     command("summarise", summarised)("--allow-missing", action="store_true")
     command("publish", publish)
+    command("cost", cost)
     return top
 
 
@@ -275,6 +287,8 @@ def main(arguments: list[str] | None = None) -> int:
     own = surroundings(os.environ)
     os.environ.clear()
     os.environ.update(own)
+    if options.name == "cost":
+        options.results = options.results or ROOT / PUBLISHED
     if options.name in ("summarise", "publish"):
         options.results = options.results or ROOT / "results" / options.profile
     try:

@@ -36,7 +36,10 @@ class Session:
         self.model = self.study.model(parameters["arm"], parameters["seed"], parameters["swept"])
         self.models = models.Models((self.results, Path(parameters["models"])), self.study, self.profile)
         runtime = configure(parameters["device"], parameters["mode"])
-        self.data = load_mnist(self.study.profile(self.profile).data)
+        chosen = self.study.profile(self.profile)
+        data = load_mnist(chosen.data)
+        self.targets = choose_targets(data, chosen.targets)
+        self.data = replace(data, validation=self.targets.choice)
         self.environment = environment(runtime, self.data)
         kept = ("mode", "overrides", "attack_overrides", "victim")
         self.asked = {name: parameters[name] for name in kept if parameters.get(name)}
@@ -96,9 +99,9 @@ class Attacking(Session):
         judges = {name: shared.load(judge) for name, judge in self.study.judges().items()}
         evaluators = {name: judge.network for name, judge in judges.items()}
         self.networks = {name: each.sha256 for name, each in {"victim": attacked, **judges}.items() if each}
-        targets, shadows = choose_targets(self.data, profile.targets), ROOT / self.results / "shadows"
+        shadows = ROOT / self.results / "shadows"
         shown = seed == profile.seeds()[0]  # the book shows the pictures of one seed
-        self.scene = attacking.Scene(attacked, targets, evaluators, self.data, seed, shadows, shown)
+        self.scene = attacking.Scene(attacked, self.targets, evaluators, self.data, seed, shadows, shown)
         floors = self.study.attacking(self.profile, Model(NONE, seed)).variants
         self.found = {str(floor): attacking.attack(floor, self.scene) for floor in floors}
         self._made: dict[str, tuple[Run, Arrays]] = {}  # by name of the run

@@ -67,6 +67,16 @@ class File(Checked):
         path = path or FOLDER / cls.FILE
         return validated(cls, read_yaml(path), path.name)
 
+    @classmethod
+    def of(cls, results: Path) -> Self:
+        """As the published results of a folder were made by; today's where it has none, or has runs made since.
+
+        Raises:
+            SettingsError: see `load`.
+        """
+        published = results / cls.FILE
+        return cls.load(None if made_in(results) or not published.is_file() else published)
+
 
 class Optimizer(Checked):
     name: Literal["sgd", "momentum"]
@@ -311,6 +321,11 @@ class Content(File):
                 yield f"{place}.further.{group}.arms", entry.arms, profile.arms  # only what is trained can be attacked
                 for arm in entry.arms:
                     yield f"{place}.further.{group}.seeds", entry.seeds, profile.arms[arm]
+
+
+def made_in(results: Path) -> list[Path]:
+    """The files of the runs that a folder of results has beside its published tables."""
+    return sorted((results / "runs").glob("[!.]*.npz"))
 
 
 T = TypeVar("T", bound=BaseModel)

@@ -47,6 +47,7 @@ class Arm(Checked):
     documented: str | None  # the documented model it stands for
     seeds: list[int]
     test_accuracy: list[float]
+    reported_accuracy: list[float]  # on test images that nothing was chosen on
     sparsity: dict[str, list[float]]
     mechanism: Mechanism
 
@@ -142,6 +143,7 @@ def _arm(trainings: Trainings) -> Arm:
         documented=trainings.settings.documented,
         seeds=list(trainings.runs),
         test_accuracy=trainings.results("test_accuracy"),
+        reported_accuracy=[*trainings.reported().values()],
         sparsity={layer: [shares[layer] for shares in layers] for layer in layers[0]},
         mechanism=Mechanism(dead_units=[look["dead_units"] for look in looks], **per_image),
     )
@@ -198,7 +200,8 @@ def _strongest(measured: Measured, claims: Claims) -> Iterator[Row]:
 
 def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
     """The gates that the profile's attacks can decide."""
-    cells = {name: measured.cell(attack, measured.study.roles.ordinary) for name, attack in claims.checks}
+    checks = {name: attack for name, attack in claims.checks if attack}
+    cells = {name: measured.cell(attack, measured.study.roles.ordinary) for name, attack in checks.items()}
     for name, metric, gate in (
         ("tuned", "skill", gates.beats_the_mean_image),
         ("positive", "psnr", gates.near_perfect_at_conv1),
@@ -210,18 +213,34 @@ def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
     if own and start and own.seeds() == start.seeds():
         yield gates.beats_its_start(bootstrap_mean(own.column("skill") - start.column("skill")))
     for arm in measured.arms.values():
+        for one in _gates_of_decoder(arm, measured, claims):
+            yield replace(one, title=arm.settings.title)
         if cell := measured.cell(claims.checks.tuned, arm.factors):
             yield replace(gates.objective_falls(arm.name, cell.column("fell")), title=arm.settings.title)
-        for one in _gates_of(arm, measured.study.profile(measured.profile).matched):
+        wanted = measured.arm(arm.settings.accuracy_of) if arm.settings.accuracy_of else None
+        for one in _gates_of(arm, wanted, measured.study.profile(measured.profile).matched):
             yield replace(one, title=arm.settings.title)
 
 
-def _gates_of(arm: Trainings, matched: bool) -> Iterator[Gate]:
+def _gates_of_decoder(arm: Trainings, measured: Measured, claims: Claims) -> Iterator[Gate]:
+    """Those on the decoder network of a model."""
+    if claims.checks.learned is None:
+        return
+    own, ridge = (measured.cell(attack, arm.factors) for attack in (claims.checks.learned, claims.checks.start))
+    if own and ridge and own.seeds() == ridge.seeds():
+        yield gates.decoder_beats_ridge(arm.name, bootstrap_mean(own.column("skill") - ridge.column("skill")))
+    held_out = [measured.results.runs[run].chosen.get("held_out_skill") for run in own.runs.values()] if own else []
+    if own and None not in held_out:
+        of_test = ~own.column("in_training")[0].astype(bool)
+        yield gates.held_out_agrees(arm.name, held_out, own.column("skill")[:, of_test].mean(1))
+
+
+def _gates_of(arm: Trainings, wanted: Trainings | None, matched: bool) -> Iterator[Gate]:
     """Those on a model: controls of equal accuracy are equal, and what a sound training gives was given."""
     accuracies, band = arm.results("test_accuracy"), arm.settings.band
-    wanted = [facts["wanted_accuracy"] for facts in arm.results("facts") if "wanted_accuracy" in facts]
     if wanted and matched:
-        yield gates.matches(arm.name, accuracies, wanted)
+        pairs = [(accuracy, wanted.reported()[seed]) for seed, accuracy in arm.reported().items()]
+        yield gates.matches(arm.name, *zip(*pairs, strict=True))
     if band is not None:
         yield gates.accuracy_inside(arm.name, accuracies, (band.test_accuracy[0], band.test_accuracy[1]))
         shares = [share for layers in arm.results("sparsity") for share in layers.values()]

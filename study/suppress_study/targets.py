@@ -10,22 +10,26 @@ from suppress_study.settings import Targets as Counts
 
 CLASSES = 10
 SEED = 0  # the same targets in every arm, attack and seed
+CHOICE = 0.2  # of the test images, which are set apart for choices: 2,000 of MNIST's
 GALLERY = 999  # others of its class among which an image is to be identified
 EXTREMES = 3  # best, median and worst reconstructions that are kept, each
 
 
 @dataclass(frozen=True)
 class Targets:
-    """The private images, and what the attacker may own.
+    """The private images, what the attacker may own, and what defenders choose on.
 
-    Targets come half from the training set, half from the test set; auxiliary images are the test
-    images that are no targets, in an order drawn once; the gallery holds training images that are no targets.
+    Targets come half from the training set, half from the test set. Every other test image is either one that
+    defenders choose on (when to stop, how much noise) or one of the attacker's auxiliary images, in an order drawn
+    once: nothing is chosen on images that it is reported on, nor learned from them. The gallery holds training images
+    that are no targets.
     """
 
     images: np.ndarray  # float32 [N, 1, 32, 32]
     labels: np.ndarray  # int32 [N]
     in_training: np.ndarray  # bool [N]
     index: np.ndarray  # int64 [N], position in the training or test set
+    choice: np.ndarray  # int64 [C], positions in the test set
     auxiliary: np.ndarray  # float32 [M, 1, 32, 32]
     auxiliary_labels: np.ndarray  # int32 [M]
     gallery: dict[int, np.ndarray]  # label -> float32 [G, 1, 32, 32]
@@ -37,7 +41,9 @@ class Targets:
 
 
 def choose_targets(data: Mnist, counts: Counts) -> Targets:
-    """Draw the targets: so many of each class from the training set, so many from the test set.
+    """Draw the targets, so many of each class from the training set, so many from the test set; then divide the rest.
+
+    Every draw is within a class, never by position: the halves of MNIST's test set come from different writers.
 
     Returns:
         Targets, class by class, training images first within each class.
@@ -49,10 +55,12 @@ def choose_targets(data: Mnist, counts: Counts) -> Targets:
         ("train_per_class", True, counts.train_per_class, data.train_labels),
         ("test_per_class", False, counts.test_per_class, data.test_labels),
     )
-    for name, _, count, labels in sets:
-        available = np.bincount(labels, minlength=CLASSES).min()
+    for name, of_training, count, labels in sets:
+        smallest = np.bincount(labels, minlength=CLASSES).min()
+        available = smallest if of_training else smallest - round(CHOICE * smallest)
         if count >= available:
-            left = f"{data.name} has {available} of the rarest class, and some must be left to compare with"
+            reserve = "" if of_training else f" beside the {CHOICE:.0%} that choices are made on"
+            left = f"{data.name} has {available} of the rarest class{reserve}, and some must be left to compare with"
             raise ValueError(f"targets.{name} is {count}; {left}: ask for fewer.")
     rng = generator(SEED, "targets")
     chosen = [
@@ -65,13 +73,25 @@ def choose_targets(data: Mnist, counts: Counts) -> Targets:
     of_train, of_test = np.where(in_training, index, 0), np.where(in_training, 0, index)
     images = np.where(in_training[:, None, None, None], data.train_images[of_train], data.test_images[of_test])
     labels = np.where(in_training, data.train_labels[of_train], data.test_labels[of_test])
+    choice = _choice(data.test_labels, index[~in_training])
+    taken = np.concatenate([index[~in_training], choice])
     rng = generator(SEED, "auxiliary and gallery")
-    owned = rng.permutation(np.setdiff1d(np.arange(len(data.test_labels)), index[~in_training]))
+    owned = rng.permutation(np.setdiff1d(np.arange(len(data.test_labels)), taken))
     rest = rng.permutation(np.setdiff1d(np.arange(len(data.train_labels)), index[in_training]))
     others = {label: rest[data.train_labels[rest] == label][:GALLERY] for label in range(CLASSES)}
     gallery = {label: data.train_images[positions] for label, positions in others.items()}
-    owned_images, owned_labels = data.test_images[owned], data.test_labels[owned]
-    return Targets(images, labels, in_training, index, owned_images, owned_labels, gallery, others)
+    return Targets(
+        *(images, labels, in_training, index, choice),
+        *(data.test_images[owned], data.test_labels[owned], gallery, others),
+    )
+
+
+def _choice(labels: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The test images that defenders choose on, a share of each class and no targets: positions, in their order."""
+    rng, left = generator(SEED, "choice"), np.setdiff1d(np.arange(len(labels)), targets)
+    counts = np.rint(CHOICE * np.bincount(labels, minlength=CLASSES)).astype(int)
+    drawn = [rng.choice(left[labels[left] == label], count, replace=False) for label, count in enumerate(counts)]
+    return np.sort(np.concatenate(drawn))
 
 
 def pictured(skill: np.ndarray | None, labels: np.ndarray) -> np.ndarray:

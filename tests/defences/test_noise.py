@@ -23,23 +23,23 @@ def trained(digits):
 
 @pytest.fixture(scope="module")
 def judged(trained, digits):
-    return noise.accuracies_under(trained, digits.test_images, digits.test_labels, depth="fc1", seed=0)
+    return noise.outcomes_under(trained, digits.test_images, digits.test_labels, depth="fc1", seed=0)
 
 
 def test_no_noise_is_the_network_and_much_of_it_is_guessing(trained, judged, digits):
-    assert judged(0.0) == accuracy(trained, digits.test_images, digits.test_labels)
-    assert judged(1000.0) < 0.3
+    assert judged(0.0).mean() == accuracy(trained, digits.test_images, digits.test_labels)
+    assert judged(1000.0).mean() < 0.3
 
 
 def test_the_accuracy_found_is_the_one_wanted(judged):
-    wanted = judged(0.0) - 0.05
+    wanted = judged(0.0).mean() - 0.05
     sigma = noise.sigma_at(wanted, judged)
     assert sigma > 0.05
-    assert judged(sigma) == pytest.approx(wanted, abs=0.003)
+    assert judged(sigma).mean() == pytest.approx(wanted, abs=0.003)
 
 
 def test_a_network_no_better_than_wanted_needs_no_noise(judged):
-    assert noise.sigma_at(judged(0.0), judged) == 0.0
+    assert noise.sigma_at(judged(0.0).mean(), judged) == 0.0
     with pytest.raises(ValueError, match=r"wanted is 0\.01, which noise does not bring"):
         noise.sigma_at(0.01, judged)
 
@@ -61,16 +61,16 @@ def test_without_noise_it_is_no_defence(trained, digits, depth):
     assert defence.releases == depth
     assert np.array_equal(defence.release(features, np.random.default_rng(0)), features)
     plain = accuracy(trained, digits.test_images, digits.test_labels)
-    assert defence.test_accuracy(trained, digits.test_images, digits.test_labels) == plain
+    assert defence.correct(trained, digits.test_images, digits.test_labels).mean() == plain
 
 
 def test_its_settings_make_it_as_strong_as_the_plan_wants_and_its_facts_make_it_again(trained, judged, digits):
-    wanted = judged(0.0) - 0.05
+    wanted = judged(0.0).mean() - 0.05
     settings = noise.NoisyFeatures()
     made = settings.make(trained, Plan(digits, 0, 32, 0.0, seed=0, wanted_accuracy=wanted))
     assert made.facts() == {"sigma": noise.sigma_at(wanted, judged), "wanted_accuracy": wanted}
-    left = made.test_accuracy(trained, digits.test_images, digits.test_labels)
-    assert left == judged(made.sigma) == pytest.approx(wanted, abs=0.003)
+    left = made.correct(trained, digits.test_images, digits.test_labels)
+    assert np.array_equal(left, judged(made.sigma)) and left.mean() == pytest.approx(wanted, abs=0.003)
     again = settings.released(made.facts())
     assert again.releases == "fc1" and again.facts() == made.facts()
     features = np.ones((3, 120), np.float32)

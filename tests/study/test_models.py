@@ -78,6 +78,31 @@ def test_a_model_of_equal_accuracy_is_the_other_as_it_was_after_that_epoch(few, 
         make(matched, 0, few, earlier=earlier(replace(dense, checkpoints=tmp_path / "none"), wanted))
 
 
+def test_where_to_cut_is_chosen_on_the_images_set_apart(few, dense, kept):
+    """The epoch whose accuracy is nearest there, though on all test images another one is."""
+    first, last = dense.history.test_accuracy
+    divided = History(
+        **dense.history.as_dict() | {"validation_accuracy": [last, first], "reported_accuracy": [0.1, 0.2]}
+    )
+    wanted = Trained(None, arm("suppressed-example"), 0, History(test_accuracy=[last], validation_accuracy=[last]))
+    built_on = {"dense-sgd": replace(dense, history=divided), "suppressed-example": wanted}
+    made = make(arm("accuracy-matched", SHORT), 0, few, earlier=built_on)
+    assert made.defence.facts() == {"epochs": 1, "wanted_accuracy": last}
+    assert made.outcome({})["results"]["reported_accuracy"] == 0.1
+
+
+def test_noise_is_as_strong_as_it_may_be_on_the_images_set_apart(few, dense):
+    aside = np.flatnonzero(few.test_labels < 4)
+    chosen_on = few.test_images[aside], few.test_labels[aside]
+    wanted = accuracy(dense.network, *chosen_on) - 0.1
+    built_on = earlier(dense, wanted)
+    noisy = make(arm("feature-noise"), 0, replace(few, validation=aside), earlier=built_on)
+    assert noisy.history.validation_accuracy[-1] == pytest.approx(wanted, abs=1 / len(aside))
+    assert (
+        noisy.defence.facts()["sigma"] != make(arm("feature-noise"), 0, few, earlier=built_on).defence.facts()["sigma"]
+    )
+
+
 def test_the_epoch_to_cut_at_is_the_nearest_and_of_several_the_first():
     assert models.nearest_epoch([0.5, 0.9, 0.95, 0.9], 0.9) == 2
     assert models.nearest_epoch([0.5, 0.9, 0.95], 0.99) == 3

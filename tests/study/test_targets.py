@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from suppress_privacy.mnist import Mnist
 from suppress_study.settings import Targets as Counts
 from suppress_study.targets import CLASSES, EXTREMES, choose_targets, extremes, pictured
 
@@ -32,13 +33,34 @@ def test_what_the_attacker_owns_holds_no_target_and_all_else(digits):
     targets = chosen(digits, 2, 1)
     private = held(targets.images)
     assert not held(targets.auxiliary) & private
-    assert held(targets.auxiliary) | private >= held(digits.test_images)
-    assert np.bincount(targets.auxiliary_labels).tolist() == [99] * CLASSES
+    assert held(targets.auxiliary) | held(digits.test_images[targets.choice]) | private >= held(digits.test_images)
+    assert np.bincount(targets.auxiliary_labels).tolist() == [79] * CLASSES
     assert len(set(targets.auxiliary_labels[:CLASSES])) > 2  # in an order of their own, not class by class
     for label, others in targets.gallery.items():
         assert len(others) == 398  # all of the embedded training digits of a class but two targets
         assert not held(others) & private
         assert held(others) <= held(digits.train_images[digits.train_labels == label])
+
+
+def test_a_fifth_of_each_class_is_set_apart_for_choices_whatever_its_place(digits):
+    targets, again = chosen(digits, 2, 5), chosen(digits, 2, 5)
+    assert np.array_equal(targets.choice, again.choice)
+    assert np.bincount(digits.test_labels[targets.choice]).tolist() == [20] * CLASSES
+    chosen_on = held(digits.test_images[targets.choice])
+    assert not chosen_on & (held(targets.auxiliary) | held(targets.images))
+    place = np.empty(len(digits.test_labels))
+    for label in range(CLASSES):
+        where = np.flatnonzero(digits.test_labels == label)
+        place[where] = np.linspace(0, 1, len(where))
+    assert abs(place[targets.choice].mean() - 0.5) < 4 * np.sqrt(1 / 12 / len(targets.choice))
+
+
+def test_of_mnist_two_thousand_are_for_choices():
+    counts = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]  # of its test set, by class
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(CLASSES), counts).astype(np.int32))
+    blank = np.zeros((len(labels), 1, 1, 1), np.float32)
+    targets = chosen(Mnist(blank, labels, blank, labels, "planted", {}), 25, 25)
+    assert (len(targets.choice), len(targets.auxiliary)) == (2000, 10_000 - 250 - 2000)
 
 
 def test_the_first_targets_of_each_class_are_told(digits):
@@ -50,8 +72,8 @@ def test_the_first_targets_of_each_class_are_told(digits):
 
 
 def test_more_targets_than_there_are_images_are_refused(digits):
-    with pytest.raises(ValueError, match=r"targets\.test_per_class is 100; MNIST-5000 has 100 of the rarest class"):
-        chosen(digits, 1, 100)
+    with pytest.raises(ValueError, match=r"targets\.test_per_class is 80; MNIST-5000 has 80 of the rarest"):
+        chosen(digits, 1, 80)
     with pytest.raises(ValueError, match=r"targets\.train_per_class is 400; MNIST-5000 has 400 of the rarest class"):
         chosen(digits, 400, 1)
 

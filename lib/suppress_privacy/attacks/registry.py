@@ -1,5 +1,6 @@
 """Attacks by name. Each enters itself where it is defined, and says what it sees."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -35,6 +36,11 @@ class Attack:
             TypeError, ValueError: one is missing, unknown, or out of its bounds.
         """
         return keywords(self.run, given, apart=("seed",))
+
+    def defaults(self) -> dict[str, Any]:
+        """The settings that need not be given."""
+        parameters = inspect.signature(self.run).parameters.values()
+        return {one.name: one.default for one in parameters if one.default is not one.empty}
 
 
 ATTACKS: dict[str, Attack] = {}

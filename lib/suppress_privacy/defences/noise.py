@@ -18,13 +18,13 @@ from suppress_privacy.lenet import Depth, Features, Rest, predict
 from suppress_privacy.runtime import generator
 from suppress_privacy.training import Defence, Facts, Plan
 
-Accuracy = Callable[[float], float]  # under noise of a standard deviation
+Outcomes = Callable[[float], np.ndarray]  # bool [N], under noise of a standard deviation: who gets the right label
 HALVINGS = 30
 LARGEST = 1e6  # noise beyond any feature's size
 
 
-def accuracies_under(network: nn.Cell, images: np.ndarray, labels: np.ndarray, *, depth: str, seed: int) -> Accuracy:
-    """How accurate a network is whose features at `depth` are released with noise.
+def outcomes_under(network: nn.Cell, images: np.ndarray, labels: np.ndarray, *, depth: str, seed: int) -> Outcomes:
+    """What a network gets right whose features at `depth` are released with noise.
 
     Args:
         network: with methods features(x, depth) and rest(x, depth).
@@ -33,25 +33,25 @@ def accuracies_under(network: nn.Cell, images: np.ndarray, labels: np.ndarray, *
         seed: draws the noise, the same for every sigma but for its scale.
 
     Returns:
-        From sigma, in units of the features, to accuracy, in [0, 1].
+        From sigma, in units of the features, to whether each image gets its label, bool [N].
     """
     rest = Rest(network, depth)
     features = predict(Features(network, depth), images)
     noise = generator(seed, "feature noise").standard_normal(features.shape, np.float32)
 
-    def accuracy(sigma: float) -> float:
-        return float(np.mean(predict(rest, features + np.float32(sigma) * noise).argmax(1) == labels))
+    def outcomes(sigma: float) -> np.ndarray:
+        return predict(rest, features + np.float32(sigma) * noise).argmax(1) == labels
 
-    return accuracy
+    return outcomes
 
 
 @checked
-def sigma_at(wanted: Annotated[float, Bounds(at_least=0, at_most=1)], accuracy: Accuracy) -> float:
+def sigma_at(wanted: Annotated[float, Bounds(at_least=0, at_most=1)], outcomes: Outcomes) -> float:
     """The standard deviation at which the accuracy has come down to a wanted one, by bisection.
 
     Args:
         wanted: the accuracy.
-        accuracy: of `accuracies_under`.
+        outcomes: of `outcomes_under`.
 
     Returns:
         Sigma; 0 where the network is no better than that without noise.
@@ -59,16 +59,16 @@ def sigma_at(wanted: Annotated[float, Bounds(at_least=0, at_most=1)], accuracy: 
     Raises:
         ValueError: no noise brings the network down to that.
     """
-    if accuracy(0.0) <= wanted:
+    if outcomes(0.0).mean() <= wanted:
         return 0.0
     low, high = 0.0, 1.0
-    while accuracy(high) > wanted:
+    while outcomes(high).mean() > wanted:
         low, high = high, 2 * high
         if high > LARGEST:
             raise ValueError(f"wanted is {wanted}, which noise does not bring the network down to: ask for more.")
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if accuracy(middle) > wanted else (low, middle)
+        low, high = (middle, high) if outcomes(middle).mean() > wanted else (low, middle)
     return high
 
 
@@ -80,7 +80,7 @@ class FeatureNoise(Defence):
     Args:
         depth: of the features, one of `lenet.DEPTHS`.
         sigma: standard deviation, in units of the features.
-        seed: draws the noise under which `test_accuracy` is measured.
+        seed: draws the noise under which accuracy is measured.
         wanted_accuracy: what sigma was set by, if it was.
 
     Raises:
@@ -98,8 +98,8 @@ class FeatureNoise(Defence):
     def release(self, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return features + np.float32(self.sigma) * rng.standard_normal(features.shape, np.float32)
 
-    def test_accuracy(self, network: nn.Cell, images: np.ndarray, labels: np.ndarray) -> float:
-        return accuracies_under(network, images, labels, depth=self.depth, seed=self._seed)(self.sigma)
+    def correct(self, network: nn.Cell, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return outcomes_under(network, images, labels, depth=self.depth, seed=self._seed)(self.sigma)
 
     def facts(self) -> Facts:
         return {"sigma": self.sigma, "wanted_accuracy": self.wanted_accuracy}
@@ -119,10 +119,10 @@ class NoisyFeatures(DefenceSettings, kind="feature-noise"):
         return self.depth
 
     def make(self, network: nn.Cell, plan: Plan) -> FeatureNoise:
-        data, wanted = plan.data, plan.wanted_accuracy
+        wanted = plan.wanted_accuracy
         if wanted is None:
             raise ValueError("wanted_accuracy is None; the noise is as strong as brings it down to that: give one.")
-        under = accuracies_under(network, data.test_images, data.test_labels, depth=self.depth, seed=plan.seed)
+        under = outcomes_under(network, *plan.data.to_choose_on(), depth=self.depth, seed=plan.seed)
         return FeatureNoise(self.depth, sigma_at(wanted, under), plan.seed, wanted)
 
     def released(self, facts: Facts) -> FeatureNoise:

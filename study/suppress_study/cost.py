@@ -1,0 +1,83 @@
+"""What a profile's runs will take, from what runs like them took: core-hours, for a run has one thread.
+
+    expected = mean over the measured runs most alike of  seconds * (work of the planned one / work of the measured one)
+
+Work is the product of the settings that say how often something is done. Alike are, first, runs of the same settings on
+the same arm; then of the same attack, or arm, and place; then of the same attack or arm. What has no like is counted.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import prod
+from statistics import fmean
+
+from suppress_study.plan import PLACES, Study
+from suppress_study.results import Run, key
+
+REPEATED = ("epochs", "images_per_class", "iters", "restarts", "shadows")
+Likeness = tuple[object, ...]
+
+
+@dataclass
+class Cost:
+    """The runs of one family: of a kind, and if attacks, of what these see."""
+
+    runs: int = 0
+    seconds: float = 0.0  # of those that have a like
+    unlike: int = 0  # runs that have none
+
+
+def work(run: Run) -> float:
+    """How often the run does what it does: at least 1."""
+    settings = run.settings | run.settings.get("settings", {})
+    return prod(max(1, settings.get(name) or 1) for name in REPEATED)
+
+
+def family(run: Run) -> str:
+    return f"attacks on {run.settings['sees']}" if run.kind == "attack" else run.kind
+
+
+def _likenesses(run: Run) -> Iterator[Likeness]:
+    """What a run has in common with others, the closest first."""
+    what = run.kind, run.factors.get("attack") or run.factors["arm"]
+    yield *what, key(run.factors)
+    yield *what, *(run.factors.get(place) for place in PLACES.values())
+    yield what
+
+
+def costs(study: Study, profile: str, measured: Iterable[Run]) -> dict[str, Cost]:
+    """What all runs of a profile will take, by family.
+
+    Args:
+        study, profile: whose runs.
+        measured: runs that were made, on the machine that is asked about; those superseded count too.
+    """
+    known: dict[Likeness, list[float]] = defaultdict(list)
+    for run in measured:
+        seconds = sum(run.times["seconds"].values()) / work(run)
+        for likeness in _likenesses(run):
+            known[likeness].append(seconds)
+    found: dict[str, Cost] = defaultdict(Cost)
+    for run in (run for job in study.jobs(profile) for run in job.runs):
+        cost, alike = found[family(run)], next(filter(None, map(known.get, _likenesses(run))), None)
+        cost.runs += 1
+        cost.unlike += alike is None
+        cost.seconds += fmean(alike) * work(run) if alike else 0.0
+    return dict(found)
+
+
+def told(found: dict[str, Cost]) -> str:
+    """The costs as lines of text."""
+    rows = [*found.items(), ("all", _total(found.values()))]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{'':{width}}    runs  core-hours"]
+    for name, cost in rows:
+        unlike = f"  and {cost.unlike} runs whose like was never measured" if cost.unlike else ""
+        lines.append(f"{name:{width}}  {cost.runs:6,}  {cost.seconds / 3600:10.1f}{unlike}")
+    return "\n".join(lines)
+
+
+def _total(found: Iterable[Cost]) -> Cost:
+    parts = [(cost.runs, cost.seconds, cost.unlike) for cost in found]
+    return Cost(*(sum(column) for column in zip(*parts, strict=True)))

@@ -1,0 +1,46 @@
+"""What a profile will take: by the runs most alike, in proportion to the work."""
+
+from dataclasses import replace
+
+import pytest
+
+import planted_study as planted
+from suppress_study.cost import Cost, costs, family, told, work
+
+STUDY = planted.study()
+PLANNED = {run.name: run for job in STUDY.jobs("tiny") for run in job.runs}
+
+
+def took(run, seconds, **settings):
+    return replace(run, settings=run.settings | settings, times={"seconds": {"it": seconds / 2, "data": seconds / 2}})
+
+
+def test_what_was_measured_itself_costs_what_it_did():
+    found = costs(STUDY, "tiny", [took(run, 7.0) for run in PLANNED.values()])
+    assert sum(cost.runs for cost in found.values()) == len(PLANNED)
+    assert sum(cost.seconds for cost in found.values()) == pytest.approx(7.0 * len(PLANNED))
+    assert all(cost.unlike == 0 for cost in found.values())
+    assert set(found) == {family(run) for run in PLANNED.values()} >= {"train", "attacks on features", "mechanism"}
+
+
+def test_nothing_measured_is_said_and_not_guessed():
+    found = costs(STUDY, "tiny", [])
+    assert {cost.seconds for cost in found.values()} == {0.0}
+    assert sum(cost.unlike for cost in found.values()) == len(PLANNED)
+    assert f"and {len(PLANNED)} runs whose like was never measured" in told(found).splitlines()[-1]
+
+
+def test_the_closest_likeness_counts_and_more_work_costs_more():
+    trainings = [run for run in PLANNED.values() if run.kind == "train"]
+    arm = trainings[-1].factors["arm"]
+    own = [run for run in trainings if run.factors["arm"] == arm]
+    others = [took(run, 1000.0) for run in trainings if run.factors["arm"] != arm]
+    half = took(own[0], 10.0, epochs=work(own[0]) * 2)
+    found = costs(STUDY, "tiny", [*others, half])["train"]
+    assert found.seconds == pytest.approx(5.0 * len(own) + 1000.0 * len(others))
+
+
+def test_the_table_adds_up():
+    lines = told({"train": Cost(2, 3600.0, 0), "mechanism": Cost(1000, 1800.0, 1)}).splitlines()
+    assert lines[1].split() == ["train", "2", "1.0"]
+    assert lines[3].split()[:3] == ["all", "1,002", "1.5"] and "and 1 runs" in lines[2] and "and 1 runs" in lines[3]
