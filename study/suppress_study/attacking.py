@@ -120,7 +120,9 @@ def _features(variant: Variant, scene: Scene, victim: Trained) -> View:
             raise ValueError(f"{variant.attack} holds the network of another seed, and there is none: leave it out.")
         halves = known.halves(str(variant.factors["depth"]))
         release = victim.defence.release if victim.defence.releases else None
-        scene.seen[sees] = views.FeatureView(_released(variant, scene, victim), *halves, *_owned(variant, scene), release)
+        scene.seen[sees] = views.FeatureView(
+            _released(variant, scene, victim), *halves, *_owned(variant, scene), release
+        )
     return scene.seen[sees]
 
 
@@ -131,7 +133,7 @@ def _released(variant: Variant, scene: Scene, victim: Trained) -> np.ndarray:
 
 
 def _owned(variant: Variant, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """The auxiliary images and their labels: of another kind or fewer, by a seeded draw, where the attacker has less."""
+    """The auxiliary images and their labels: fewer by a seeded draw, or of another kind, if so it is said."""
     images, labels = scene.targets.auxiliary, scene.targets.auxiliary_labels
     count = int(variant.factors.get("auxiliary", len(labels)))
     if kind := variant.factors.get("auxiliary_kind"):
@@ -203,7 +205,9 @@ def _ranked(scores: np.ndarray, seen: views.MembershipView, trained: int) -> Fou
 def _matched(distances: np.ndarray, scene: Scene) -> Found:
     """Whether each target is the nearest of its candidates: all that a gallery's view has, and those of its class."""
     targets = scene.targets
-    own = np.where(targets.in_training, targets.index, len(scene.data.train_labels) + np.cumsum(~targets.in_training) - 1)
+    own = np.where(
+        targets.in_training, targets.index, len(scene.data.train_labels) + np.cumsum(~targets.in_training) - 1
+    )
     arrays = {
         "rank1": is_nearest(distances, own, [targets.gallery_index[label] for label in targets.labels.tolist()]),
         "rank1_all": is_nearest(distances, own),

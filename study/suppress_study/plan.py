@@ -226,7 +226,9 @@ class Study(Content):
             seen = {PLACES[what]: getattr(sees, what)} if what in PLACES else {}
             seen |= {place: values for place in WEAKER if (values := getattr(sees, place))}
             if not {*WEAKER}.isdisjoint(seen) and what != "features":
-                raise ValueError(f"sees has {list(seen)[-1]}, which attacks on features alone can do without: remove it")
+                raise ValueError(
+                    f"sees has {list(seen)[-1]}, which attacks on features alone can do without: remove it"
+                )
             found = []
             for where, values in product(product(*seen.values()), product(*swept.values())):
                 settings = kind.settings(attack.settings | dict(zip(swept, values, strict=True)))
@@ -321,7 +323,9 @@ class Study(Content):
         seeds = [each.seed for each in self.models(profile) if replace(each, seed=model.seed) == model]
         others = sorted({*seeds} - {model.seed}, key=lambda seed: (seed < model.seed, seed))
         if not others:
-            raise SettingsError(f"arm {model.kind} has one seed in profile {profile}, and no network besides: add a seed.")
+            raise SettingsError(
+                f"arm {model.kind} has one seed in profile {profile}, and no network besides: add a seed."
+            )
         return replace(model, seed=others[0])
 
     def jobs(self, profile: str) -> list[Job]:

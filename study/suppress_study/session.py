@@ -99,9 +99,12 @@ class Attacking(Session):
         judges = {name: shared.load(judge) for name, judge in self.study.judges().items()}
         evaluators = {name: judge.network for name, judge in judges.items()}
         self.networks = {name: each.sha256 for name, each in {"victim": attacked, **judges}.items() if each}
+        other = None if victim else self.study.another(self.profile, self.model, self.job.variants)
+        another = self.models.load(other) if other else None
+        self.networks |= {"another": another.sha256} if another else {}
         shadows = ROOT / self.results / "shadows"
         shown = seed == profile.seeds()[0]  # the book shows the pictures of one seed
-        self.scene = attacking.Scene(attacked, self.targets, evaluators, self.data, seed, shadows, shown)
+        self.scene = attacking.Scene(attacked, self.targets, evaluators, self.data, seed, shadows, shown, another)
         floors = self.study.attacking(self.profile, Model(NONE, seed)).variants
         self.found = {str(floor): attacking.attack(floor, self.scene) for floor in floors}
         self._made: dict[str, tuple[Run, Arrays]] = {}  # by name of the run

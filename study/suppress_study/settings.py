@@ -202,7 +202,7 @@ class Sees(Checked):
     images_per_class: Count = 1  # whose gradients it has
     auxiliary: list[Count] = []  # no more images of its own than that
     auxiliary_kind: list[Literal["fashion-mnist"]] = []  # images of its own that show something else
-    network: list[Literal["another"]] = []  # not the victim, but the arm's network of another seed
+    network: list[Literal["another-seed"]] = []  # not the victim, but the arm's network of another seed
 
     def what(self) -> str:
         kinds = {"features": self.features, "gallery": self.gallery, "gradients": self.gradients}

@@ -58,9 +58,10 @@ class Summary(Checked):
     `estimates` has a row for each attack, arm, metric and evaluator: the factors that apply, mean, 95 % interval (low,
     high), n values averaged, the seeds they come from, and the mean of each (by_seed). `differences` has that arm's
     metrics minus the ordinary arm's, paired by image and seed; `strongest` the attack, of those that claims.yaml calls
-    so, that gets most from an arm. `seeds` are the ordinary arm's; `missing` counts runs that the profile asks for and
-    that were not there, `uncommitted` those made with changes beyond the commit they name. `gates` lists those that the
-    profile's attacks can decide, `verdicts` the answer to every claim of claims.yaml.
+    so, that gets most from an arm, `bounds` what these would get together if the best were picked image by image.
+    `seeds` are the ordinary arm's; `missing` counts runs that the profile asks for and that were not there,
+    `uncommitted` those made with changes beyond the commit they name. `gates` lists those that the profile's attacks
+    can decide, `verdicts` the answer to every claim of claims.yaml.
     """
 
     campaign: str
@@ -77,6 +78,7 @@ class Summary(Checked):
     estimates: list[Row]
     differences: list[Row]
     strongest: list[Row]
+    bounds: list[Row]
     gates: list[Gate]
     verdicts: dict[str, Verdict]
     documented: Documented
@@ -125,6 +127,7 @@ def summarise(results: Results, study: Study, profile: str, claims: Claims, *, a
         estimates=[row for cell in cells for row in _estimates(cell)],
         differences=[row for cell in cells for row in _differences(cell, measured)],
         strongest=list(_strongest(measured, claims)),
+        bounds=list(_bounds(measured, claims)),
         gates=decided,
         verdicts=verdicts(claims, measured, decided),
         documented=study.documented,
@@ -196,6 +199,20 @@ def _strongest(measured: Measured, claims: Claims) -> Iterator[Row]:
     for arm, name in product(measured.arms.values(), (name for name, metric in METRICS.items() if metric.primary)):
         if cell := measured.strongest(claims.strongest.reconstruction, arm.factors, name):
             yield {**cell.factors, "metric": name}
+
+
+def _bounds(measured: Measured, claims: Claims) -> Iterator[Row]:
+    """What the strongest attacks would get together, the best picked image by image by one who has the originals.
+
+    No attacker can pick so: a row bounds what these attacks get, and is none of them.
+    """
+    for arm, name in product(measured.arms.values(), (name for name, metric in METRICS.items() if metric.primary)):
+        made = [cell for each in claims.strongest.reconstruction if (cell := measured.cell(each, arm.factors))]
+        seeds = sorted(set.intersection(*(set(cell.seeds()) for cell in made))) if made else []
+        if seeds:
+            values = np.max([cell.rows(name, seeds) for cell in made], axis=0)
+            factors = {**arm.factors, "attacks": [str(cell.attack["attack"]) for cell in made]}
+            yield _row(factors, name, "", METRICS[name].estimate(values), seeds, values.mean(1))
 
 
 def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:

@@ -12,7 +12,7 @@ SETTINGS = {
     "reference": {"smoothness_weight": 0.1, "norm_weight": 5, "iters": 2, "smoothness": "cpu"},
     "tuned": SEARCH | {"iters": 2, "lr": 0.05, "restarts": 2, "batch_size": 3},
     "ridge": {"shuffled": False},
-    "decoder": {"epochs": 1, "batch_size": 10, "lr": 0.001},
+    "decoder": {"steps": 10, "batch_size": 10, "lr": 0.001, "width": 16},
     "dlg": {"restarts": 1, "iters": 2},
     "idlg": {"restarts": 1, "iters": 2},
     "cosine": {"restarts": 1, "iters": 2, "lr": 0.05, "tv_weight": 0},
@@ -21,6 +21,7 @@ SETTINGS = {
 SEEN = {
     "nothing": {"black", "mean"},
     "features": {"class-mean", "nearest", "reference", "tuned", "ridge", "decoder"},
+    "gallery": {"matching"},
     "gradients": {"dlg", "idlg", "cosine"},
     "outputs": {"loss", "lira"},
 }
@@ -53,6 +54,7 @@ def test_every_attack_gives_an_image_for_each_private_one(planted, name):
 def test_settings_are_those_given_over_the_attacks_own():
     assert ATTACKS["reference"].settings(SETTINGS["reference"]) == SETTINGS["reference"] | {"feature_weight": 1}
     assert ATTACKS["loss"].settings({}) == {}
+    assert ATTACKS["reference"].defaults() == {"feature_weight": 1} and ATTACKS["ridge"].defaults() == {}
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,8 @@ def test_settings_are_those_given_over_the_attacks_own():
         ("tuned", {"smoothness_weights": []}, "smoothness_weights is []; it must be a list of numbers from 0, one at"),
         ("tuned", {"anchor_weights": [0.1, -1]}, "anchor_weights is [0.1, -1]; it must be a list of numbers from 0"),
         ("tuned", {"lr": 0}, "lr is 0; it must be a number above 0"),
+        ("decoder", {"members": 0}, "members is 0; it must be an integer from 1"),
+        ("decoder", {"copies": -1}, "copies is -1; it must be an integer from 0"),
         ("reference", {"smoothness": "gpu"}, "smoothness is 'gpu'; it must be 'cpu' or 'ascend'"),
         ("reference", {"norm_weight": 0}, "norm_weight is 0; it must be a number above 0"),
         ("cosine", {"tv_weight": -1}, "tv_weight is -1; it must be a number from 0"),

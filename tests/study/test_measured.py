@@ -153,6 +153,13 @@ def test_a_setting_that_arms_have_gained_since_has_its_default_in_an_older_run(r
     assert Measured.collect(changed(results, name, settings=settings), STUDY, "tiny").missing == 0
 
 
+def test_a_setting_that_attacks_have_gained_since_has_its_default_in_an_older_run(results):
+    name = "attack-tuned-fc1-baseline-seed0"
+    settings = copy.deepcopy(results.runs[name].settings)
+    assert settings["settings"].pop("search_iters") is None
+    assert Measured.collect(changed(results, name, settings=settings), STUDY, "tiny").missing == 0
+
+
 @pytest.mark.parametrize("name", ["train-dense-sgd-seed0", "attack-loss-baseline-seed2", "attack-black-none-seed0"])
 def test_a_run_on_other_data_is_named(results, name):
     environment = copy.deepcopy(results.runs[name].environment)

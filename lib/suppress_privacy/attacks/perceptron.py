@@ -6,7 +6,8 @@ Several of these, each from a draw of its own, are trained by Adam (Kingma & Ba 
 held-out images gain no more; their mean is the decoder. What they learn from are the attacker's images and moved
 copies of them, for the network can be run on whatever the attacker likes.
 
-It is written in NumPy, where nothing is compiled: so networks of many widths can be tried in the time of one.
+Every candidate gets the same time, a wide network so many steps fewer: what is chosen is what learns most in the time
+there is. It is written in NumPy, where nothing is compiled: so many widths can be tried in the time of one.
 """
 
 import time
@@ -35,7 +36,7 @@ CUT, CUTS = 3, 3  # the rate is divided by this where a look finds no gain, so o
 GAIN = 0.998  # of the held-out error: what counts as no gain
 # Successive halving (Jamieson & Talwalkar 2016): looks, and how many of those tried get them, the better ones first.
 RUNGS = ((2, None), (4, 3))
-WIDEST = 4096  # units of a layer: beyond, a training takes minutes
+WIDEST = 4096  # units of a layer
 TURN, SHIFT = 0.15, 0.05  # how far images are moved: change of each coordinate by each, and share of a side
 
 
@@ -82,13 +83,14 @@ class Perceptron:
     def step(self, x: np.ndarray, pixels: np.ndarray, rate: float) -> None:
         """One step of Adam."""
         self._steps += 1
-        length = np.float32(rate * np.sqrt(1 - BETA2**self._steps) / (1 - BETA1**self._steps))
+        unbiased = np.sqrt(1 - BETA2**self._steps)
+        length, least = np.float32(rate * unbiased / (1 - BETA1**self._steps)), np.float32(EPSILON * unbiased)
         for parameter, gradient, first, second in zip(
             self.parameters, self.gradients(x, pixels), *self._moments, strict=True
         ):
             first += (1 - BETA1) * (gradient - first)
             second += (1 - BETA2) * (gradient * gradient - second)
-            parameter -= length * first / (np.sqrt(second) + EPSILON)
+            parameter -= length * first / (np.sqrt(second) + least)
 
 
 class Lesson:
@@ -123,21 +125,33 @@ class Lesson:
         return float(((decode(self._tried) - self._held_out) ** 2).mean())
 
 
+def sizes(lesson: Lesson, width: int) -> tuple[int, ...]:
+    """Of a perceptron's layers for what is to be learned."""
+    features, pixels = lesson.sizes
+    return features, width, width, pixels
+
+
+def multiplications(lesson: Lesson, width: int) -> int:
+    """Of one image on its way through such a perceptron, in proportion to which its training takes time."""
+    return sum(before * after for before, after in pairwise(sizes(lesson, width)))
+
+
 class Training:
     """One perceptron on its way: trained by and by, to be dropped or carried on."""
 
-    def __init__(self, lesson: Lesson, width: int, rate: float, batch_size: int, rng: np.random.Generator) -> None:
-        features, pixels = lesson.sizes
-        self.network = Perceptron((features, width, width, pixels), rng)
-        self.steps, self.error = 0, np.inf
+    def __init__(
+        self, lesson: Lesson, width: int, rate: float, batch_size: int, stretch: int, rng: np.random.Generator
+    ) -> None:
+        self.network = Perceptron(sizes(lesson, width), rng)
+        self.looks, self.stretch, self.error = 0, stretch, np.inf
         self._lesson, self._rate, self._size, self._rng = lesson, rate, batch_size, rng
         self._cuts, self._best = 0, [each.copy() for each in self.network.parameters]
 
-    def advance(self, steps: int) -> "Training":
-        """Train so many steps more, then look at the held-out images; where they gain nothing the rate is cut."""
-        for _ in range(steps):
+    def advance(self) -> "Training":
+        """Train for a stretch of steps, then look at the held-out images; where they gain nothing the rate is cut."""
+        for _ in range(self.stretch):
             self.network.step(*self._lesson.batch(self._size, self._rng), self._rate)
-        self.steps += steps
+        self.looks += 1
         error = self._lesson.error(self.network)
         if not error < GAIN * self.error:
             self._cuts += 1
@@ -149,6 +163,12 @@ class Training:
     def ended(self) -> bool:
         """Whether the held-out images gain no more, at any of the rates."""
         return self._cuts > CUTS
+
+    def finish(self) -> "Training":
+        """Train to the end, or until there is no time left."""
+        while not self.ended() and self.looks < LOOKS:
+            self.advance()
+        return self
 
     def best(self) -> Perceptron:
         """The network as it was when the held-out images had most of it."""
@@ -169,44 +189,46 @@ class Ensemble(Decoder):
 
 @once_a_view
 def fitted_ensemble(
-    view: FeatureView, *, seed: int, epochs: int, batch_size: int, lr: float, width: int, copies: int, members: int
+    view: FeatureView,
+    *,
+    seed: int,
+    batch_size: int,
+    lr: float,
+    steps: int,
+    epochs: int | None,
+    width: int,
+    copies: int,
+    members: int,
 ) -> Ensemble:
-    """Fit the decoder network to a view, once for all attacks that ask for the same; arguments as `decoder` has them.
-
-    Raises:
-        ValueError: there are fewer images to learn from than a step takes.
-    """
-    count = len(view.learning())
-    if batch_size > count:
-        raise ValueError(f"batch_size is {batch_size}; there are {count} images to learn from: take fewer.")
+    """Fit the decoder network to a view, once for all attacks that want the same; arguments as `decoder` has them."""
+    if epochs is not None:
+        steps = max(1, epochs * len(view.learning()) // batch_size)
     started = time.perf_counter()
     lesson, begun = Lesson(view, seed, copies), dict[Point, Training]()
-    stretch = max(1, epochs * count // batch_size // LOOKS)
+    time_of_look = steps / LOOKS * multiplications(lesson, width)
 
     def beginning(size: float, rate: float, number: int) -> Training:
-        return Training(lesson, round(size), rate, batch_size, generator(seed, "decoder", str(number)))
+        stretch = max(1, round(time_of_look / multiplications(lesson, round(size))))
+        return Training(lesson, round(size), rate, batch_size, stretch, generator(seed, "decoder", str(number)))
 
     def errors_of(points: list[Point]) -> list[float]:
         begun.update({point: beginning(*point, 0) for point in points})
         for looks, among in RUNGS:
             for point in sorted(points, key=lambda point: begun[point].error)[:among]:
                 for _ in range(looks):
-                    begun[point].advance(stretch)
+                    begun[point].advance()
         return [begun[point].error for point in points]
 
     axes = {"width": (width / 2, width, width * 2), "rate": (lr / 3, lr, lr * 3)}
     search = searched(axes, errors_of, factors={"width": 2, "rate": 3}, limits={"width": (1, WIDEST)})
     seconds = time.perf_counter() - started
     trained = [begun[search.best], *(beginning(*search.best, number) for number in range(1, members))]
-    for one in tqdm(trained, unit="network", disable=None):
-        while not one.ended() and one.steps < LOOKS * stretch:
-            one.advance(stretch)
-    networks = [one.best() for one in trained]
+    networks = [one.finish().best() for one in tqdm(trained, unit="network", disable=None)]
     error = lesson.error(lambda features: np.mean([network(features) for network in networks], axis=0))
     chosen = {
         **dict(zip(axes, (round(search.best[0]), search.best[1]), strict=True)),
         **search.as_data(),
-        "steps": [one.steps for one in trained],
+        "steps": [one.looks * one.stretch for one in trained],
         "plateau": [one.ended() for one in trained],
     }
     return Ensemble(lesson.scale, view.auxiliary.shape[1:], error, chosen, seconds, networks)
@@ -217,9 +239,10 @@ def decoder(
     view: FeatureView,
     *,
     seed: Seed,
-    epochs: Whole,
     batch_size: Whole,
     lr: Positive,
+    steps: Whole = 3000,
+    epochs: Whole | None = None,
     width: Whole = 512,
     copies: Annotated[int, Bounds(at_least=0)] = 0,
     members: Whole = 1,
@@ -229,18 +252,16 @@ def decoder(
     Args:
         view: what the attacker has.
         seed: draws initial weights, the images of each step, and how copies are moved.
-        epochs: passes over the attacker's images at which training ends in any case.
         batch_size: images a step.
         lr: the first rate that is tried, with a third of it and three times as much.
+        steps: after which the training of a network of `width` ends in any case; others get as much time.
+        epochs: passes over the attacker's images, in place of steps.
         width: of both hidden layers, the first that is tried, with half of it and twice as much.
         copies: moved copies of each image to learn from besides.
         members: networks, of whose images the mean is taken.
-
-    Raises:
-        ValueError: there are fewer images to learn from than a step takes.
     """
-    settings = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "width": width, "copies": copies}
-    return fitted_ensemble(view, seed=seed, members=members, **settings).reconstruct(view)
+    length, size = {"steps": steps, "epochs": epochs}, {"width": width, "copies": copies, "members": members}
+    return fitted_ensemble(view, seed=seed, batch_size=batch_size, lr=lr, **length, **size).reconstruct(view)
 
 
 def moved(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 Point = tuple[float, ...]
-ROUNDS = 12  # of going beyond the edge, at most
+ROUNDS = 20  # of going beyond, at most
 
 
 @dataclass(frozen=True)
@@ -33,40 +33,41 @@ def searched(
     factors: Mapping[str, float],
     limits: Mapping[str, tuple[float, float]],
 ) -> Searched:
-    """The point of least error on a grid; an axis is lengthened as long as the best lies at its end.
+    """The point of least error: of a grid first, then of what lies beyond the best as long as the best is at an end.
 
     Args:
-        axes: the values to begin with, by name; of one value alone it is fixed. Nothing lies beyond 0.
+        axes: the grid's values, by name; of one value alone it is fixed. Nothing lies beyond 0.
         errors_of: of some points, infinite where nothing can be had; each point is asked for once.
-        factors: from the value at an end to the next one, by name.
+        factors: from a value at an end to the next one, by name.
         limits: the least and the greatest value that makes sense, by name; none given: any.
 
     Returns:
-        Searched; of equals the point of the greatest values.
+        Searched; of equals the point of the greatest values. On each axis a smaller and a larger value than the best
+        was tried beside it, but on the axes named as `edges`.
     """
-    grid = {name: sorted(values) for name, values in axes.items()}
     errors: dict[Point, float] = {}
-    edges: tuple[str, ...] = ()
+    best: Point = ()
+    new = list(product(*axes.values()))
     for _ in range(ROUNDS):
-        before = min(errors.values(), default=np.inf)
-        new = [point for point in product(*grid.values()) if point not in errors]
         errors |= dict(zip(new, map(float, errors_of(new)), strict=True))
-        best = min(errors, key=lambda point: (errors[point], [-value for value in point]))
-        ends = dict(_ends(grid, best, factors)) if errors[best] < before else {}  # no better beyond: it lies inside
-        edges = tuple(ends)
-        bounds = {name: limits.get(name, (0, np.inf)) for name in ends}
-        wider = [name for name in ends if bounds[name][0] <= ends[name] <= bounds[name][1]]
-        if not wider:
+        first = min(new, key=lambda point: (errors[point], [-value for value in point]))
+        if not best or errors[first] < errors[best]:
+            best = first
+        ends = list(_ends(best, errors, axes, factors))
+        bounds = [limits.get(name, (0, np.inf)) for name, _, _ in ends]
+        new = [point for (_, value, point), (least, most) in zip(ends, bounds, strict=True) if least <= value <= most]
+        if not new:
             break
-        for name in wider:
-            grid[name] = sorted([*grid[name], ends[name]])
-    return Searched(best, errors, edges)
+    return Searched(best, errors, tuple(dict.fromkeys(name for name, _, _ in ends)))
 
 
-def _ends(grid: Mapping[str, list[float]], best: Point, factors: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    """The axes at whose end the best lies, and the value beyond it."""
-    for (name, values), value in zip(grid.items(), best, strict=True):
-        if len(values) > 1 and value == values[-1]:
-            yield name, value * factors[name]
-        elif len(values) > 1 and value == values[0] != 0:
-            yield name, value / factors[name]
+def _ends(
+    best: Point, tried: Mapping[Point, float], axes: Mapping[str, Sequence[float]], factors: Mapping[str, float]
+) -> Iterator[tuple[str, float, Point]]:
+    """Where the best lies at an end of what was tried beside it: the axis, the next value, and the point of that."""
+    for place, name in enumerate(axes):
+        own, before, after = best[place], best[:place], best[place + 1 :]
+        beside = [point[place] for point in tried if (point[:place], point[place + 1 :]) == (before, after)]
+        for end, value in ((max(beside), own * factors[name]), (min(beside), own / factors[name])):
+            if own == end != 0 and len(axes[name]) > 1:
+                yield name, value, (*before, value, *after)
