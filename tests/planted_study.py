@@ -35,6 +35,7 @@ SKILL = {
     "black": -1.0,
     "dlg": 0.9,
 }
+SKILL |= {"analytic-planted": 1.0, "dlg-sigmoids": 0.9, "analytic-another": -0.1}
 
 
 def study(**changes):
@@ -69,7 +70,8 @@ def attacked(wanted, rng, evaluators):
     shape = 10 if wanted.settings["sees"] == "gradients" else IMAGES
     image = np.arange(shape) * (IMAGES // shape)
     better = 0.35 if wanted.factors.get("depth") == "conv1" else -0.1 * (wanted.factors["arm"] == "suppressed-example")
-    skill = np.float32(SKILL[name] + (name not in ("black", "ridge-shuffled")) * better + 0.01 * rng.random(shape))
+    worthless = name in ("black", "ridge-shuffled", "analytic-another")
+    skill = np.float32(SKILL[name] + (not worthless) * better + 0.01 * rng.random(shape))
     arrays = {
         "image": image,
         "index": image + 7,
@@ -87,8 +89,10 @@ def attacked(wanted, rng, evaluators):
         arrays[f"judged/{evaluator}/label_accuracy"] = np.float32(skill > 0.3)
     if name in ("tuned", "reference"):
         arrays |= {"objective": 1 - skill, "fell": np.ones(shape, bool), "curve": np.cumsum(rng.random((3, 5)), 0)}
-    if name == "dlg":
-        arrays["label_found"] = np.ones(shape, np.float32)
+    if name.startswith("dlg"):
+        arrays |= {"label_found": np.ones(shape, np.float32), "failed": np.zeros(shape, np.float32)}
+    if name == "analytic-another":
+        arrays["rank1_of_sent"] = np.ones(shape, np.float32)
     shown = image[::5]
     return arrays | {
         "pictured": shown,
@@ -107,6 +111,26 @@ def candidates(wanted, rng):
     }
 
 
+def played(run, rng):
+    """What a model that plays a game leaves, and an attack on it: what seed and arm share is more than what differs."""
+    if run.kind == "coin":
+        return replace(
+            run, results={"test_accuracy": 0.97}, checkpoint={"name": "x.ckpt", "sha256": sha256(run.name)}
+        ), {}
+    of_seed = np.random.default_rng(run.seed).normal(0, 0.05)
+    less = 0.1 * (run.factors["arm"] == "suppressed-example") + 0.001 * rng.random()
+    chance = {"lira-shuffled", "blind"} & {run.factors["attack"]}
+    areas = {among: 0.5 + of_seed / 10 if chance else 0.8 + of_seed - less for among in ("canaries", "others")}
+    run.results = {
+        among: {"auc": area, "tpr_at_1pct_fpr": 0.1, "tpr_at_01pct_fpr": 0.01} for among, area in areas.items()
+    }
+    if run.factors["arm"] == NONE:
+        run.results.pop("canaries")
+        return run, {}
+    member = np.random.default_rng(run.seed).random(CANDIDATES) < 0.5
+    return run, candidates(run, rng) | {"member": member}
+
+
 def made(study, model, wanted):
     """One run of the plan with its arrays; the draws are its name's."""
     rng = np.random.default_rng(int(sha256(wanted.name)[:8], 16))
@@ -123,6 +147,8 @@ def made(study, model, wanted):
         run.networks = {arm: sha256(f"train-{Model(arm, run.seed)}") for arm in built_on}
         run.results = training(wanted, wanted.settings)
         return run, {}
+    if "game" in wanted.factors:
+        return played(run, rng)
     if model.arm != NONE:
         run.networks["victim"] = sha256(f"train-{model}")
     run.networks |= {name: sha256(f"train-{judge}") for name, judge in study.judges().items()}

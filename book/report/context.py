@@ -101,7 +101,7 @@ class Report:
         told = [
             value if isinstance(value, str) else f"{name.replace('_', ' ')} {value:g}"
             for name, value in factors.items()
-            if name in (*own.sweep, *WEAKER) or value != own.settings.get(name, value)
+            if name in (*own.sweep, *WEAKER) or value != own.own().get(name, value)
         ]
         title = own.title + (f" ({', '.join(told)})" if told else "")
         if depth not in (None, self.study.roles.depth):
@@ -189,7 +189,7 @@ class Report:
         return [
             (attack, title, arm)
             for attack in attacks
-            for title, arm in ([(ANY, NOBODY)] if attack.sees == "nothing" else titled)
+            for title, arm in ([(ANY, NOBODY)] if attack.alone else titled)
             if _cell(arm, attack) in self._estimates
         ]
 
@@ -230,7 +230,7 @@ class Report:
 
 
 def _cell(arm: Factors, attack: Variant) -> Cell:
-    return key({**(NOBODY if attack.sees == "nothing" else arm), **attack.columns()})
+    return key({**(NOBODY if attack.alone else arm), **attack.columns()})
 
 
 def _by_cell(rows: Iterable[Mapping[str, Any]]) -> dict[Cell, Estimates]:

@@ -51,6 +51,33 @@ def styled(draw: Callable[P, Figure | None]) -> Callable[P, Figure | None]:
 
 
 @styled
+def confidences(phi: np.ndarray, member: np.ndarray, is_canary: np.ndarray) -> Figure | None:
+    """How sure a game's models are of each image's label, members beside others; None without models.
+
+    Args:
+        phi: float [M, N], log-odds, a row a model.
+        member: bool [M, N], who was in the training of which.
+        is_canary: bool [N].
+    """
+    groups = {"canaries": is_canary, "other images": ~is_canary}
+    shown = {name: rows for name, rows in groups.items() if rows.any() and len(phi)}
+    if not shown:
+        return None
+    figure, axes = plt.subplots(1, len(shown), figsize=(9, 3), squeeze=False)
+    for axis, (name, rows) in zip(axes[0], shown.items(), strict=True):
+        values, inside = phi[:, rows], member[:, rows]
+        low, high = np.quantile(values, (0.001, 0.999))
+        bins = np.linspace(low, high, 60).tolist()
+        axis.hist(values[inside], bins, density=True, color=COLOURS[0], alpha=0.6, label="in training")
+        axis.hist(
+            values[~inside], bins, density=True, color=COLOURS[1], histtype="step", linewidth=1.5, label="not in it"
+        )
+        axis.set(title=name, xlabel="log-odds of the label", ylabel="share per unit")
+    axes[0, 0].legend()
+    return figure
+
+
+@styled
 def training_curves(history: Mapping[str, Any]) -> Figure | None:
     """Loss, test accuracy and sparsity of one training, epoch by epoch; None where there was none.
 

@@ -107,12 +107,13 @@ def verdict_counts(report: Report) -> str:
 
 def gate_verdict(report: Report) -> str:
     """Whether the attacks are strong enough for their failure to mean anything."""
-    gates = report.summary.gates
-    missing = [name for name in REQUIRED if name not in {gate.name for gate in gates}]
+    gates, seen = report.summary.gates, {variant.sees for variant in report.attacks}
+    required = [name for sees, names in REQUIRED.items() if sees in seen for name in names]
+    missing = [name for name in required if name not in {gate.name for gate in gates}]
     failed = [gate for gate in gates if not gate.passed]
     passed = [gate.of_strength() for gate in gates if gate.passed]
     text = (
-        f"{sum(passed)} of {len(REQUIRED)} checks of attack strength and {len(passed) - sum(passed)} of "
+        f"{sum(passed)} of {len(required)} checks of attack strength and {len(passed) - sum(passed)} of "
         f"{sum(not gate.of_strength() for gate in gates)} sanity checks passed."
     )
     if failed:

@@ -21,7 +21,7 @@ JUDGED = [name for name, metric in METRICS.items() if metric.judged]
 OF_SCORES = [name for name, metric in METRICS.items() if metric.of == "scores"]
 # What the tutorial reports, or is often read to report; the other metrics of images stand beside the ladder of attacks.
 TUTORIAL = ("relative_l2", "ssim_range2", "ssim", "confidence", "label_accuracy")
-OF_IMAGES = [name for name in METRICS if name not in (*TUTORIAL[:-1], *OF_SCORES)]
+OF_IMAGES = [name for name, metric in METRICS.items() if metric.of == "image" and name not in TUTORIAL[:-1]]
 DIGITS = {"psnr": 1}  # behind the point; others have three
 FEW = 20  # values up to which a share is told by counting
 SYMBOLS = {HOLDS: "✔", REFUTED: "✘", NOT_SHOWN: "○", NOT_TESTED: "\N{EN DASH}"}
@@ -199,6 +199,21 @@ def means_table(found: Mapping[str, Mapping[tuple[str, str], float]], metrics: C
     return table(["attack", *heads], rows)
 
 
+def game_table(found: Mapping[str, Mapping[tuple[str, str], Estimate]]) -> str:
+    """What each attack of a game finds, among canaries and among all other candidates.
+
+    Args:
+        found: attack -> candidates, metric -> estimate over the game's models.
+    """
+    metrics = list(dict.fromkeys(metric for estimates in found.values() for _, metric in estimates))
+    rows = [
+        [f"`{attack}`", among, *(measured(metric, estimates[among, metric]) for metric in metrics)]
+        for attack, estimates in found.items()
+        for among in dict.fromkeys(among for among, _ in estimates)
+    ]
+    return table(["attack", "among", *(METRICS[metric].label for metric in metrics)], rows)
+
+
 def view_table(view: Any) -> str:
     """What an attacker has: every part of a view, with the shape of what is in it.
 
@@ -252,7 +267,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, repeat: bool =
 
 def measured(metric: str, estimate: Estimate | None) -> str:
     """A metric's mean with its 95 % interval, or a share of few values as their number."""
-    if estimate and METRICS[metric].proportion and estimate.n <= FEW:
+    if estimate and METRICS[metric].proportion and (estimate.n <= FEW or metric == "failed"):
         return f"{round(estimate.mean * estimate.n)} of {estimate.n}"
     return interval(estimate, DIGITS.get(metric, 3))
 

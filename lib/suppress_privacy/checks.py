@@ -58,6 +58,7 @@ Seed = Annotated[int, Bounds(at_least=0)]
 Positive = Annotated[float, Bounds(above=0)]
 NotNegative = Annotated[float, Bounds(at_least=0)]
 Share = Annotated[float, Bounds(above=0, below=1)]
+Tried = Annotated[list[NotNegative], Bounds(at_least=1), "a list of numbers from 0, one at least"]
 
 
 def words(annotation: Any) -> str:

@@ -210,6 +210,7 @@ def train(
     checkpoints: Place | None = None,
     save_every: Annotated[int, Bounds(at_least=1), "the steps between two states"] | None = None,
     resume: Literal[False, True, "last-good"] = False,
+    step: Annotated[nn.Cell | None, "what defence.step gave, or None"] = None,
 ) -> History:
     """Train a network; every epoch visits all images once, in an order drawn from `seed`, or as the defence says.
 
@@ -227,6 +228,7 @@ def train(
         resume: True goes on from the newest state in `checkpoints`, if there is one, and ends with the
             weights of an uninterrupted training, bit for bit; a damaged state is refused. "last-good" passes
             over a damaged one to the one before.
+        step: the defence's step for this network and optimiser, which may be compiled already; None makes one.
 
     Raises:
         TypeError, ValueError: an argument of the wrong type or out of its range; data that the network cannot
@@ -245,7 +247,7 @@ def train(
     must_belong(network, optimizer.parameters, "optimizer")
     anew = not (resume and checkpoints and states_in(checkpoints))
     defence.begin(network, count=count, batch_size=batch_size, epochs=epochs, anew=anew)
-    step_cell = defence.step(with_cross_entropy(network), optimizer)
+    step_cell = step or defence.step(with_cross_entropy(network), optimizer)
     run = {"batch_size": batch_size, "seed": seed, "data": data.sha256, "defence": type(defence).__name__}
     states = None if checkpoints is None else States(checkpoints, step_cell, defence, run)
     progress = states.begin(resume) if states else None

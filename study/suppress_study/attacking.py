@@ -1,23 +1,24 @@
 """Attack one network of the study: give each attack what it sees, judge what comes out, and keep it as runs."""
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mindspore import nn
 
-import suppress_privacy
 from suppress_privacy.attacks import ATTACKS, gradients, views
+from suppress_privacy.controls import CONTROLS
 from suppress_privacy.evaluation import mechanism
 from suppress_privacy.evaluation.gates import objective_fell
 from suppress_privacy.evaluation.membership import auc, roc, tpr_at
 from suppress_privacy.evaluation.metrics import (
     FALSE_POSITIVE_RATE,
     METRICS,
+    assigned,
+    averaged,
+    identified,
     identified_among_all,
     is_nearest,
     judged,
@@ -27,7 +28,8 @@ from suppress_privacy.files import atomically, read_arrays
 from suppress_privacy.lenet import predict
 from suppress_privacy.mnist import Mnist, load_images
 from suppress_privacy.runtime import generator
-from suppress_study.models import Trained
+from suppress_privacy.training import Defence
+from suppress_study.models import Trained, key_of
 from suppress_study.plan import WEAKER, Variant
 from suppress_study.results import JUDGED, Arrays, column_of, key
 from suppress_study.targets import CLASSES, SEED, Targets, pictured
@@ -67,8 +69,8 @@ class Found:
         if "score" in self.arrays:
             curve = roc(self.arrays["score"], self.arrays["member"])
             return {("auc", ""): auc(curve), ("tpr_at_1pct_fpr", ""): tpr_at(curve, FALSE_POSITIVE_RATE)}
-        columns = {column_of(name): values for name, values in self.arrays.items()}
-        return {column: float(values.mean()) for column, values in columns.items() if column[0] in METRICS}
+        columns = averaged({column_of(name): values for name, values in self.arrays.items()})
+        return {column: float(np.nanmean(values)) for column, values in columns.items() if column[0] in METRICS}
 
 
 def attack(variant: Variant, scene: Scene) -> Found:
@@ -90,7 +92,16 @@ def attack(variant: Variant, scene: Scene) -> Found:
     found = run(seen, seed=scene.seed, **variant.settings)
     if isinstance(seen, views.GalleryView):
         return _matched(found, scene)
-    return _judged(found, _shown(variant, scene) if isinstance(seen, list) else np.arange(len(found.images)), scene)
+    if not isinstance(seen, list):
+        return _judged(found, np.arange(len(found.images)), scene)
+    shown, sent = _shown(variant, scene), _sent(variant, scene)
+    found = _in_order(found, scene.targets.images[sent], variant.batch_size)
+    judged = _judged(found, shown, scene)
+    if variant.another:
+        targets = scene.targets
+        of_sent = identified(targets.images[sent], found.images, targets.labels[sent], targets.gallery)
+        judged.arrays["rank1_of_sent"] = few_digits(of_sent)
+    return judged
 
 
 def view(variant: Variant, scene: Scene) -> View:
@@ -102,6 +113,8 @@ def view(variant: Variant, scene: Scene) -> View:
     victim, targets = scene.victim, scene.targets
     if variant.sees == "nothing":
         return views.NothingView(len(targets.labels), targets.auxiliary, targets.auxiliary_labels)
+    if variant.network:
+        return _gradients_of(CONTROLS[variant.network](seed=SEED), Defence(), variant, scene)
     if victim is None:
         raise ValueError(f"{variant.attack} sees {variant.sees} of a network, and there is none: name an arm.")
     if released := victim.defence.releases:
@@ -115,7 +128,7 @@ def view(variant: Variant, scene: Scene) -> View:
 def _features(variant: Variant, scene: Scene, victim: Trained) -> View:
     sees = key({name: value for name, value in variant.factors.items() if name in ("depth", *WEAKER)})
     if sees not in scene.seen:
-        known = scene.another if "network" in variant.factors else victim
+        known = scene.another if "known" in variant.factors else victim
         if known is None:
             raise ValueError(f"{variant.attack} holds the network of another seed, and there is none: leave it out.")
         halves = known.halves(str(variant.factors["depth"]))
@@ -137,7 +150,7 @@ def _owned(variant: Variant, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     images, labels = scene.targets.auxiliary, scene.targets.auxiliary_labels
     count = int(variant.factors.get("auxiliary", len(labels)))
     if kind := variant.factors.get("auxiliary_kind"):
-        other = load_images(str(kind))
+        other = load_images(kind)  # type: ignore[arg-type]  # one of those, by its annotation in `Sees`
         images, labels = other.test_images, other.test_labels
     chosen = generator(SEED, "fewer auxiliary images").permutation(len(labels))[:count]
     return images[chosen], labels[chosen]
@@ -151,15 +164,43 @@ def _gallery(variant: Variant, scene: Scene, victim: Trained) -> View:
 
 
 def _shown(variant: Variant, scene: Scene) -> np.ndarray:
-    """Positions of the targets whose gradients are seen."""
-    return scene.targets.first_of_each_class(variant.images_per_class)
+    """Positions of the targets that an attack on gradients seeks, batch after batch; what fills none is left out."""
+    shown, size = scene.targets.first_of_each_class(variant.images_per_class), variant.batch_size
+    if len(shown) < size:
+        raise ValueError(f"batch_size is {size}, and {len(shown)} images are shown: take fewer, or show more.")
+    drawn = generator(SEED, "batches of gradients").permutation(shown) if size > 1 else shown
+    return drawn[: len(shown) // size * size]
+
+
+def _sent(variant: Variant, scene: Scene) -> np.ndarray:
+    """Positions of the targets whose gradients are seen, of each batch."""
+    shown = _shown(variant, scene)
+    return np.roll(shown, variant.batch_size) if variant.another else shown
+
+
+def _in_order(found: views.Reconstruction, sent: np.ndarray, size: int) -> views.Reconstruction:
+    """Images that came back in no order, batch by batch, in that of the originals of that batch."""
+    if size == 1:
+        return found
+    batches = range(0, len(sent), size)
+    order = [first + assigned(sent[first : first + size], found.images[first : first + size]) for first in batches]
+    return replace(found, images=found.images[np.concatenate(order)])
 
 
 def _gradients(variant: Variant, scene: Scene, victim: Trained) -> View:
-    network = gradients.twice_differentiable(victim.at(str(variant.factors["moment"])))
-    shown, observe = _shown(variant, scene), gradients.Observer(network, CLASSES)
-    images = zip(scene.targets.images[shown], scene.targets.labels[shown].tolist(), strict=True)
-    return [views.GradientView(observe(image, label), network, image.shape) for image, label in images]
+    network = victim.at(str(variant.factors["moment"]))
+    sent = victim.sender(network) if variant.sent == "masked" else Defence()
+    return _gradients_of(network, sent, variant, scene)
+
+
+def _gradients_of(network: nn.Cell, sent: Defence, variant: Variant, scene: Scene) -> View:
+    network, targets = gradients.twice_differentiable(network), scene.targets
+    observe = gradients.Observer(network, CLASSES, sent)
+    given = targets.images.shape[1:], targets.auxiliary, targets.auxiliary_labels, variant.batch_size, sent
+    batches = _sent(variant, scene).reshape(-1, variant.batch_size)
+    return [
+        views.GradientView(observe(targets.images[batch], targets.labels[batch]), network, *given) for batch in batches
+    ]
 
 
 def _outputs(variant: Variant, scene: Scene, victim: Trained) -> View:
@@ -234,6 +275,8 @@ def _judged(found: views.Reconstruction, shown: np.ndarray, scene: Scene) -> Fou
         arrays |= {f"{JUDGED}/{name}/{metric}": values for metric, values in verdicts.items()}
     if found.labels is not None:
         arrays["label_found"] = (found.labels == labels).astype(np.float64)
+    if found.failed is not None:
+        arrays["failed"] = found.failed.astype(np.float64)
     if found.objective is not None:
         arrays["objective"] = found.objective
     if found.curve is not None:
@@ -278,9 +321,4 @@ def _shadow_key(victim: Trained, data: Mnist, indices: np.ndarray, seed: int) ->
     recipe = [arm and arm.recipe() for arm in (victim.arm, victim.base)]
     if victim.arm.cut:  # its shadows are trained as long as it was
         recipe.append({"epochs": len(victim.history.loss)})
-    key = hashlib.sha256(json.dumps([recipe, data.sha256, seed], sort_keys=True).encode() + indices.tobytes())
-    package, here = Path(suppress_privacy.__file__).parent, Path(__file__).parent
-    code = [*package.glob("*.py"), *package.glob("defences/*.py"), here / "models.py", Path(__file__)]
-    for path in sorted(code):
-        key.update(path.read_bytes())
-    return key.hexdigest()[:32]
+    return key_of([recipe, data.sha256, seed], indices.tobytes(), code=__file__)

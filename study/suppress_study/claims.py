@@ -1,6 +1,6 @@
 """claims.yaml as typed models, and the verdict on each claim from what was measured."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Annotated, Literal
@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from suppress_privacy.evaluation import verdict
-from suppress_privacy.evaluation.gates import REQUIRED, Gate
+from suppress_privacy.evaluation.gates import OF_GAMES, Gate, weaknesses
 from suppress_privacy.evaluation.membership import auc_estimate
 from suppress_privacy.evaluation.metrics import label
 from suppress_privacy.evaluation.verdict import LEAST_SEEDS, Comparison, Evidence, Verdict
@@ -17,12 +17,14 @@ from suppress_study.measured import Cell, Measured, Reference, Trainings
 from suppress_study.settings import Checked, File, Names, Value
 
 STRONGEST = "strongest"
+ON_GRADIENTS = "strongest-on-gradients"
 Attack = str | dict[str, Value]  # by its name, or by its factors
 
 
 class Strongest(Checked):
     reconstruction: Names
     membership: Names
+    gradients: tuple[str, ...] = ()
 
 
 class Untested(Exception):
@@ -49,7 +51,8 @@ class Sources:
         """An attack's title, with its scale of smoothness if it has one."""
         factors = {"attack": attack} if isinstance(attack, str) else attack
         name, scale = str(factors["attack"]), factors.get("smoothness")
-        title = "the strongest attack" if name == STRONGEST else self.measured.study.attacks[name].title
+        strongest = {STRONGEST: "the strongest attack", ON_GRADIENTS: "the strongest attack on a gradient"}
+        title = strongest.get(name) or self.measured.study.attacks[name].title
         return f"{title} ({scale})" if scale else title
 
     def cell(self, attack: Attack, arm: str) -> Cell:
@@ -60,15 +63,27 @@ class Sources:
 
     def pair(self, attack: Attack, metric: str, arms: tuple[str, str]) -> tuple[Cell, Cell, list[int]]:
         """The attack on each arm, or of those that learn each arm's strongest, and the seeds of both."""
-        if attack == STRONGEST:
-            names = self.among.membership if metric == "auc" else self.among.reconstruction
-            first, second = (self.measured.strongest(names, arm, metric) for arm in arms)
+        if attack in (STRONGEST, ON_GRADIENTS):
+            first, second = (self.measured.strongest(self._strong(attack, metric), arm, metric) for arm in arms)
         else:
             first, second = (self.measured.cell(attack, arm) for arm in arms)
-        seeds = [seed for seed in first.runs if seed in second.runs] if first and second else []
+        both = first and second and first.has(metric) and second.has(metric)
+        seeds = [seed for seed in first.runs if seed in second.runs] if first and second and both else []
         if first is None or second is None or len(seeds) < LEAST_SEEDS:
             raise self._too_few(self.called(attack), *arms)
         return first, second, seeds
+
+    def seen(self, attack: Attack, metric: str) -> str:
+        """What an attack sees; of the strongest by a metric, what they all do."""
+        name = attack if isinstance(attack, str) else str(attack["attack"])
+        if name in (STRONGEST, ON_GRADIENTS):
+            name = self._strong(name, metric)[0]
+        return self.measured.study.attacks[name].sees.what()
+
+    def _strong(self, attack: Attack, metric: str) -> Sequence[str]:
+        if attack == ON_GRADIENTS:
+            return self.among.gradients
+        return self.among.membership if metric == "auc" else self.among.reconstruction
 
     def _too_few(self, what: str, *arms: str) -> Untested:
         return Untested(
@@ -106,7 +121,7 @@ class Reproduces(Claim):
 
     def evidence(self, sources: Sources) -> Evidence:
         found = [[one for part in parts for one in part.comparisons(sources)] for parts in self.alternatives]
-        return Evidence(found, needs_strong_attack=False)
+        return Evidence(found)
 
 
 class OfAttacks(Claim):
@@ -135,7 +150,7 @@ class Lower(OfAttacks):
             found += [self._compared(sources, control, *one) for one in product(self.metrics, self.attacks)]
             if self.nearest_in_accuracy:
                 found.append(self._less_wrong(sources, control))
-        return Evidence([found], models=(self.arm, *controls))
+        return Evidence([found], models=(self.arm, *controls), sees=sources.seen(self.attacks[0], self.metrics[0]))
 
     def _compared(self, sources: Sources, control: str, metric: str, attack: Attack) -> Comparison:
         own, other, seeds = sources.pair(attack, metric, (self.arm, control))
@@ -169,7 +184,7 @@ class Members(OfAttacks):
 
     def evidence(self, sources: Sources) -> Evidence:
         found = [self._compared(sources, *one) for one in product(self.metrics, self.attacks)]
-        return Evidence([found], models=(self.arm, self.control), needs_strong_attack=False)
+        return Evidence([found], models=(self.arm, self.control))
 
     def _compared(self, sources: Sources, metric: str, attack: Attack) -> Comparison:
         pair = self.arm, self.control
@@ -191,6 +206,19 @@ class Checks(Checked):
     learned: dict[str, Value] | None = None  # the first edition asked nothing of it
     positive: dict[str, Value]
     shuffled: dict[str, Value]
+    planted: dict[str, Value] | None = None  # of attacks on gradients: exact on a control network,
+    sigmoids: dict[str, Value] | None = None  # near perfect on another,
+    another: dict[str, Value] | None = None  # and what comes of another image's gradient is that image
+
+
+class GameCheck(Checked):
+    """What a gate asks of: an attack on an arm's models in a game, among canaries or others."""
+
+    gate: Literal[tuple(OF_GAMES)]  # type: ignore[valid-type]
+    game: str
+    attack: str
+    arm: str
+    among: Literal["canaries", "others"]
 
 
 class Claims(File):
@@ -199,25 +227,23 @@ class Claims(File):
     question: str
     strongest: Strongest
     checks: Checks
+    game_checks: tuple[GameCheck, ...] = ()
     claims: dict[str, Annotated[Reproduces | Lower | Members, Field(discriminator="kind")]]
 
 
 def verdicts(claims: Claims, measured: Measured, gates: list[Gate]) -> dict[str, Verdict]:
     """The verdict on every claim, from what was found and the validity gates of the run."""
-    sources, decided = Sources(measured, claims.strongest), {gate.name for gate in gates}
-    failed = [gate for gate in gates if not gate.passed]
-    weak = [str(gate) for gate in failed if not gate.of_model] + [name for name in REQUIRED if name not in decided]
-    evidence = {}
+    sources, evidence = Sources(measured, claims.strongest), {}
     for name, claim in claims.claims.items():
         try:
             found = claim.evidence(sources)
         except Untested as reason:
             found = Evidence([], str(reason))
-        outside = [str(gate) for gate in failed if gate.of_model and gate.about in found.models]
+        outside = [str(each) for each in gates if not each.passed and each.of_model and each.about in found.models]
         if outside:
             found = replace(found, missing=f"a model is not what it should be: {', '.join(outside)}")
         evidence[name] = found
-    return verdict.verdicts(evidence, f"attack too weak: {', '.join(weak)}" if weak else "")
+    return verdict.verdicts(evidence, weaknesses(gates))
 
 
 def _runs(source: Cell | Trainings, seeds: Iterable[int]) -> tuple[str, ...]:

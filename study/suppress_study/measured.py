@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from suppress_privacy.attacks import ATTACKS
 from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, proportion, seed_mean
 from suppress_privacy.evaluation.membership import auc, roc
-from suppress_privacy.evaluation.metrics import METRICS
+from suppress_privacy.evaluation.metrics import METRICS, averaged
 from suppress_study.plan import NONE, Job, Model, Study
 from suppress_study.results import ResultError, Results, Run, key
 from suppress_study.settings import Arm, Value, validated
@@ -37,6 +36,10 @@ class Cell:
     def seeds(self) -> list[int]:
         return list(self.runs)
 
+    def has(self, metric: str) -> bool:
+        """Whether there is a mean of it: none where most descents failed."""
+        return any(name == ("score" if metric == "auc" else metric) for name, _ in self.values)
+
     def column(self, metric: str) -> np.ndarray:
         """All values, [S, N]; of a judged metric by the first evaluator, whose verdict counts."""
         return next(values for (name, _), values in self.values.items() if name == metric)
@@ -56,7 +59,7 @@ class Cell:
         if metric == "auc":
             rows = zip(self.rows("score", seeds), self.rows("member", seeds), strict=True)
             return float(np.mean([auc(roc(*row)) for row in rows]))
-        return float(self.rows(metric, seeds).mean())
+        return float(np.nanmean(self.rows(metric, seeds)))
 
 
 @dataclass
@@ -135,7 +138,9 @@ class Measured:
         tables = self.results.rows()
         for job in jobs:
             model, look = job.model, found.get(f"mechanism-{job.model}")
-            if look is None and model.arm != NONE:
+            if job.kind == "coins":
+                self._gather_game(job, found)
+            if job.kind == "coins" or (look is None and model.arm != NONE):
                 continue  # a model counts once its features have been looked at, which is the last thing done to it
             if job.kind == "train" and look and job.runs[0].name in found:
                 factors, settings = job.runs[0].factors, self.study.arm_of(self.profile, model)
@@ -148,7 +153,24 @@ class Measured:
                     cell.runs[run.seed] = run.name
         for cell in self.cells.values():
             cell.runs = dict(sorted(cell.runs.items()))
-            cell.values = _stacked([tables[name] for name in cell.runs.values()], list(self.study.evaluators))
+            rows = [tables[name] for name in cell.runs.values() if name in tables]
+            cell.values = _stacked(rows, list(self.study.evaluators)) if rows else {}
+
+    def _gather_game(self, job: Job, found: dict[str, Run]) -> None:
+        of_arm = self.study.factors(self.profile, job.model)
+        for run in (run for run in job.runs if run.kind == "attack" and run.name in found):
+            own = {name: value for name, value in run.factors.items() if name not in of_arm}
+            self.cells.setdefault(key(run.factors), Cell(of_arm, own)).runs[run.seed] = run.name
+
+    def played(self, game: str, attack: str, arm: Factors | str) -> Cell | None:
+        """The cell of an attack on an arm's models in a game of membership."""
+        of_arm = self.study.factors(self.profile, Model(arm, 0)) if isinstance(arm, str) else arm
+        return self.cells.get(key({**of_arm, "attack": attack, "game": game}))
+
+    def of_victims(self, cell: Cell, among: str, metric: str) -> dict[int, float]:
+        """A metric of each model that plays a game, by seed; among "canaries" or "others"."""
+        found = {seed: self.results.runs[name].results.get(among) for seed, name in cell.runs.items()}
+        return {seed: metrics[metric] for seed, metrics in found.items() if metrics}
 
     def arm(self, name: str) -> Trainings | None:
         """An arm of study.yaml, at its own settings."""
@@ -157,6 +179,7 @@ class Measured:
     def cell(self, attack: Reference, arm: Factors | str) -> Cell | None:
         """The cell of an attack on an arm, both by their factors; of either the name will do for its own ones."""
         variant = self.study.variant(self.profile, attack)
+        arm = NONE if variant.alone else arm
         of_arm = self.study.factors(self.profile, Model(arm, 0)) if isinstance(arm, str) else arm
         return self.cells.get(key({**of_arm, **variant.columns()}))
 
@@ -165,7 +188,7 @@ class Measured:
 
         They are compared on the seeds that all of them were made on.
         """
-        made = [cell for name in names if (cell := self.cell(name, arm))]
+        made = [cell for name in names if (cell := self.cell(name, arm)) and cell.has(metric)]
         seeds = sorted(set.intersection(*(set(cell.seeds()) for cell in made))) if made else []
         return max(made, key=lambda cell: cell.mean(metric, seeds)) if seeds else None
 
@@ -181,10 +204,10 @@ def _require_one_study(planned: Run, own: str, found: dict[str, Run], judges: di
     """
     name, run, first = planned.name, found[planned.name], next(iter(judges.values()))
     made_with = run.settings
-    # Settings that the study has gained since have their defaults in an older run.
-    if run.kind == "attack":
-        made_with = made_with | {"settings": ATTACKS[planned.settings["kind"]].defaults() | made_with["settings"]}
-    else:
+    if run.kind in (
+        "train",
+        "mechanism",
+    ):  # settings that the study has gained since have their defaults in an older run
         made_with = validated(Arm, made_with | {"title": ""}, f"run {name}").recipe()
     if _plain(made_with) != _plain(planned.settings):
         raise ResultError(f"run {name} was made with other settings than study.yaml has: delete it and run again.")
@@ -217,4 +240,4 @@ def _stacked(frames: list[pd.DataFrame], evaluators: list[str]) -> Columns:
                         f"run {rows[0].run.iloc[0]}, or another seed's, lacks {name}: delete and run again."
                     )
                 found[name, evaluator] = values
-    return found
+    return averaged(found)

@@ -1,6 +1,8 @@
 """The study's networks: made as an arm says, kept with their checkpoints, found again by their run."""
 
+import hashlib
 import importlib
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +14,13 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
+import suppress_privacy
 from suppress_privacy import training
 from suppress_privacy.convnet import ConvNet
 from suppress_privacy.files import atomically, sha256_of
 from suppress_privacy.lenet import Features, LeNet5, Rest
 from suppress_privacy.mnist import Mnist
-from suppress_privacy.training import Defence, History, Plan, checkpoints_in, train
+from suppress_privacy.training import Defence, History, Plan, checkpoints_in, train, with_cross_entropy
 from suppress_study.plan import Model, Study
 from suppress_study.results import Run, read_job
 from suppress_study.settings import ROOT, Arm, Optimizer, validated
@@ -66,6 +69,10 @@ class Trained:
             self._halves[depth] = Features(self.network, depth), Rest(self.network, depth)
         return self._halves[depth]
 
+    def sender(self, network: nn.Cell) -> Defence:
+        """What acts on this model's gradients before they leave the device, as `network` is at some moment of it."""
+        return self.arm.made_by().sender(network) if self.arm.defence else Defence()
+
     @cached_property
     def checkpoint(self) -> dict[str, str]:
         """The file of its weights, where it has one: name and SHA-256."""
@@ -104,8 +111,36 @@ class Trained:
         return make(arm, seed, data, earlier=earlier).network
 
 
+class Press:
+    """Cells that are compiled once, in which one network of a recipe is made after another.
+
+    What was made before is overwritten. These are given whatever cells made anew hold: the outcome is the same, bit
+    for bit, and no graph is compiled again.
+    """
+
+    def __init__(self) -> None:
+        self._cells: tuple[nn.Cell, Defence, nn.Optimizer | None, nn.Cell] | None = None
+
+    def __call__(self, network: nn.Cell, defence: Defence, by: nn.Optimizer | None) -> tuple[Any, ...]:
+        """What to train instead of these, which are new, and by which step."""
+        step = network if by is None else defence.step(with_cross_entropy(network), by)
+        if self._cells is None:
+            self._cells = network, defence, by, step
+        else:
+            for own, new in zip(self._cells[-1].get_parameters(), step.get_parameters(), strict=True):
+                own.set_data(ms.Tensor(new.asnumpy()))
+            self._cells[1].restore(defence.state())
+        return self._cells
+
+
 def make(
-    arm: Arm, seed: int, data: Mnist, checkpoints: Path | None = None, *, earlier: Mapping[str, Trained] | None = None
+    arm: Arm,
+    seed: int,
+    data: Mnist,
+    checkpoints: Path | None = None,
+    *,
+    earlier: Mapping[str, Trained] | None = None,
+    press: Press | None = None,
 ) -> Trained:
     """Make a network as an arm says.
 
@@ -115,6 +150,7 @@ def make(
         data: on what.
         checkpoints: folder for the checkpoints, if any are to be kept; those of this model's earlier training go.
         earlier: the networks that this one builds on, by arm.
+        press: that earlier ones of this recipe, on as many images, were made in; None makes new cells.
     """
     earlier = earlier or {}
     if checkpoints is not None:
@@ -134,13 +170,29 @@ def make(
         defence = arm.made_by().make(network, Plan(data, epochs, batch_size, rate, seed, wanted))
     if arm.optimizer is not None:
         by = optimizer(arm.optimizer, network, epochs * (len(data.train_labels) // batch_size))
-        history = train(
-            network, by, data, epochs=epochs, batch_size=batch_size, seed=seed, defence=defence, checkpoints=checkpoints
-        )
+        network, defence, by, step = (press or Press())(network, defence, by)
+        schedule: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
+        history = train(network, by, data, **schedule, defence=defence, checkpoints=checkpoints, step=step)
     else:
+        network, defence, _, _ = (press or Press())(network, defence, None)
         history = _as_it_is(network, checkpoints)
         history.test(defence.correct(network, data.test_images, data.test_labels), data.validation)
     return Trained(network, arm, seed, history, defence, base, checkpoints)
+
+
+def key_of(recipe: Any, *parts: bytes, code: str) -> str:
+    """A name for a network by all that decides its weights: recipe, data, and the code that trains it.
+
+    Args:
+        recipe: plain data.
+        parts: what else there is, such as positions of its images.
+        code: the file of whoever makes it.
+    """
+    key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode() + b"".join(parts))
+    package = Path(suppress_privacy.__file__).parent
+    for path in sorted([*package.glob("*.py"), *package.glob("defences/*.py"), Path(__file__), Path(code)]):
+        key.update(path.read_bytes())
+    return key.hexdigest()[:32]
 
 
 def optimizer(settings: Optimizer, network: nn.Cell, steps: int) -> nn.Optimizer:

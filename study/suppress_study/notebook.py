@@ -83,12 +83,14 @@ def _check(parameters: dict[str, Any], study: Study) -> None:
     if "profile" not in parameters:
         return
     study.profile(parameters["profile"])
-    check("seed", parameters["seed"], Seed)
+    check("seed", parameters.get("seed", 0), Seed)
     check("mode", parameters["mode"], Mode)
     choose_device(parameters["device"])
-    model = study.model(parameters["arm"], parameters["seed"], parameters["swept"])
+    model = study.model(parameters["arm"], parameters.get("seed", 0), parameters["swept"])
     if model.arm != NONE:
         study.arm(parameters["profile"], model.arm, parameters.get("overrides"), model.value)
+    if "game" in parameters:
+        study.playing(parameters["profile"], parameters["game"], model)
     if "attacks" in parameters:
         _check_victim(parameters, study, chosen(study, parameters, model).variants)
 

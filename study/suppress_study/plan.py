@@ -11,15 +11,29 @@ from pydantic import model_validator
 from suppress_privacy.attacks import ATTACKS
 from suppress_privacy.checks import check
 from suppress_study.results import Run, key
-from suppress_study.settings import Arm, Attack, Content, Profile, Sees, SettingsError, Value, merged, named, validated
+from suppress_study.settings import (
+    LEAST_COINS,
+    Arm,
+    Attack,
+    Content,
+    Game,
+    Profile,
+    Sees,
+    SettingsError,
+    Value,
+    merged,
+    named,
+    validated,
+)
 
 Changes = Mapping[str, Any] | None  # settings, or values of them, in place of the study's
 AT = r"(@-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?)?"  # a number as Python writes it
 # What a job's name is made of, for Snakemake, which finds jobs by the names of their files.
-WILDCARDS = {"arm": "[a-z][a-z0-9-]*", "value": AT, "seed": "[0-9]+", "group": "(-[a-z][a-z0-9]*)?"}
+WILDCARDS = {"arm": "[a-z][a-z0-9-]*", "value": AT, "seed": "[0-9]+", "group": "(-[a-z][a-z0-9]*)?", "game": "[a-z]+"}
 NONE = "none"  # the arm of an attack that looks at no model
 PLACES = {"features": "depth", "gallery": "depth", "gradients": "moment"}  # where it looks, by what it sees
-WEAKER = ("auxiliary", "auxiliary_kind", "network")  # what an attacker may have less of, where it is said
+WEAKER = ("auxiliary", "auxiliary_kind", "known")  # what an attacker may have less of, where it is said
+OF_GRADIENTS = ("sent", "batch_size", "another", "network")  # what else says how: parts of `Sees`, and of `Variant`
 
 
 @dataclass(frozen=True, order=True)
@@ -52,9 +66,18 @@ class Variant:
     settings: dict[str, Any]  # all of them, as the attack's function takes them
     images_per_class: int = 1
     candidates: int = 0
+    sent: str = "masked"
+    batch_size: int = 1
+    another: bool = False
+    network: str = ""
 
     def __str__(self) -> str:
         return "-".join([self.attack, *map(str, self.factors.values())])
+
+    @property
+    def alone(self) -> bool:
+        """Whether it looks at none of the study's models, and so runs once."""
+        return self.sees == "nothing" or self.network != ""
 
     def seen(self) -> str:
         """What the attacker has, in words: "features at fc1"."""
@@ -69,21 +92,31 @@ class Variant:
         """What decides the outcome of this attack on a model."""
         own = {"kind": self.kind, "sees": self.sees, **self.factors, "settings": self.settings}
         of_view = {"gradients": ("images_per_class",), "outputs": ("candidates",)}.get(self.sees, ())
-        return own | {name: getattr(self, name) for name in of_view}
+        # What is as ever is left out, for runs made before it could be otherwise.
+        changed = [name for name in OF_GRADIENTS if getattr(self, name) != getattr(Variant, name)]
+        return own | {name: getattr(self, name) for name in (*of_view, *changed)}
 
 
 @dataclass(frozen=True)
 class Job:
     """Runs that are made together: the training of a model, or a group of attacks on it."""
 
-    kind: str  # train or attack
+    kind: str  # train, attack or coins
     model: Model
-    group: str
+    group: str  # of attacks; or the game
     runs: tuple[Run, ...]  # still to be made; of attacks in the order of their variants, and the mechanism last
     variants: tuple[Variant, ...] = ()
 
     def __str__(self) -> str:
+        if self.kind == "coins":
+            return f"coins-{self.group}-{self.model.kind}"
         return f"{self.kind}-{self.model}{self.group and f'-{self.group}'}"
+
+
+def parted(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Values that an attack is swept over, those of what it sees apart from those of its settings."""
+    seen = {name: value for name, value in values.items() if name in OF_GRADIENTS}
+    return {"sees": seen, "settings": {name: value for name, value in values.items() if name not in seen}}
 
 
 class Study(Content):
@@ -93,6 +126,8 @@ class Study(Content):
             for arm in self.arms:
                 self._require_earlier(profile, arm)
             asked = set()  # what tells runs apart, whatever they are called
+            for name, arms in self.profiles[profile].games.items():
+                self._require_paired(profile, name, arms)
             for run in (run for job in self.jobs(profile) for run in job.runs):
                 place = run.kind, run.seed, key(run.factors)
                 if place in asked:
@@ -111,6 +146,14 @@ class Study(Content):
                 raise ValueError(
                     f"profiles.{profile} does not train {earlier} from every seed of {name}, which builds on it: add it"
                 )
+
+    def _require_paired(self, profile: str, name: str, arms: Mapping[str, int]) -> None:
+        for arm, count in arms.items():
+            for earlier in self.arm(profile, arm).earlier():
+                if arms.get(earlier, 0) < count:
+                    raise ValueError(
+                        f"profiles.{profile}.games.{name} has {count} of {arm}, which builds on {earlier}: have as many"
+                    )
 
     def profile(self, name: str) -> Profile:
         return named(self.profiles, name, "profile")
@@ -190,7 +233,7 @@ class Study(Content):
         attack = self.attacks[name]
         groups = [group for profile in self.profiles.values() for group in profile.further.values()]
         sweeps = [attack.sweep, *(group.sweep for group in groups if name in group.attacks)]
-        return [setting for setting in attack.settings if any(setting in sweep for sweep in sweeps)]
+        return [setting for setting in attack.own() if any(setting in sweep for sweep in sweeps)]
 
     def variants(
         self,
@@ -213,29 +256,32 @@ class Study(Content):
         """
         attack, own = named(self.attacks, name, "attack"), f"attack {name} in profile {profile}"
         changed = self.profile(profile).attack_overrides.get(name, {})
-        changes = [attack.model_dump(), changed, {"settings": overrides or {}}]
+        changes = [attack.model_dump(), changed, parted(overrides or {})]
         attack = validated(Attack, reduce(merged, changes), own)
         swept = {which: values for which, values in (sweep or attack.sweep).items() if which not in (overrides or {})}
         try:
-            kind, what = ATTACKS[attack.kind or name], attack.sees.what()
-            if kind.sees != what:
-                raise ValueError(f"sees is {what}, but {kind.name} sees {kind.sees}: correct it")
+            kind, what = attack.kind or name, attack.sees.what()
+            if not self._published and ATTACKS[kind].sees != what:
+                raise ValueError(f"sees is {what}, but {kind} sees {ATTACKS[kind].sees}: correct it")
             if at and what not in PLACES:
                 raise ValueError(f"at is {at}, but what {name} sees, {what}, has no depth or moment: leave it out")
-            sees = validated(Sees, attack.sees.model_dump() | ({what: at} if at else {}) | dict(more or {}), "sees")
-            seen = {PLACES[what]: getattr(sees, what)} if what in PLACES else {}
-            seen |= {place: values for place in WEAKER if (values := getattr(sees, place))}
+            looks = PLACES.get(what)
+            seen = {looks: list(at) or getattr(attack.sees, what)} if looks else {}
+            less = validated(Sees, attack.sees.model_dump() | dict(more or {}), "sees")
+            seen |= {place: values for place in WEAKER if (values := getattr(less, place))}
             if not {*WEAKER}.isdisjoint(seen) and what != "features":
-                raise ValueError(
-                    f"sees has {list(seen)[-1]}, which attacks on features alone can do without: remove it"
-                )
+                raise ValueError(f"sees has {[*seen][-1]}, which attacks on features alone can do without: remove it")
             found = []
             for where, values in product(product(*seen.values()), product(*swept.values())):
-                settings = kind.settings(attack.settings | dict(zip(swept, values, strict=True)))
+                changed = parted(dict(zip(swept, values, strict=True)))
+                kept = attack.sees.model_dump() | ({what: list(at)} if at else {}) | changed["sees"]
+                sees = validated(Sees, kept, "sees")
+                settings = attack.settings | changed["settings"]
+                settings = settings if self._published else ATTACKS[kind].settings(settings)
                 factors = dict(zip(seen, where, strict=True))
-                factors |= {setting: settings[setting] for setting in self.swept(name)}
-                counts = (sees.images_per_class, sees.candidates)
-                found.append(Variant(name, kind.name, attack.title, what, factors, settings, *counts))
+                factors |= {each: (settings | dict(sees))[each] for each in self.swept(name)}
+                counts = {each: getattr(sees, each) for each in ("images_per_class", "candidates", *OF_GRADIENTS)}
+                found.append(Variant(name, kind, attack.title, what, factors, settings, **counts))
             return found
         except (TypeError, ValueError) as error:
             raise SettingsError(f"{own}: {str(error).removesuffix('.')}.") from error
@@ -249,7 +295,7 @@ class Study(Content):
             raise SettingsError(f"attack {attack} is not told apart by {name}: correct the name or leave it out.")
         at = list(dict.fromkeys(str(factors[name]) for name in PLACES.values() if name in factors))
         more = {name: [factors[name]] for name in WEAKER if name in factors}
-        overrides = {name: factors.get(name, own.settings[name]) for name in swept}
+        overrides = {name: factors.get(name, own.own()[name]) for name in swept}
         return self.variants(profile, attack, at=at, more=more, overrides=overrides)[0]
 
     # Jobs
@@ -288,7 +334,7 @@ class Study(Content):
             each
             for name in names
             for each in self.variants(profile, name, at=at, more=more, sweep=sweep, overrides=overrides)
-            if (each.sees == "nothing") == (model.arm == NONE)
+            if each.alone == (model.arm == NONE)
         ]
         if model.arm in self.arms:
             self._require_released(profile, model, variants)
@@ -318,7 +364,7 @@ class Study(Content):
         Raises:
             SettingsError: the profile has none.
         """
-        if not any("network" in each.factors for each in variants):
+        if not any("known" in each.factors for each in variants):
             return None
         seeds = [each.seed for each in self.models(profile) if replace(each, seed=model.seed) == model]
         others = sorted({*seeds} - {model.seed}, key=lambda seed: (seed < model.seed, seed))
@@ -328,8 +374,51 @@ class Study(Content):
             )
         return replace(model, seed=others[0])
 
+    # Games
+
+    def game(self, profile: str, name: str) -> Game:
+        """A game as a profile plays it."""
+        own = named(self.games, name, "game").model_dump()
+        return validated(Game, merged(own, self.profile(profile).game_overrides.get(name, {})), f"game {name}")
+
+    def coins(self, profile: str, name: str, model: Model) -> int:
+        """How many models of an arm play a game: as many as the profile says; of others as few as can."""
+        asked = self.profile(profile).games.get(name, {})
+        return max(asked.values(), default=LEAST_COINS) if model.arm == NONE else asked.get(model.kind, LEAST_COINS)
+
+    def playing(self, profile: str, name: str, model: Model) -> Job:
+        """The job of all models of an arm that play a game, and of the attacks on each; the model's seed is not used.
+
+        Without an arm: of the attacks that see no network, on the same draws.
+        """
+        game, own, campaign = self.game(profile, name), [], self.campaign
+        if model.arm != NONE:
+            own.append(self.arm_of(profile, model))
+            if own[0].defence and own[0].made_by().releases:
+                raise SettingsError(
+                    f"arm {model.arm} differs in what it releases, not in its training: it plays no game."
+                )
+        variants = [
+            replace(each, factors={"game": name}, candidates=0, settings=_with_what_is_there(each.settings))
+            for attack in game.attacks
+            for each in self.variants(profile, attack)
+            if (each.sees == "images") == (model.arm == NONE)
+        ]
+        rules = {"game": game.recipe()}
+        count, runs = self.coins(profile, name, model), []
+        for seed in range(count):
+            one, of_model = replace(model, seed=seed), self.factors(profile, model)
+            for arm in own:
+                factors, settings = of_model | {"game": name}, arm.recipe() | rules
+                runs.append(Run(f"coin-{name}-{one}", "coin", campaign, profile, factors, seed, settings))
+            for each in variants:
+                factors = of_model | each.columns()
+                settings = each.recipe() | rules | {"models": count, "arm": [arm.recipe() for arm in own]}
+                runs.append(Run(f"attack-{each}-{one}", "attack", campaign, profile, factors, seed, settings))
+        return Job("coins", replace(model, seed=0), name, tuple(runs), tuple(variants))
+
     def jobs(self, profile: str) -> list[Job]:
-        """All that a profile asks for: evaluators, models, attacks that need none, attacks, group by group."""
+        """All that a profile asks for: evaluators, models, attacks that need none, attacks, group by group; games."""
         chosen, models = self.profile(profile), self.models(profile)
         trainings = [self.training(profile, model) for model in dict.fromkeys([*self.judges().values(), *models])]
         own = [self.attacking(profile, model) for model in [Model(NONE, 0), *models]]
@@ -339,4 +428,12 @@ class Study(Content):
             for arm in group.arms
             for seed in group.seeds
         ]
-        return trainings + [job for job in own + grouped if job.variants]
+        played = [
+            self.playing(profile, name, Model(arm, 0)) for name, arms in chosen.games.items() for arm in [NONE, *arms]
+        ]
+        return trainings + [job for job in own + grouped + played if job.variants]
+
+
+def _with_what_is_there(settings: dict[str, Any]) -> dict[str, Any]:
+    """An attack's settings in a game, whose models are each other's shadows: it trains none."""
+    return settings | ({"shadows": 0} if "shadows" in settings else {})

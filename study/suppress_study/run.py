@@ -118,7 +118,7 @@ def prepare(options: argparse.Namespace, study: Study) -> str:
 
 def clear(folder: Path) -> None:
     """Delete what runs that were killed have left half-written in a folder of results."""
-    for place in ("", "runs/", "notebooks/", "checkpoints/*/", "shadows/"):
+    for place in ("", "runs/", "notebooks/", "checkpoints/*/", "shadows/", "coins/"):
         for left in folder.glob(f"{place}.part-[0-9]*-*"):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
 
@@ -147,15 +147,18 @@ def snakemake(options: argparse.Namespace, device: str) -> list[str]:
 
 def require_target(target: str, plan: Study, profile: str) -> None:
     """Raise unless a run that is asked for by name is one that the study can make."""
-    pattern = "(train|attack)-(?P<arm>{arm})(?P<value>{value})-seed(?P<seed>{seed})(?P<group>{group})"
-    match = re.fullmatch(pattern.format(**WILDCARDS), target)
-    if match is None:
+    arm = "(?P<arm>{arm})(?P<value>{value})"
+    pattern = f"(train|attack)-{arm}-seed(?P<seed>{{seed}})(?P<group>{{group}})".format(**WILDCARDS)
+    if match := re.fullmatch(pattern, target):
+        model, group = plan.named_model(match["arm"], match["value"], match["seed"]), match["group"].removeprefix("-")
+        job = plan.attacking(profile, model, group) if target.startswith("attack") else plan.training(profile, model)
+    elif match := re.fullmatch(f"coins-(?P<game>{{game}})-{arm}".format(**WILDCARDS), target):
+        job = plan.playing(profile, match["game"], plan.named_model(match["arm"], match["value"], "0"))
+    else:
         raise SetupError(
             f"TARGET is {target!r}; it must be train-ARM-seed7, attack-ARM-seed7, or that and the name of a group of "
-            "attacks, such as attack-ARM-seed7-conv1: correct it."
+            "attacks, such as attack-ARM-seed7-conv1, or coins-GAME-ARM: correct it."
         )
-    model, group = plan.named_model(match["arm"], match["value"], match["seed"]), match["group"].removeprefix("-")
-    job = plan.attacking(profile, model, group) if target.startswith("attack") else plan.training(profile, model)
     if str(job) != target or not job.runs:
         raise SetupError(f"TARGET is {target!r}, of which the study makes no run: name another.")
 
@@ -183,7 +186,8 @@ def study(options: argparse.Namespace) -> int:
     if not (options.targets or options.redraw or options.keep or options.snakemake):
         # One that is cut short has all arms of the first seeds.
         jobs, seeds = plan.jobs(options.profile), plan.profile(options.profile).seeds()
-        stages = [[str(job) for job in jobs if job.model.seed == seed] for seed in seeds[:-1]] + stages
+        of_seeds = [job for job in jobs if job.kind != "coins"]
+        stages = [[str(job) for job in of_seeds if job.model.seed == seed] for seed in seeds[:-1]] + stages
     sys.stdout.flush()
     paths = [[f"{options.results}/runs/{target}.npz" for target in targets] or ["all"] for targets in stages]
     signal.signal(signal.SIGINT, lambda *_: None)  # from the keyboard Snakemake has it too, and ends its jobs
@@ -269,7 +273,7 @@ def parser() -> argparse.ArgumentParser:
         add("--keep", action="store_true", help="published runs count as made, whatever has changed since")
         add("--snakemake", default="", help="further options for Snakemake, such as --dag")
     add = command("notebook", notebook)
-    add("name", help="train, attack or compare")
+    add("name", help="train, attack, membership or compare")
     add("output", type=Path, help="where the executed notebook goes")
     add("values", nargs="*", help="parameters, name=value; values are YAML")
     command("summarise", summarised)("--allow-missing", action="store_true")

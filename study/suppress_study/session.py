@@ -1,14 +1,19 @@
-"""What a notebook does, from its parameters to the runs it keeps: train one model, or attack one."""
+"""What a notebook does, from its parameters to the runs it keeps: train one model, attack one, or play with many."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from tqdm import tqdm
+
 from suppress_privacy import configure, load_mnist
-from suppress_study import attacking, models
+from suppress_privacy.evaluation.game import over_victims
+from suppress_privacy.evaluation.intervals import Estimate
+from suppress_study import attacking, coins, models
 from suppress_study.notebook import chosen, parameters_of
-from suppress_study.plan import NONE, Job, Model, Study
+from suppress_study.plan import NONE, Job, Model, Study, Variant
 from suppress_study.provenance import environment, made
 from suppress_study.results import Arrays, Pictures, Run, as_text, show, write_job
 from suppress_study.settings import ROOT, named
@@ -33,8 +38,9 @@ class Session:
         self.profile: str = parameters["profile"]
         self.study = Study.load()
         self.results = Path(parameters["results"])
-        self.model = self.study.model(parameters["arm"], parameters["seed"], parameters["swept"])
-        self.models = models.Models((self.results, Path(parameters["models"])), self.study, self.profile)
+        self.model = self.study.model(parameters["arm"], parameters.get("seed", 0), parameters["swept"])
+        places = self.results, Path(parameters.get("models", self.results))
+        self.models = models.Models(places, self.study, self.profile)
         runtime = configure(parameters["device"], parameters["mode"])
         chosen = self.study.profile(self.profile)
         data = load_mnist(chosen.data)
@@ -106,7 +112,7 @@ class Attacking(Session):
         shown = seed == profile.seeds()[0]  # the book shows the pictures of one seed
         self.scene = attacking.Scene(attacked, self.targets, evaluators, self.data, seed, shadows, shown, another)
         floors = self.study.attacking(self.profile, Model(NONE, seed)).variants
-        self.found = {str(floor): attacking.attack(floor, self.scene) for floor in floors}
+        self.found = {str(each): attacking.attack(each, self.scene) for each in floors if each.sees == "nothing"}
         self._made: dict[str, tuple[Run, Arrays]] = {}  # by name of the run
 
     def __str__(self) -> str:
@@ -152,3 +158,68 @@ class Attacking(Session):
         for name, found in self.found.items():
             show(pictures, name, found.arrays)
         return pictures
+
+
+class Playing(Session):
+    """All models of one arm that play a game of membership, and the attacks on each; `board` has the game's images."""
+
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        super().__init__("membership", variables)
+        name = self.parameters["game"]
+        self.game = self.study.game(self.profile, name)
+        self.job = self.study.playing(self.profile, name, self.model)
+        self.seeds = list(dict.fromkeys(run.seed for run in self.job.runs))
+        self.board = coins.board(self.data, self.game, self.targets.index[self.targets.in_training])
+        folder = ROOT / self.results / "coins"
+        self._mint = coins.Mint(self.study, self.profile, self.data, self.board, folder)
+        self._planned = {run.name: run for run in self.job.runs}
+        self._made: dict[str, tuple[Run, Arrays]] = {}
+
+    def __str__(self) -> str:
+        board, count = self.board, len(self.seeds)
+        wrong = f", {len(board.canaries):,} of them canaries" if len(board.canaries) else ""
+        images = f"{len(board.labels):,} images of {self.data.name}{wrong}, under {self.game.labels} labels"
+        who = f"{count} models of arm **{self.model.kind}**" if self.model.arm != NONE else f"{count} draws, no model"
+        return f"{self.data.notice} Game **{self.job.group}** ({as_text(self.game.title)}): {images}; {who}."
+
+    def train(self) -> coins.Table:
+        """The models, those that are kept from before and those that are made now; and what they say of the images."""
+        found = []
+        for seed in tqdm(self.seeds if self.model.arm != NONE else [], unit="model", disable=None):
+            with made("training", self.environment) as making:
+                model = replace(self.model, seed=seed)
+                coin = self._mint.coin(model)
+            making["times"]["seconds"] = {"training": coin.seconds}  # whenever it was made
+            results = {"test_accuracy": coin.test_accuracy, "history": coin.history.as_dict()}
+            run = self._planned[f"coin-{self.job.group}-{model}"]
+            checkpoint = {"name": coin.name, "sha256": coin.sha256}
+            self._made[run.name] = replace(run, asked=self.asked, checkpoint=checkpoint, results=results, **making), {}
+            found.append(coin.phi)
+        return coins.Table(self.board, self.seeds, np.array(found, np.float64))
+
+    def attack(self, table: coins.Table) -> dict[str, dict[tuple[str, str], Estimate]]:
+        """All attacks of the game on each model: by attack, each metric among canaries and others, over the models."""
+        found = {}
+        for variant in self.job.variants:
+            of_seeds = [self._attacked(variant, table, seed) for seed in self.seeds]
+            found[variant.attack] = {
+                (among, metric): over_victims([each[among][metric] for each in of_seeds])
+                for among, metrics in of_seeds[0].items()
+                for metric in metrics
+            }
+        return found
+
+    def _attacked(self, variant: Variant, table: coins.Table, seed: int) -> dict[str, Any]:
+        model = replace(self.model, seed=seed)
+        with made("attack", self.environment) as making:
+            results, arrays = table.attacked(variant, seed)
+        coin = self._made.get(f"coin-{self.job.group}-{model}")
+        networks = {"coin": coin[0].checkpoint["sha256"]} if coin else {}
+        run = self._planned[f"attack-{variant}-{model}"]
+        self._made[run.name] = replace(run, asked=self.asked, networks=networks, results=results, **making), arrays
+        return results
+
+    def save(self) -> Path:
+        """Keep all runs of the game as one file, in the order of the plan; returns its path."""
+        write_job(ROOT / self.path, [self._made[name] for name in self._planned if name in self._made])
+        return self.path

@@ -7,16 +7,28 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic.functional_validators import AfterValidator, field_validator, model_validator
 
 from suppress_privacy.attacks import ATTACKS
 from suppress_privacy.checks import keywords
+from suppress_privacy.controls import CONTROLS
 from suppress_privacy.defences import DEFENCES
 from suppress_privacy.lenet import DEPTHS
 
 FOLDER = Path(__file__).parents[1]  # of study.yaml
 ROOT = FOLDER.parent  # the project's
+LEAST_COINS = 5  # models in a game: four shadows for each
 VALUES = 100_000  # that a file may come to; study.yaml has some thousands
 MOMENTS = ("start", "middle", "end")  # of a training
 Number = StrictFloat | StrictInt
@@ -75,7 +87,9 @@ class File(Checked):
             SettingsError: see `load`.
         """
         published = results / cls.FILE
-        return cls.load(None if made_in(results) or not published.is_file() else published)
+        if made_in(results) or not published.is_file():
+            return cls.load()
+        return validated(cls, read_yaml(published), str(published), published=True)
 
 
 class Optimizer(Checked):
@@ -193,20 +207,31 @@ class Evaluator(Checked):
 
 
 class Sees(Checked):
-    """What an attacker has: one of the first four; nothing if none is given. Of the last ones every value is tried."""
+    """What an attacker has: one of the first five; nothing if none is given. Of the last ones every value is tried."""
 
     features: list[Literal[DEPTHS]] = []  # type: ignore[valid-type]
     gallery: list[Literal[DEPTHS]] = []  # type: ignore[valid-type]  # features there, and who the images may be
     gradients: list[Literal[MOMENTS]] = []  # type: ignore[valid-type]
     candidates: Annotated[StrictInt, Field(ge=0)] = 0  # for each of which it has the network's outputs
+    images: StrictBool = False  # the candidates themselves, and no network: in games alone
     images_per_class: Count = 1  # whose gradients it has
+    batch_size: Count = 1  # images of whose mean loss a gradient is
+    sent: Literal["masked", "unmasked"] = "masked"  # as the client sends it under the defence, or before that acts
+    another: StrictBool = False  # for each image the gradient of another one: a control
+    network: Literal["", *CONTROLS] = ""  # type: ignore[valid-type]  # a control, in place of the study's models
+
     auxiliary: list[Count] = []  # no more images of its own than that
     auxiliary_kind: list[Literal["fashion-mnist"]] = []  # images of its own that show something else
-    network: list[Literal["another-seed"]] = []  # not the victim, but the arm's network of another seed
+    known: list[Literal["another-seed"]] = []  # not the victim, but the arm's network of another seed
 
     def what(self) -> str:
-        kinds = {"features": self.features, "gallery": self.gallery, "gradients": self.gradients}
-        kinds |= {"outputs": self.candidates}
+        kinds = {
+            "features": self.features,
+            "gallery": self.gallery,
+            "gradients": self.gradients,
+            "outputs": self.candidates,
+        }
+        kinds["images"] = self.images
         given = [kind for kind, value in kinds.items() if value] or ["nothing"]
         if len(given) > 1:
             raise ValueError(f"sees has {' and '.join(given)}; an attack sees one kind of thing: make it two attacks")
@@ -219,6 +244,24 @@ class Attack(Checked):
     sees: Sees = Sees()
     settings: dict[str, Kept] = {}
     sweep: Sweeps = {}
+
+    def own(self) -> dict[str, Any]:
+        """Its settings, and how it sees what it sees."""
+        return {**dict(self.sees), **self.settings}
+
+
+class Game(Checked):
+    """Membership by coin: each model is trained on a half of the images, drawn by lot; the others are its shadows."""
+
+    title: str
+    attacks: Names
+    images: Annotated[StrictInt, Field(ge=0)] = 0  # of the training set, drawn once for all models; 0: all of them
+    labels: Literal["true", "random"] = "true"
+    canaries: Annotated[StrictInt, Field(ge=0)] = 0  # images with a wrong label, each in or out by a coin of its own
+
+    def recipe(self) -> dict[str, Any]:
+        """What decides who is in which training, and under which label."""
+        return self.model_dump(exclude={"title", "attacks"})
 
 
 class Targets(Checked):
@@ -244,6 +287,8 @@ class Profile(Checked):
     sweeps: dict[str, Seeds] = {}  # arms at all values of their sweep
     attacks: Names  # on every model
     further: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9]*$")], Group] = {}
+    games: dict[str, dict[str, Annotated[StrictInt, Field(ge=LEAST_COINS)]]] = {}  # game -> arm -> models
+    game_overrides: dict[str, dict[str, Any]] = {}
     targets: Targets
     matched: StrictBool = True  # whether controls of equal accuracy must be equal: not where all is cut short
     overrides: dict[str, dict[str, Any]] = {}  # of arms
@@ -281,7 +326,14 @@ class Content(File):
     arms: dict[str, Arm]
     evaluators: Annotated[dict[str, Evaluator], Field(min_length=1)]
     attacks: dict[str, Attack]
+    games: dict[Annotated[str, Field(pattern="^[a-z]+$")], Game] = {}
     profiles: dict[str, Profile]
+    _published: bool = PrivateAttr(default=False)  # then its attacks are what they were, and not asked of today's
+
+    @model_validator(mode="after")
+    def _is_published(self, info: ValidationInfo) -> Self:
+        self._published = bool((info.context or {}).get("published"))
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -309,15 +361,23 @@ class Content(File):
         yield "roles", self.roles.model_dump(exclude={"depth"}).values(), self.arms
         yield "evaluators", (judge.arm for judge in self.evaluators.values()), self.arms
         yield "documented", (arm.documented for arm in self.arms.values() if arm.documented), self.documented.models
-        yield "attacks", (attack.kind or name for name, attack in self.attacks.items()), ATTACKS
+        if not self._published:
+            yield "attacks", (attack.kind or name for name, attack in self.attacks.items()), ATTACKS
+        of_games = [name for name, attack in self.attacks.items() if attack.sees.what() in ("outputs", "images")]
+        for name, played in self.games.items():
+            yield f"games.{name}.attacks", played.attacks, of_games
+        elsewhere = [name for name, attack in self.attacks.items() if attack.sees.what() != "images"]
         for name, profile in self.profiles.items():
             place = f"profiles.{name}"
-            for part, known in (("arms", self.arms), ("overrides", self.arms), ("attacks", self.attacks)):
+            yield f"{place}.games", [*profile.games, *profile.game_overrides], self.games
+            for game, arms in profile.games.items():
+                yield f"{place}.games.{game}", arms, self.arms
+            for part, known in (("arms", self.arms), ("overrides", self.arms), ("attacks", elsewhere)):
                 yield f"{place}.{part}", getattr(profile, part), known
             yield f"{place}.attack_overrides", profile.attack_overrides, self.attacks
             yield f"{place}.sweeps", profile.sweeps, [arm for arm in profile.arms if self.arms[arm].sweep]
             for group, entry in profile.further.items():
-                yield f"{place}.further.{group}.attacks", entry.attacks, self.attacks
+                yield f"{place}.further.{group}.attacks", entry.attacks, elsewhere
                 yield f"{place}.further.{group}.arms", entry.arms, profile.arms  # only what is trained can be attacked
                 for arm in entry.arms:
                     yield f"{place}.further.{group}.seeds", entry.seeds, profile.arms[arm]
@@ -368,10 +428,10 @@ def _values(node: Any, known: dict[int, float]) -> float:
     return known[id(node)]
 
 
-def validated(model: type[T], content: Any, place: str) -> T:
+def validated(model: type[T], content: Any, place: str, **context: Any) -> T:
     """`content` as a `model`; the first thing wrong with it as a SettingsError in one sentence."""
     try:
-        return model.model_validate(content)
+        return model.model_validate(content, context=context)
     except ValidationError as error:
         first = error.errors()[0]
         # A union's branches are in a setting's path, but no part of the file.

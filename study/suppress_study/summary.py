@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from suppress_privacy.evaluation import gates
+from suppress_privacy.evaluation.game import OF_VICTIMS, over_victims
 from suppress_privacy.evaluation.gates import Gate
-from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, bootstrap_means
+from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, bootstrap_means, seed_mean
 from suppress_privacy.evaluation.membership import auc, auc_estimate, roc, tpr_at, tpr_estimate
 from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, METRICS
 from suppress_privacy.evaluation.verdict import Verdict
@@ -21,8 +23,10 @@ from suppress_study.plan import Study
 from suppress_study.provenance import DIRTY
 from suppress_study.results import Results, write_json
 from suppress_study.settings import Checked, Documented, Value
+from suppress_study.targets import GALLERY
 
 Row = dict[str, Any]
+AMONG = ("canaries", "others")  # of a game's candidates
 
 
 class Data(Checked):
@@ -61,7 +65,9 @@ class Summary(Checked):
     so, that gets most from an arm, `bounds` what these would get together if the best were picked image by image.
     `seeds` are the ordinary arm's; `missing` counts runs that the profile asks for and that were not there,
     `uncommitted` those made with changes beyond the commit they name. `gates` lists those that the profile's attacks
-    can decide, `verdicts` the answer to every claim of claims.yaml.
+    can decide, `verdicts` the answer to every claim of claims.yaml. `games` is `estimates` of games of membership, by
+    the candidates a metric is among (canaries, or all others): over models, each a seed; `game_differences` has that
+    minus the game's first arm, paired by seed.
     """
 
     campaign: str
@@ -82,6 +88,8 @@ class Summary(Checked):
     gates: list[Gate]
     verdicts: dict[str, Verdict]
     documented: Documented
+    games: list[Row] = Field(default_factory=list)
+    game_differences: list[Row] = Field(default_factory=list)
 
     @classmethod
     def load(cls, path: Path) -> "Summary":
@@ -111,7 +119,8 @@ def summarise(results: Results, study: Study, profile: str, claims: Claims, *, a
     data = first.environment["data"]
     found = [results.runs[name] for name in measured.wanted if name in results.runs]
     ordinary = measured.arm(study.roles.ordinary)
-    cells, decided = measured.cells.values(), list(_gates(measured, claims))
+    cells = [cell for cell in measured.cells.values() if "game" not in cell.attack]
+    decided = list(_gates(measured, claims))
     return Summary(
         campaign=study.campaign,
         profile=profile,
@@ -131,6 +140,8 @@ def summarise(results: Results, study: Study, profile: str, claims: Claims, *, a
         gates=decided,
         verdicts=verdicts(claims, measured, decided),
         documented=study.documented,
+        games=list(_games(measured)),
+        game_differences=list(_game_differences(measured)),
     )
 
 
@@ -169,7 +180,8 @@ def _estimates(cell: Cell) -> Iterator[Row]:
         rates = tpr_estimate(scores, members, FALSE_POSITIVE_RATE)
         yield _row(cell.factors, "tpr_at_1pct_fpr", "", rates, seeds, by_seed)
     for name, evaluator, values, means in _resampled(cell.values):
-        yield _row(cell.factors, name, evaluator, METRICS[name].estimate(values, means), cell.seeds(), values.mean(1))
+        found, by_seed = METRICS[name].estimate(values, means), np.nanmean(values, axis=1)
+        yield _row(cell.factors, name, evaluator, found, cell.seeds(), by_seed)
 
 
 def _differences(cell: Cell, measured: Measured) -> Iterator[Row]:
@@ -181,10 +193,32 @@ def _differences(cell: Cell, measured: Measured) -> Iterator[Row]:
     differences = {
         (name, evaluator): cell.rows(name, shared, evaluator) - other.rows(name, shared, evaluator)
         for name, evaluator in cell.values
-        if name in METRICS
+        if name in METRICS and (name, evaluator) in other.values
     }
     for name, evaluator, values, means in _resampled(differences):
-        yield _row(cell.factors, name, evaluator, bootstrap_mean(values, resampled=means), shared, values.mean(1))
+        found = bootstrap_mean(values, resampled=means)
+        yield _row(cell.factors, name, evaluator, found, shared, np.nanmean(values, axis=1))
+
+
+def _games(measured: Measured) -> Iterator[Row]:
+    for cell in measured.cells.values():
+        for among, name in product(AMONG, OF_VICTIMS) if "game" in cell.attack else ():
+            if len(found := measured.of_victims(cell, among, name)) > 1:
+                values = [*found.values()]
+                yield _row({**cell.factors, "among": among}, name, "", over_victims(values), [*found], values)
+
+
+def _game_differences(measured: Measured) -> Iterator[Row]:
+    for game, arms in measured.study.profile(measured.profile).games.items():
+        for cell in measured.cells.values():
+            other = measured.played(game, str(cell.attack["attack"]), next(iter(arms)))
+            if cell.attack.get("game") != game or other is None or other is cell:
+                continue
+            for among, name in product(AMONG, OF_VICTIMS):
+                own, its = (measured.of_victims(each, among, name) for each in (cell, other))
+                if len(seeds := [seed for seed in own if seed in its]) > 1:
+                    values = [own[seed] - its[seed] for seed in seeds]
+                    yield _row({**cell.factors, "among": among}, name, "", seed_mean(values), seeds, values)
 
 
 def _resampled(values: Columns) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
@@ -217,8 +251,8 @@ def _bounds(measured: Measured, claims: Claims) -> Iterator[Row]:
 
 def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
     """The gates that the profile's attacks can decide."""
-    checks = {name: attack for name, attack in claims.checks if attack}
-    cells = {name: measured.cell(attack, measured.study.roles.ordinary) for name, attack in checks.items()}
+    ordinary = measured.study.roles.ordinary
+    cells = {name: measured.cell(attack, ordinary) if attack else None for name, attack in claims.checks}
     for name, metric, gate in (
         ("tuned", "skill", gates.beats_the_mean_image),
         ("positive", "psnr", gates.near_perfect_at_conv1),
@@ -226,9 +260,15 @@ def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
     ):
         if cell := cells[name]:
             yield gate(METRICS[metric].estimate(cell.column(metric)))
+    yield from _gates_on_gradients(cells["planted"], cells["sigmoids"], cells["another"])
     own, start = cells["tuned"], cells["start"]
     if own and start and own.seeds() == start.seeds():
         yield gates.beats_its_start(bootstrap_mean(own.column("skill") - start.column("skill")))
+    played = measured.study.profile(measured.profile).games
+    for asked in claims.game_checks:
+        if asked.game in played and (cell := measured.played(asked.game, asked.attack, asked.arm)):
+            areas = measured.of_victims(cell, asked.among, "auc").values()
+            yield gates.OF_GAMES[asked.gate](over_victims([*areas]))
     for arm in measured.arms.values():
         for one in _gates_of_decoder(arm, measured, claims):
             yield replace(one, title=arm.settings.title)
@@ -246,10 +286,22 @@ def _gates_of_decoder(arm: Trainings, measured: Measured, claims: Claims) -> Ite
     own, ridge = (measured.cell(attack, arm.factors) for attack in (claims.checks.learned, claims.checks.start))
     if own and ridge and own.seeds() == ridge.seeds():
         yield gates.decoder_beats_ridge(arm.name, bootstrap_mean(own.column("skill") - ridge.column("skill")))
-    held_out = [measured.results.runs[run].chosen.get("held_out_skill") for run in own.runs.values()] if own else []
-    if own and None not in held_out:
+    chosen = [measured.results.runs[run].chosen for run in own.runs.values()] if own else []
+    held_out = [float(each["held_out_skill"]) for each in chosen if "held_out_skill" in each]
+    if own and len(held_out) == len(chosen):
         of_test = ~own.column("in_training")[0].astype(bool)
         yield gates.held_out_agrees(arm.name, held_out, own.column("skill")[:, of_test].mean(1))
+
+
+def _gates_on_gradients(planted: Cell | None, sigmoids: Cell | None, another: Cell | None) -> Iterator[Gate]:
+    """Those on attacks on gradients: both positive controls, and both sides of the negative one."""
+    if planted:
+        yield gates.analytic_is_exact(planted.column("relative_l2"))
+    if sigmoids:
+        yield gates.sigmoids_give_in(bootstrap_mean(sigmoids.column("psnr")) if sigmoids.has("psnr") else None)
+    if another:
+        rank1, of_sent = (METRICS[name].estimate(another.column(name)) for name in ("rank1", "rank1_of_sent"))
+        yield from (gates.another_gradient_hides(rank1, GALLERY), gates.another_gradient_shows(of_sent))
 
 
 def _gates_of(arm: Trainings, wanted: Trainings | None, matched: bool) -> Iterator[Gate]:

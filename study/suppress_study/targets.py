@@ -36,8 +36,13 @@ class Targets:
     gallery_index: dict[int, np.ndarray]  # label -> int64 [G], position in the training set
 
     def first_of_each_class(self, count: int) -> np.ndarray:
-        """Positions of the first `count` targets of each class."""
-        return np.concatenate([np.flatnonzero(self.labels == label)[:count] for label in range(CLASSES)])
+        """Positions of the first `count` targets of each class, training and test images by turns."""
+        found = []
+        for label in range(CLASSES):
+            own = np.flatnonzero(self.labels == label)
+            turn = [np.count_nonzero(self.in_training[own[:i]] == self.in_training[each]) for i, each in enumerate(own)]
+            found.append(np.sort(own[np.argsort(turn, kind="stable")][:count]))
+        return np.concatenate(found)
 
 
 def choose_targets(data: Mnist, counts: Counts) -> Targets:

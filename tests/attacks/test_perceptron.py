@@ -10,7 +10,7 @@ from suppress_privacy.attacks import perceptron
 from suppress_privacy.attacks.decoder import fitted_ridge
 from suppress_privacy.attacks.perceptron import Lesson, Perceptron, Training, fitted_ensemble, moved
 
-SETTINGS = {"batch_size": 32, "lr": 0.003, "steps": 300, "epochs": None, "width": 64, "copies": 1, "members": 2}
+SETTINGS = {"batch_size": 32, "lr": 0.003, "steps": 300, "width": 64, "copies": 1, "members": 2}
 
 
 def mse(images, originals):
@@ -97,12 +97,6 @@ def test_a_training_ends_where_the_held_out_images_gain_no_more(planted):
 def test_a_limit_ends_it_too_and_is_said(planted):
     found = perceptron.decoder(planted[0], seed=0, **SETTINGS | {"steps": 20}).chosen
     assert found["plateau"] == [False, False]
-
-
-def test_epochs_are_passes_over_the_images(planted):
-    view, _ = planted
-    passes, steps = (SETTINGS | {"steps": 1, "epochs": 4}, SETTINGS | {"steps": 4 * 300 // 32})
-    assert np.array_equal(*(perceptron.decoder(view, seed=0, **each).images for each in (passes, steps)))
 
 
 def test_it_is_fitted_once_a_view_and_setting(planted, monkeypatch):

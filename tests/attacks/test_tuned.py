@@ -13,8 +13,8 @@ def mse(images, originals):
     return float(((images - originals) ** 2).mean())
 
 
-SEARCH = {"search_iters": 10, "smoothness_weights": [0, 0.1], "anchor_weights": [0, 1], "batch_size": 6}
-NETWORK = {"steps": 40, "batch_size": 32, "lr": 0.003, "width": 32}
+SEARCH = {"smoothness_weights": [0, 0.1], "anchor_weights": [0, 1], "batch_size": 6}
+NETWORK = {"steps": 40, "batch_size": 32, "lr": 0.003, "width": 32, "copies": 0, "members": 1}
 
 
 def test_tuned_inversion_inverts_a_linear_network_from_noise(planted):
@@ -70,8 +70,7 @@ def test_weights_are_chosen_at_the_length_they_are_used(planted, monkeypatch):
         return descend(self, start, features, anchor, weights, steps)
 
     monkeypatch.setattr(tuned.Descent, "__call__", counted)
-    own = {name: value for name, value in SEARCH.items() if name != "search_iters"}
-    tuned.invert(view, seed=0, iters=7, lr=0.05, restarts=2, **own)
+    tuned.invert(view, seed=0, iters=7, lr=0.05, restarts=2, **SEARCH)
     assert set(lengths) == {7} and len(lengths) >= 4 + 2 * 2
 
 

@@ -85,7 +85,7 @@ def planted(profile: str = "smoke", study: Study | None = None, value: Value = b
             for name, metric in METRICS.items()
             if metric.primary
         ],
-        gates=[Gate(name, "above 0", 0.5, True) for name in REQUIRED],
+        gates=[Gate(name, "above 0", 0.5, True, sees=sees) for sees, names in REQUIRED.items() for name in names],
         verdicts={name: Verdict("not tested", None, None, None, None, "no seeds") for name in claims.claims},
         documented=study.documented,
     )
@@ -114,6 +114,7 @@ def _arms(study: Study, profile: str) -> list[Arm]:
             documented=study.arm_of(profile, seeds[0]).documented,
             seeds=[model.seed for model in seeds],
             test_accuracy=[0.9 + number / 200 + model.seed / 1000 for model in seeds],
+            reported_accuracy=[0.9 + number / 200 + model.seed / 1000 for model in seeds],
             sparsity={"fc1.weight": [0.95 for _ in seeds]},
             mechanism=Mechanism(effective_rank=estimate(30 + number), feature_norm=estimate(5), dead_units=[0.1]),
         )

@@ -44,9 +44,12 @@ def test_attacks_are_grouped_by_what_they_see(full):
     assert titles(full.depths) == [
         f"{title} at {at}" for at in ("conv1", "conv2", "fc2", "logits") for title in learned
     ]
-    assert titles(full.seeing("gradients"))[:3] == [
-        f"DLG, {moment} of training" for moment in ("end", "middle", "start")
-    ]
+    on_gradients = titles(full.seeing("gradients"))
+    assert on_gradients[:2] == [f"analytic, {moment} of training" for moment in ("end", "middle")]
+    assert {f"analytic ({how}), end of training" for how in ("batch size 8", "unmasked", "batch size 8, unmasked")} <= {
+        *on_gradients
+    }
+    assert "DLG, start of training" in on_gradients
     assert titles(full.seeing("outputs")) == ["loss threshold", "LiRA"]
 
 

@@ -88,7 +88,8 @@ def test_groups_have_the_metrics_that_they_are_judged_by(report):
     ]
     assert [row[0] for row in rows] == ["loss threshold", "", "LiRA", ""]
     head, *rows = cells(tables.gradient_table(report))
-    assert "labels found from gradients" in head and len(rows) == 3 * 2
+    assert "labels found from gradients" in head and len(rows) == 4 * 2 + 2 + 1 + 1 + 2
+    assert [row[1] for row in rows if row[0].startswith(("analytic, on", "DLG, on"))] == ["any", "any"]
     head, *rows = cells(tables.depth_table(report))
     assert "labels found from gradients" not in head and [row[0] for row in rows] == ["tuned inversion at conv1"]
 
@@ -164,12 +165,12 @@ def test_every_comparison_leads_to_its_runs(report):
 
 
 def test_gates_say_what_was_asked_and_found(report):
-    weak = Gate(REQUIRED[0], "above 0", -0.25, False)
+    weak = Gate(REQUIRED["features"][0], "above 0", -0.25, False)
     sane = Gate("accuracy", "from 0 to 1", 0.98765, True, "baseline", "ordinary", True)
     shown = replace(report, summary=report.summary.model_copy(update={"gates": [sane, weak]}))
     strength, fold, sanity, end = tables.gate_table(shown).split("\n\n")
     head = ["check", "model", "asked", "found", "result"]
-    assert cells(strength) == [head, [f"`{REQUIRED[0]}`", "", "above 0", "-0.25", "**failed**"]]
+    assert cells(strength) == [head, [f"`{weak.name}`", "", "above 0", "-0.25", "**failed**"]]
     assert cells(sanity) == [head, ["`accuracy`", "ordinary", "from 0 to 1", "0.9877", "passed"]]
     assert (fold, end) == ("<details><summary>Sanity checks (1)</summary>", "</details>")
     assert "details" not in tables.gate_table(report)  # which has checks of strength alone
@@ -229,8 +230,10 @@ def test_a_view_shows_the_shapes_of_what_is_in_it():
         ["`auxiliary_labels`", "int32 [9]"],
         ["`release`", "nothing"],
     ]
-    of_gradients = GradientView((np.zeros((6, 1, 5, 5)), np.zeros(10)), network, (1, 32, 32))
-    shown = ["float64 [6, 1, 5, 5], float64 [10]", "LeNet5", "1, 32, 32"]
+    own = np.zeros((9, 1, 32, 32), np.float32), np.zeros(9, np.int32)
+    of_gradients = GradientView((np.zeros((6, 1, 5, 5)), np.zeros(10)), network, (1, 32, 32), *own)
+    shown = ["float64 [6, 1, 5, 5], float64 [10]", "LeNet5", "1, 32, 32", "float32 [9, 1, 32, 32]", "int32 [9]"]
+    shown += ["1", "Defence"]
     assert [what for _, what in cells(tables.view_table([of_gradients, None]))[1:]] == shown
 
 

@@ -1,5 +1,7 @@
 """Every gate passes on one side of its bound and fails on the other."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -18,10 +20,38 @@ def around(mean):
         (gates.beats_its_start, 0.11, 0.09),
         (gates.near_perfect_at_conv1, 30.11, 30.09),
         (gates.shuffled_learns_nothing, 0.09, 0.11),
+        (gates.sigmoids_give_in, 25.11, 25.09),
+        (gates.another_gradient_shows, 0.61, 0.59),
+        (partial(gates.another_gradient_hides, others=999), 0.1, 0.102),
     ],
 )
 def test_gates_on_estimates(gate, passes, fails):
     assert gate(around(passes)).passed and not gate(around(fails)).passed
+
+
+@pytest.mark.parametrize(
+    ("gate", "passes", "fails"),
+    [
+        (gates.canaries_are_found, [0.81], [0.79]),
+        (gates.memorised_is_found, [1.01], [0.99]),
+        (gates.shuffled_coins_find_nothing, [0.41, 0.59], [0.39, 0.61]),
+        (gates.blind_finds_nothing, [0.41, 0.59], [0.39, 0.61]),
+    ],
+)
+def test_gates_on_games(gate, passes, fails):
+    assert all(gate(around(area)).passed for area in passes) and not any(gate(around(area)).passed for area in fails)
+    assert gates.OF_GAMES[gate(around(0.5)).name] is gate
+
+
+def test_the_worst_of_the_planted_inputs_decides_whether_an_attack_is_exact():
+    errors = np.full((1, 10), 1e-6)
+    assert gates.analytic_is_exact(errors).passed
+    errors[0, 3] = 1.1e-4
+    assert not gates.analytic_is_exact(errors).passed
+
+
+def test_a_control_whose_descents_failed_has_failed():
+    assert not gates.sigmoids_give_in(None).passed
 
 
 def test_an_objective_that_rises_or_stays_or_is_no_number_fails():
@@ -87,4 +117,15 @@ def test_what_is_required_are_gates_on_the_attacks():
             gates.shuffled_learns_nothing,
         )
     }
-    assert set(gates.REQUIRED) == made
+    assert set(gates.REQUIRED["features"]) == made
+
+
+def test_attacks_are_as_weak_as_what_was_asked_of_their_like():
+    passed = [gates.Gate(name, "", 1.0, True) for name in gates.REQUIRED["features"]]
+    assert "features" not in gates.weaknesses(passed)
+    assert gates.weaknesses(passed[1:])["features"] == f"attack too weak: {passed[0].name}"  # it was not asked
+    failed = gates.Gate("objective", "", 0.5, False, "m")
+    assert gates.weaknesses([*passed, failed])["features"] == "attack too weak: objective of m"
+    of_model = gates.Gate("accuracy", "", 0.5, False, "m", of_model=True)
+    elsewhere = gates.Gate("objective", "", 0.5, False, "m", sees="gradients")
+    assert "features" not in gates.weaknesses([*passed, of_model, elsewhere])

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from suppress_privacy.evaluation.intervals import bootstrap_mean, proportion, seed_mean
+from suppress_privacy.evaluation.intervals import (
+    bootstrap_mean,
+    bootstrap_means,
+    prediction,
+    proportion,
+    seed_mean,
+    seed_reach,
+)
 
 
 def test_one_seed_equals_scipys_bootstrap():
@@ -48,6 +55,22 @@ def test_a_mean_over_seeds_has_students_interval():
     assert (found.mean, found.low, found.high, found.n) == pytest.approx((0.99, *expected, 3))
 
 
+def test_one_seed_says_nothing_of_others():
+    assert seed_reach(np.array([0.98])) == 0.0 < seed_reach(np.array([0.98, 0.99]))
+
+
+@pytest.mark.parametrize("further", [1, 2, 3])
+def test_further_seeds_are_expected_where_students_interval_of_a_difference_puts_them(further):
+    reach = stats.t.ppf(0.975, 2) * 0.01 * np.sqrt(1 / 3 + 1 / further)
+    assert prediction([0.98, 0.99, 1.0], further) == pytest.approx((0.99 - reach, 0.99 + reach))
+
+
+def test_the_first_draws_are_taken_where_none_are_named():
+    hard = np.random.default_rng(12).random((1, 5))  # images on which seeds differ, so that the draws decide an end
+    values = (np.random.default_rng(3).random((20, 5)) < hard).astype(float)
+    assert proportion(values) == proportion(values, seed=0) != proportion(values, seed=1)
+
+
 def test_a_proportion_has_wilsons_interval():
     found = proportion(np.array([[1] * 26 + [0] * 4]))
     assert found.mean == pytest.approx(26 / 30)
@@ -61,3 +84,22 @@ def test_repeating_the_images_in_another_seed_does_not_narrow_a_proportion():
     once = np.random.default_rng(0).integers(0, 2, (1, 50)).astype(float)
     one, five = proportion(once), proportion(np.repeat(once, 5, axis=0))
     assert five.high - five.low >= 0.99 * (one.high - one.low)
+
+
+def test_values_that_are_not_there_are_left_out_of_mean_and_interval():
+    rng = np.random.default_rng(0)
+    values = rng.random((3, 40))
+    values[0, :10] = values[2, 5:9] = np.nan
+    found = bootstrap_mean(values)
+    assert (found.mean, found.n) == (np.nanmean(values), 106)
+    counts = [rng.multinomial(drawn, np.full(drawn, 1 / drawn), 4000) for drawn in values.shape]
+    weights = np.einsum("rs,rn->rsn", *counts) * np.isfinite(values)
+    naive = (weights * np.nan_to_num(values)).sum((1, 2)) / weights.sum((1, 2))
+    means = bootstrap_means(values)
+    assert np.quantile(means, [0.025, 0.5, 0.975]) == pytest.approx(np.quantile(naive, [0.025, 0.5, 0.975]), abs=0.005)
+    # Where the same images lack in all seeds, it is as if they had never been.
+    lacking = rng.random((3, 40))
+    lacking[:, 30:] = np.nan
+    assert bootstrap_mean(lacking).low == pytest.approx(bootstrap_mean(lacking[:, :30]).low, abs=0.01)
+    found = proportion(np.where(np.isnan(lacking), np.nan, lacking > 0.5))
+    assert found.mean == np.mean(lacking[:, :30] > 0.5) and found.high - found.low > 0.2

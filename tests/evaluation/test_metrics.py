@@ -137,10 +137,38 @@ def test_the_table_names_every_metric_there_is(pairs):
     assert found["label_accuracy"].tolist() == [1, 0, 0, 0, 0]
     for name, data_range in (("ssim", 1), ("ssim_range2", 2)):
         assert np.array_equal(found[name], metrics.ssim(*pairs, data_range=data_range))
-    of_images = [name for name, metric in metrics.METRICS.items() if metric.of == "image"]
-    assert list(found) == [name for name in of_images if name not in ("rank1_all", "label_found")]
+    of_others = ("rank1_all", "label_found", "rank1_of_sent", "failed")
+    of_images = [name for name, metric in metrics.METRICS.items() if metric.of == "image" and name not in of_others]
+    assert list(found) == of_images
     assert [name for name in found if metrics.METRICS[name].judged] == ["confidence", "label_accuracy"]
     assert [name for name, metric in metrics.METRICS.items() if metric.primary] == ["skill", "rank1"]
+
+
+def test_failed_images_are_counted_and_not_averaged_in():
+    failed = np.array([[0.0, 1, 0, 0], [0, 0, 1, 1]])
+    values = np.arange(8.0).reshape(2, 4)
+    columns = {
+        ("skill", ""): values,
+        ("confidence", "one"): -values,
+        ("failed", ""): failed,
+        ("in_training", ""): failed,
+    }
+    found = metrics.averaged(columns)
+    assert np.nanmean(found["skill", ""]) == np.mean([0, 2, 3, 4, 5]) == -np.nanmean(found["confidence", "one"])
+    assert found["failed", ""] is failed and found["in_training", ""] is failed
+    most = metrics.averaged(columns | {("failed", ""): np.array([[0.0, 0, 0, 0], [0, 1, 1, 1]])})
+    assert list(most) == [("failed", ""), ("in_training", "")]  # no mean of a seed's few others
+    del columns["failed", ""]
+    assert metrics.averaged(columns) == columns
+
+
+def test_images_of_a_batch_go_with_the_originals_that_they_are_nearest_to(pairs):
+    originals, images = pairs
+    order = np.array([3, 0, 4, 1, 2])
+    assert np.array_equal(images[order][metrics.assigned(originals, images[order])], images)
+    # One image that is nearest to both originals goes to one of them alone.
+    far, near = originals[:1] * 0, originals[:1]
+    assert metrics.assigned(np.concatenate([near, near * 0.9]), np.concatenate([far, near])).tolist() == [1, 0]
 
 
 def test_values_lie_in_the_range_of_the_table(pairs):

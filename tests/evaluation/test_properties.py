@@ -170,6 +170,7 @@ def test_the_ends_of_a_range_are_what_the_best_and_the_worst_come_to():
     for found, scores in ((best, [1, 0]), (worst, [0, 1])):
         curve = membership.roc(np.array(scores), members)
         found["auc"], found["tpr_at_1pct_fpr"] = membership.auc(curve), membership.tpr_at(curve, 0.01)
+        found["tpr_at_01pct_fpr"] = membership.tpr_at(curve, 0.001)
     best["relative_l2"], worst["relative_l2"] = worst["relative_l2"], best["relative_l2"]  # the less the better
     assert found.keys() == metrics.METRICS.keys()
     for name, metric in metrics.METRICS.items():
@@ -178,6 +179,7 @@ def test_the_ends_of_a_range_are_what_the_best_and_the_worst_come_to():
     bounded = {name for name, metric in metrics.METRICS.items() if np.isfinite([metric.low, metric.high]).all()}
     assert metrics.METRICS.keys() - bounded == {"skill", "psnr", "relative_l2"}
     assert metrics.METRICS["tpr_at_1pct_fpr"].label == "true positives at 1% false positives"
+    assert metrics.METRICS["tpr_at_01pct_fpr"].label == "true positives at 0.1% false positives"
     assert metrics.label("test_accuracy") == "test accuracy" and metrics.label("psnr") == "PSNR (dB)"
 
 
@@ -391,7 +393,7 @@ def test_the_jacobian_is_of_the_network_as_it_is_used_and_leaves_its_names():
 def test_what_was_measured_or_decided_cannot_be_changed_afterwards():
     estimate = Estimate(0.0, -1.0, 1.0, 5)
     compared = verdict.inside("x", estimate, 0.0, 1.0)
-    decided = verdict.verdicts({"a": verdict.Evidence([[compared]])}, "")["a"]
+    decided = verdict.verdicts({"a": verdict.Evidence([[compared]])}, {})["a"]
     curve = membership.roc(np.array([1, 0]), np.array([True, False]))
     kept = (estimate, compared, decided, curve, verdict.Evidence([]), metrics.METRICS["skill"], BOUNDS[0][0](estimate))
     for each in kept:
@@ -403,7 +405,7 @@ def test_what_was_measured_or_decided_cannot_be_changed_afterwards():
 def test_a_gate_is_called_by_its_model_where_it_is_of_one(name, about, title):
     gate = gates.Gate(name, "above 0", 1.0, True, about, title)
     assert str(gate) == (f"{name} of {title or about}" if about else name)
-    assert not gate.of_strength() and replace(gate, name=gates.REQUIRED[0]).of_strength()
+    assert not gate.of_strength() and replace(gate, name=gates.REQUIRED["features"][0]).of_strength()
 
 
 BOUNDS = [
@@ -595,15 +597,19 @@ def differences(draw):
     return verdict.Comparison("x", effect, *bounds, p, bounds[1] < 0, "y", p_opposite=p_opposite)
 
 
-EVIDENCE = st.lists(differences(), min_size=1, max_size=4).map(lambda found: verdict.Evidence([found]))
+EVIDENCE = st.lists(differences(), min_size=1, max_size=4).map(lambda found: verdict.Evidence([found], sees="features"))
 
 
-@given(st.dictionaries(st.sampled_from("abcd"), EVIDENCE, min_size=1), st.sampled_from(["", "too weak"]))
-def test_each_claim_has_the_verdict_that_its_comparisons_and_holm_allow(evidence, weakness):
+@given(
+    st.dictionaries(st.sampled_from("abcd"), EVIDENCE, min_size=1),
+    st.sampled_from([{}, {"features": "too weak"}, {"gradients": "x"}]),
+)
+def test_each_claim_has_the_verdict_that_its_comparisons_and_holm_allow(evidence, weaknesses):
     largest = {name: max(one.p for one in entry.alternatives[0]) for name, entry in evidence.items()}
     opposite = {name: max(one.p_opposite for one in entry.alternatives[0]) for name, entry in evidence.items()}
     adjusted, turned = verdict.holm(largest), verdict.holm(opposite)
-    for name, answer in verdict.verdicts(evidence, weakness).items():
+    weakness = "features" in weaknesses
+    for name, answer in verdict.verdicts(evidence, weaknesses).items():
         found = evidence[name].alternatives[0]
         assert answer.comparisons == found and answer.effect in [one.effect for one in found]
         if all(one.supports for one in found) and adjusted[name] < NOTABLE:
@@ -622,7 +628,7 @@ def test_verdicts_do_not_depend_on_the_order_of_claims_or_comparisons(evidence, 
     for name in random.sample(sorted(evidence), len(evidence)):
         (found,) = evidence[name].alternatives
         shuffled[name] = replace(evidence[name], alternatives=[random.sample(found, len(found))])
-    before, after = verdict.verdicts(evidence, ""), verdict.verdicts(shuffled, "")
+    before, after = verdict.verdicts(evidence, {}), verdict.verdicts(shuffled, {})
     assert {name: (answer.verdict, answer.p) for name, answer in before.items()} == {
         name: (answer.verdict, answer.p) for name, answer in after.items()
     }

@@ -155,7 +155,8 @@ def figure(off, what="x"):
 
 
 def verdict_on(evidence, weakness=""):
-    return verdict.verdicts({"mine": evidence}, weakness)["mine"]
+    """The verdict; the weakness is that of attacks on features."""
+    return verdict.verdicts({"mine": evidence}, {"features": weakness} if weakness else {})["mine"]
 
 
 LOWER, NEITHER, HIGHER = difference(-0.1, 0.001), difference(0.02, 0.3), difference(0.1, 0.999)
@@ -191,21 +192,21 @@ def test_p_counts_all_claims_in_either_direction():
         ),
     ):
         assert verdict_on(Evidence([[one]])).verdict == verdict_alone
-        several = verdict.verdicts({name: Evidence([[one]]) for name in "abcd"}, "")
+        several = verdict.verdicts({name: Evidence([[one]]) for name in "abcd"}, {})
         assert {answer.verdict for answer in several.values()} == {"not shown"}
         assert several["a"].reason == reason
     # The directions are corrected apart: what holds takes nothing from what is refuted but its place.
-    mixed = verdict.verdicts({"a": Evidence([[LOWER]]), "b": Evidence([[HIGHER]]), "c": Evidence([[NEITHER]])}, "")
+    mixed = verdict.verdicts({"a": Evidence([[LOWER]]), "b": Evidence([[HIGHER]]), "c": Evidence([[NEITHER]])}, {})
     assert [(answer.verdict, answer.p) for answer in mixed.values()] == [
         *(("holds", pytest.approx(0.003)), ("refuted", pytest.approx(0.003)), ("not shown", pytest.approx(0.6))),
     ]
 
 
 def test_one_alternative_is_enough():
-    answer = verdict_on(Evidence([[figure(3.0)], [figure(0.5)]], needs_strong_attack=False))
+    answer = verdict_on(Evidence([[figure(3.0)], [figure(0.5)]]))
     assert (answer.verdict, answer.reason) == ("holds", "") and len(answer.comparisons) == 2
     # One that holds is better than one with more figures met, of which one is not.
-    answer = verdict_on(Evidence([[figure(0.0), figure(0.1), figure(2.0)], [figure(0.8)]], needs_strong_attack=False))
+    answer = verdict_on(Evidence([[figure(0.0), figure(0.1), figure(2.0)], [figure(0.8)]]))
     assert (answer.verdict, answer.effect) == ("holds", 0.8)
 
 
@@ -213,33 +214,37 @@ def test_the_alternative_that_is_told_is_the_one_with_most_figures_met():
     most = [figure(0.1), figure(0.2), figure(3.0, "far")]
     fewer = [figure(0.1), figure(1.5), figure(1.6)]  # though none of it is as far off
     for alternatives in ([most, fewer], [fewer, most]):
-        answer = verdict_on(Evidence(alternatives, needs_strong_attack=False))
+        answer = verdict_on(Evidence(alternatives))
         assert (answer.verdict, answer.effect) == ("refuted", 3.0)
         assert answer.reason == "far lies above its band; 2 of 3 figures reproduced"
     wide = verdict.inside("wide", Estimate(0.5, -4.0, 5.0, 5), 0.0, 1.0)  # may be anywhere
-    answer = verdict_on(Evidence([[figure(1.5), wide]], needs_strong_attack=False))
+    answer = verdict_on(Evidence([[figure(1.5), wide]]))
     assert (answer.verdict, answer.effect) == ("refuted", 1.5)
-    nearest = verdict_on(Evidence([[figure(3.0)], [figure(-2.0)]], needs_strong_attack=False))
+    nearest = verdict_on(Evidence([[figure(3.0)], [figure(-2.0)]]))
     assert (nearest.effect, nearest.reason) == (-2.0, "x lies below its band; 0 of 1 figures reproduced")
 
 
 def test_figures_that_may_be_met_are_not_shown():
-    answer = verdict_on(Evidence([[figure(0.3), figure(0.95)]], needs_strong_attack=False))
+    answer = verdict_on(Evidence([[figure(0.3), figure(0.95)]]))
     assert (answer.verdict, answer.effect) == ("not shown", 0.95)
     assert answer.reason == "x reaches beyond its band; 1 of 2 figures reproduced"
-    assert verdict_on(Evidence([[figure(0.95), figure(1.2)]], needs_strong_attack=False)).verdict == "refuted"
+    assert verdict_on(Evidence([[figure(0.95), figure(1.2)]])).verdict == "refuted"
 
 
 @pytest.mark.parametrize("one", [LOWER, NEITHER])
 def test_a_weak_attack_protects_nothing(one):
-    weak = verdict_on(Evidence([[one]]), "attack too weak: conv1")
+    weak = verdict_on(Evidence([[one]], sees="features"), "attack too weak: conv1")
     assert (weak.verdict, weak.reason) == ("not tested", "attack too weak: conv1")
+    # Attacks on something else are none the weaker for it.
+    other = Evidence([[one]], sees="gradients")
+    assert verdict_on(other, "attack too weak: conv1") == verdict_on(other)
 
 
 def test_a_weak_attack_that_gets_more_from_the_protected_model_needs_no_strength():
-    assert verdict_on(Evidence([[HIGHER]]), "attack too weak: conv1").verdict == "refuted"
-    assert verdict_on(Evidence([[HIGHER, NEITHER]]), "attack too weak: conv1").verdict == "not tested"
-    reproduced = Evidence([[figure(0.5)]], needs_strong_attack=False)
+    refuted, undecided = (Evidence([found], sees="features") for found in ([HIGHER], [HIGHER, NEITHER]))
+    assert verdict_on(refuted, "attack too weak: conv1").verdict == "refuted"
+    assert verdict_on(undecided, "attack too weak: conv1").verdict == "not tested"
+    reproduced = Evidence([[figure(0.5)]])
     assert verdict_on(reproduced, "attack too weak: conv1").verdict == "holds"
 
 

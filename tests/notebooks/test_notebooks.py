@@ -82,7 +82,7 @@ def test_every_line_that_a_notebook_offers_is_one_it_takes(path):
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("trian", {}, "notebook is 'trian'; there are attack, compare, train: name one of these"),
+        ("trian", {}, "notebook is 'trian'; there are attack, compare, membership, train: name one of these"),
         # names and kinds
         ("train", {"sed": 1}, "sed is no parameter of train; it has profile, arm, swept, seed"),
         ("train", {"seed": "one"}, "seed is 'one'; it must be of type int (seeds initial weights"),

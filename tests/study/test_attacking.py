@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from suppress_privacy.defences.noise import FeatureNoise
+from suppress_privacy.evaluation import gates
 from suppress_privacy.evaluation.metrics import METRICS, judged
 from suppress_privacy.lenet import Features, LeNet5, predict
+from suppress_privacy.training import Defence
 from suppress_study import attacking
 from suppress_study.attacking import Scene, attack, few_bytes, few_digits, view
 from suppress_study.models import Trained, make
@@ -19,6 +21,7 @@ from suppress_study.targets import choose_targets
 
 STUDY = Study.load()
 SHORT = {"epochs": 2, "batch_size": 8}
+SHORT_RISE = {"start_epoch": 1, "end_epoch": 2, "mask_times": 20}
 EVALUATORS = {"one": LeNet5(seed=11), "two": LeNet5(seed=12)}
 
 
@@ -62,7 +65,9 @@ def test_an_attack_is_given_its_view_and_no_private_image(scene):
     features = predict(Features(scene.victim.network, "fc1"), scene.targets.images)
     assert np.array_equal(views["features at fc1"].features, features)
     shapes = [parameter.shape for parameter in scene.victim.network.trainable_params()]
-    assert [[each.shape for each in one.gradients] for one in views["gradients at end"]] == [shapes] * 10
+    seen = views["gradients at end"]
+    assert [[each.shape for each in one.gradients] for one in seen] == [shapes] * len(seen)
+    assert not private & {image.tobytes() for image in seen[0].auxiliary}
     assert views["outputs"].logits.shape == (len(scene.data.train_labels) + len(scene.data.test_labels), 10)
 
 
@@ -127,7 +132,7 @@ def test_an_attacker_may_have_less(scene, dense, few, monkeypatch):
     elsewhere = view(variant({"attack": "ridge", "auxiliary_kind": "fashion-mnist"}), scene)
     assert held(elsewhere.auxiliary) <= held(other.test_images)
     assert len(elsewhere.auxiliary) == min(len(whole.auxiliary), len(other.test_images))
-    weaker = variant({"attack": "ridge", "network": "another-seed"})
+    weaker = variant({"attack": "ridge", "known": "another-seed"})
     with pytest.raises(ValueError, match="ridge holds the network of another seed, and there is none: leave it out"):
         view(weaker, replace(scene))
     another = make(STUDY.arm("full", "dense-sgd", SHORT), 1, few)
@@ -175,6 +180,59 @@ def test_an_attack_on_gradients_sees_some_targets_alone_at_its_moment(scene):
     start = replace(dlg, factors={"moment": "start"})
     with pytest.raises(ValueError, match="of a network from elsewhere only the end is known"):
         attack(start, scene)
+
+
+def test_gradients_are_of_batches_and_each_image_goes_with_the_original_it_is_nearest_to(scene):
+    of_batch = replace(variant({"attack": "analytic", "batch_size": 8}), images_per_class=2)
+    seen = view(of_batch, scene)
+    assert [one.batch_size for one in seen] == [8, 8]  # of twenty images four fill no batch
+    found, alone = (
+        attack(of_batch, scene).arrays,
+        attack(replace(variant("analytic"), images_per_class=2), scene).arrays,
+    )
+    assert len(set(found["image"])) == 16 and {*found["image"]} < {*alone["image"]}
+    assert -0.1 < found["skill"].mean() < alone["skill"].mean()
+    mixed = scene.targets.labels[found["image"]].reshape(2, 8)
+    assert all(len(set(labels)) > 3 for labels in mixed)
+    with pytest.raises(ValueError, match="batch_size is 32, and 20 images are shown: take fewer, or show more"):
+        attack(replace(of_batch, batch_size=32), scene)
+
+
+def test_a_suppressed_networks_gradient_is_masked_as_it_is_sent_and_not_before(scene, few):
+    suppressed = make(STUDY.arm("full", "suppressed-example", SHORT | {"defence": SHORT_RISE}), 0, few)
+    where = replace(scene, victim=replace(suppressed, defence=Defence()))  # as it is loaded later
+    sent = {how: view(variant({"attack": "analytic", "sent": how}), where)[0] for how in ("masked", "unmasked")}
+    for weight, masked, whole in zip(
+        suppressed.network.trainable_params(), sent["masked"].gradients, sent["unmasked"].gradients, strict=True
+    ):
+        zeros = weight.asnumpy() == 0
+        assert not masked[zeros].any() and np.array_equal(masked[~zeros], whole[~zeros])
+        assert zeros.any() == (weight.ndim > 1) and whole[zeros].any() == zeros.any()
+    ordinary = [
+        view(variant({"attack": "analytic", "sent": how}), scene)[0].gradients for how in ("masked", "unmasked")
+    ]
+    assert all(np.array_equal(*both) for both in zip(*ordinary, strict=True))
+
+
+def test_from_another_images_gradient_that_image_is_found_and_not_the_target(scene):
+    control = replace(variant("analytic-another"), images_per_class=2)
+    found = attack(control, scene).arrays
+    plain = attack(replace(control, another=False), scene).arrays
+    assert "rank1_of_sent" not in plain and np.array_equal(found["image"], plain["image"])
+    assert np.array_equal(np.roll(found["rank1_of_sent"], -1), plain["rank1"])
+    assert found["skill"].mean() < 0.1 < plain["skill"].mean()
+
+
+def test_controls_of_attacks_on_gradients_need_no_model_and_give_in(scene):
+    alone = replace(scene, victim=None)
+    planted = attack(replace(variant("analytic-planted"), images_per_class=1), alone).arrays
+    assert gates.analytic_is_exact(planted["relative_l2"]).passed
+
+
+def test_what_dp_sgd_sends_is_not_taken_for_its_bare_gradient(scene):
+    private = replace(scene, victim=replace(scene.victim, arm=STUDY.arm("full", "dpsgd-eps1")))
+    with pytest.raises(ValueError, match="what DP-SGD sends is clipped and noisy"):
+        view(variant("analytic"), private)
 
 
 def test_of_a_descent_its_quartiles_are_kept_and_whether_it_fell(scene):

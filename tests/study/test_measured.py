@@ -1,6 +1,7 @@
 """The runs of a profile, cell by cell; what does not belong together is refused by name."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -153,13 +154,6 @@ def test_a_setting_that_arms_have_gained_since_has_its_default_in_an_older_run(r
     assert Measured.collect(changed(results, name, settings=settings), STUDY, "tiny").missing == 0
 
 
-def test_a_setting_that_attacks_have_gained_since_has_its_default_in_an_older_run(results):
-    name = "attack-tuned-fc1-baseline-seed0"
-    settings = copy.deepcopy(results.runs[name].settings)
-    assert settings["settings"].pop("search_iters") is None
-    assert Measured.collect(changed(results, name, settings=settings), STUDY, "tiny").missing == 0
-
-
 @pytest.mark.parametrize("name", ["train-dense-sgd-seed0", "attack-loss-baseline-seed2", "attack-black-none-seed0"])
 def test_a_run_on_other_data_is_named(results, name):
     environment = copy.deepcopy(results.runs[name].environment)
@@ -209,3 +203,43 @@ def test_the_kept_share_counts_weights_not_layers(measured):
 def test_accuracies_are_by_seed(measured):
     assert measured.arm("baseline").accuracy() == {0: 0.99, 1: 0.9901, 2: 0.9902}
     assert measured.arm("baseline").results("test_accuracy") == [0.99, 0.9901, 0.9902]
+
+
+# Games of membership
+
+
+GAME = {"canaries": {"dense-sgd": 5, "suppressed-example": 5}}
+
+
+@pytest.fixture(scope="module")
+def games(tmp_path_factory):
+    study = planted.study(games=GAME)
+    return Measured.collect(planted.results(tmp_path_factory.mktemp("games"), study), study, "tiny")
+
+
+def test_a_game_is_gathered_by_arm_and_attack_and_leaves_all_else_as_it_was(games, measured):
+    cell = games.played("canaries", "lira", "dense-sgd")
+    assert cell.factors == {"arm": "dense-sgd", "attack": "lira", "game": "canaries"} and cell.seeds() == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
+    assert cell.column("score").shape == (5, planted.CANDIDATES) == cell.column("member").shape
+    assert len(np.unique(cell.column("member"), axis=0)) == 5  # who is a member differs from model to model
+    assert games.of_victims(cell, "canaries", "auc").keys() == {0, 1, 2, 3, 4}
+    blind = games.played("canaries", "blind", "none")
+    assert games.of_victims(blind, "canaries", "auc") == {} and len(games.of_victims(blind, "others", "auc")) == 5
+    assert games.played("canaries", "lira", "accuracy-matched") is None
+    assert {name for name, cell in games.cells.items() if "game" not in cell.attack} == measured.cells.keys()
+    assert games.arms.keys() == measured.arms.keys()
+
+
+def test_a_game_of_other_models_than_the_study_has_is_refused(tmp_path):
+    study = planted.study(games=GAME)
+    jobs = planted.jobs(study)
+    run, arrays = jobs["coins-canaries-dense-sgd"][1]
+    jobs["coins-canaries-dense-sgd"][1] = replace(run, settings=run.settings | {"models": 9}), arrays
+    with pytest.raises(ResultError, match=f"run {run.name} was made with other settings than study.yaml has"):
+        Measured.collect(Results.load(planted.write(tmp_path, jobs)), study, "tiny")

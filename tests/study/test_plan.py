@@ -128,7 +128,7 @@ def test_what_an_attacker_has_less_of_is_a_factor_where_it_is_said():
 
 
 def test_the_network_of_another_seed_is_the_next_one_of_its_arm():
-    weaker, ordinary = (STUDY.variant("full", {"attack": "ridge"} | more) for more in ({"network": "another-seed"}, {}))
+    weaker, ordinary = (STUDY.variant("full", {"attack": "ridge"} | more) for more in ({"known": "another-seed"}, {}))
     following = {
         model.seed: STUDY.another("full", model, [weaker]) for model in STUDY.models("full") if model.kind == SWEPT
     }
@@ -136,7 +136,7 @@ def test_the_network_of_another_seed_is_the_next_one_of_its_arm():
     assert {other.kind for other in following.values()} == {SWEPT}
     assert STUDY.another("full", Model(SWEPT, 0, 0.5), [weaker]) == Model(SWEPT, 1, 0.5)
     assert STUDY.another("full", Model(SWEPT, 0), [ordinary]) is None
-    group = {"attacks": ["ridge"], "sees": {"network": ["another-seed"]}, "arms": [SWEPT], "seeds": [0]}
+    group = {"attacks": ["ridge"], "sees": {"known": ["another-seed"]}, "arms": [SWEPT], "seeds": [0]}
     with pytest.raises(ValueError, match="has one seed in profile quick, and no network besides: add a seed"):
         with_changes(lambda content: content["profiles"]["quick"]["further"].update(other=group))
 
@@ -268,9 +268,21 @@ def test_a_recipe_holds_all_that_decides_the_outcome_and_nothing_else():
         "kind": "dlg",
         "sees": "gradients",
         "moment": "end",
-        "settings": {"restarts": 2, "iters": 300},
-        "images_per_class": 1,
+        "settings": {"restarts": 1, "iters": 200},
+        "images_per_class": 10,
     }
+    of_batch = {"attack": "analytic", "batch_size": 8, "sent": "unmasked"}
+    assert STUDY.variant("full", of_batch).recipe() == {
+        "kind": "analytic",
+        "sees": "gradients",
+        "moment": "end",
+        "batch_size": 8,
+        "sent": "unmasked",
+        "settings": {},
+        "images_per_class": 10,
+    }
+    assert STUDY.variant("full", "dlg-sigmoids").recipe()["network"] == "sigmoid-lenet"
+    assert STUDY.variant("full", "analytic-another").recipe()["another"] is True
     assert STUDY.variant("full", "loss").recipe()["candidates"] == 5000
     assert STUDY.variant("full", "ridge").recipe().keys() == {"kind", "sees", "depth", "settings"}
 
@@ -328,3 +340,77 @@ def test_every_arm_and_attack_is_run_by_some_profile():
     assert planned == {*STUDY.arms, NONE}
     run = {run.factors.get("attack") for profile in STUDY.profiles for run in runs_of(STUDY, profile).values()}
     assert run - {None} == {*STUDY.attacks}
+
+
+def test_what_was_published_is_read_as_it_was_whatever_attacks_there_are_today(tmp_path):
+    """Its own settings of attacks that have since changed, and kinds that are no more."""
+    text = (FOLDER / "study.yaml").read_text("utf-8")
+    old = text.replace("shuffled: true}}", "shuffled: true, gone: 3}}").replace("kind: ridge,", "kind: gone,")
+    assert old.count("gone") == 2
+    (tmp_path / "study.yaml").write_text(old, "utf-8")
+    found = Study.of(tmp_path).variant("full", "ridge-shuffled")
+    assert (found.kind, found.sees, found.settings) == ("gone", "features", {"shuffled": True, "gone": 3})
+    with pytest.raises(SettingsError, match="attacks names 'gone'"):
+        Study.load(tmp_path / "study.yaml")
+    # What a folder of results has made since, it was asked for by today's.
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "train-baseline-seed0.npz").touch()
+    assert Study.of(tmp_path) == Study.load()
+    (tmp_path / "study.yaml").write_text("arms: {}\n", "utf-8")
+    assert Study.of(tmp_path) == Study.load() == Study.of(tmp_path / "nowhere")
+
+
+# Games of membership
+
+
+def test_a_game_is_one_job_an_arm_with_a_run_a_model_and_one_an_attack_on_it():
+    jobs = {str(job): job for job in STUDY.jobs("full") if job.kind == "coins"}
+    counts = {name: len({run.seed for run in job.runs}) for name, job in jobs.items()}
+    assert counts["coins-canaries-dense-sgd"] == counts["coins-canaries-suppressed-example"] == 32
+    assert counts["coins-canaries-none"] == 32  # the same draws
+    of_first = [run.name for run in jobs["coins-canaries-dense-sgd"].runs if run.seed == 0]
+    assert of_first == ["coin-canaries-dense-sgd-seed0"] + [
+        f"attack-{attack}-canaries-dense-sgd-seed0" for attack in ("loss", "lira", "rmia", "lira-shuffled")
+    ]
+    blind = jobs["coins-canaries-none"].runs
+    assert {run.factors["attack"] for run in blind} == {"blind"} and {run.kind for run in blind} == {"attack"}
+    run = jobs["coins-canaries-suppressed-example"].runs[2]
+    assert run.factors == {"arm": SWEPT, "sparse_end": 0.95, "attack": "lira", "game": "canaries"}
+    assert run.settings["settings"]["shadows"] == 0 and run.settings["models"] == 32
+    assert run.settings["game"]["canaries"] == 500 and STUDY.game("smoke", "canaries").canaries == 100
+    assert not [job for job in STUDY.jobs("quick") if job.kind == "coins"]
+
+
+def test_any_arm_can_play_with_few_models():
+    job = STUDY.playing("quick", "canaries", STUDY.model(SWEPT, 0, {"sparse_end": 0.5}))
+    assert str(job) == f"coins-canaries-{SWEPT}@0.5" and {run.seed for run in job.runs} == {0, 1, 2, 3, 4}
+
+
+def change_games(games):
+    return lambda content: content["profiles"]["smoke"].update(games=games)
+
+
+@pytest.mark.parametrize(
+    ("games", "message"),
+    [
+        ({"nope": {"baseline": 8}}, r"profiles\.smoke\.games names 'nope'; allowed are canaries"),
+        ({"canaries": {"nope": 8}}, r"profiles\.smoke\.games\.canaries names 'nope'; allowed are baseline"),
+        ({"canaries": {"baseline": 4}}, "nput should be greater than or equal to 5"),
+        ({"canaries": {"dense-sgd": 8, SWEPT: 7, "accuracy-matched": 8}}, f"has 8 of accuracy-matched, .* on {SWEPT}"),
+    ],
+)
+def test_a_game_that_cannot_be_played_is_refused(games, message):
+    with pytest.raises(ValueError, match=message):
+        with_changes(change_games(games))
+
+
+def test_an_arm_that_is_defended_after_its_training_plays_no_game():
+    with pytest.raises(SettingsError, match="arm feature-noise differs in what it releases, not in its training"):
+        STUDY.playing("quick", "canaries", Model("feature-noise", 0))
+
+
+def test_what_sees_images_alone_is_for_games():
+    with pytest.raises(ValueError, match=r"profiles\.smoke\.attacks names 'blind'; allowed are black"):
+        with_changes(lambda content: content["profiles"]["smoke"].update(attacks=["blind"]))
+    with pytest.raises(ValueError, match=r"games\.canaries\.attacks names 'ridge'; allowed are loss, lira"):
+        with_changes(lambda content: content["games"]["canaries"].update(attacks=["ridge"]))

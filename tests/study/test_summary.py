@@ -1,6 +1,7 @@
 """The summary of a study: every figure that pages show, computed from runs whose content is known."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -171,6 +172,64 @@ def test_gates_fail_where_there_is_cause(tmp_path):
     assert found.verdicts["H2"].verdict == "not tested" and "attack too weak" in found.verdicts["H2"].reason
 
 
+def with_attacks_on_gradients(tmp_path, change):
+    """A study with the controls of attacks on gradients, once `change` has been made to the arrays of each."""
+    attacks, further = [*planted.PROFILE["attacks"], "analytic-planted", "dlg-sigmoids"], planted.PROFILE["further"]
+    another = {"attacks": ["analytic-another"], "arms": ["baseline"], "seeds": [0, 1, 2]}
+    study = planted.study(attacks=attacks, further=further | {"another": another})
+    jobs = planted.jobs(study)
+    for run, arrays in (pair for pairs in jobs.values() for pair in pairs):
+        change(run.factors.get("attack"), arrays)
+    planted.write(tmp_path, jobs)
+    return summarise(Results.load(tmp_path), study, "tiny", CLAIMS)
+
+
+CONTROLS = {"analytic-exact", "dlg-on-sigmoids", "another-gradient-no-better", "another-gradient-found"}
+
+
+def test_controls_of_attacks_on_gradients_pass_where_they_work(tmp_path):
+    found = {gate.name: gate.passed for gate in with_attacks_on_gradients(tmp_path, lambda attack, arrays: None).gates}
+    assert found.keys() >= CONTROLS and all(found.values())
+
+
+@pytest.mark.parametrize(
+    ("gate", "attack", "broken"),
+    [
+        ("analytic-exact", "analytic-planted", {"relative_l2": 2e-4}),  # of one image
+        ("dlg-on-sigmoids", "dlg-sigmoids", {"psnr": 20 * np.ones(10)}),
+        ("dlg-on-sigmoids", "dlg-sigmoids", {"failed": np.arange(10) < 6}),
+        ("another-gradient-no-better", "analytic-another", {"rank1": np.arange(10) < 8}),
+        ("another-gradient-found", "analytic-another", {"rank1_of_sent": np.arange(10) < 3}),
+    ],
+)
+def test_a_broken_attack_on_gradients_or_control_fails_its_gate(tmp_path, gate, attack, broken):
+    def broke(name, arrays):
+        if name == attack:
+            for metric, value in broken.items():
+                arrays[metric] = np.array([*arrays[metric][:-1], value] if np.isscalar(value) else value, np.float32)
+
+    found = with_attacks_on_gradients(tmp_path, broke).gates
+    assert {one.name for one in found if not one.passed} == {gate}
+
+
+@pytest.mark.parametrize(("lost", "there"), [(0, 10), (3, 7), (5, 5), (6, 0)])
+def test_failed_images_are_counted_and_where_most_are_there_is_no_mean(tmp_path, lost, there):
+    jobs = planted.jobs(STUDY)
+    ((_, arrays),) = jobs["attack-baseline-seed0-gradients"]
+    arrays["failed"] = np.float32(np.arange(10) < lost)
+    arrays["skill"] = np.where(arrays["failed"], np.float32(-99), arrays["skill"])
+    planted.write(tmp_path, jobs)
+    found = summarise(Results.load(tmp_path), STUDY, "tiny", CLAIMS)
+    of = {"attack": "dlg", "moment": "end", "arm": "baseline"}
+    assert row(found.estimates, **of, metric="failed")["mean"] == pytest.approx(lost / 10)
+    if not there:
+        assert {row["metric"] for row in rows(found.estimates, **of)} == {"failed"}
+        return
+    skill = row(found.estimates, **of, metric="skill")
+    assert skill["n"] == there and skill["low"] > 0.8
+    assert skill["by_seed"] == [pytest.approx(arrays["skill"][lost:].mean())]
+
+
 def test_equal_accuracy_is_not_asked_where_all_is_cut_short(results):
     study = planted.study(matched=False)
     found = summarise(results, study, "tiny", CLAIMS)
@@ -251,7 +310,7 @@ def test_a_table_of_it_opens_as_a_frame(summary):
 def test_the_published_summary_is_what_its_runs_say(tmp_path):
     """Made again from the tables: the same file, but for the last digits that another processor gives."""
     folder = ROOT / "results" / "full"
-    again = summarise(Results.load(folder), Study.load(), "full", CLAIMS)
+    again = summarise(Results.load(folder), Study.of(folder), "full", Claims.of(folder))
     again.save(tmp_path / "summary.json")
     mine, published = (json.loads((place / "summary.json").read_text()) for place in (tmp_path, folder))
     assert alike(mine, published) == []
@@ -267,3 +326,60 @@ def alike(one, other, place=""):
     if isinstance(one, float) and isinstance(other, float):
         return [] if one == pytest.approx(other, rel=1e-8, abs=1e-12) else [place]
     return [] if one == other else [place]
+
+
+# Games of membership
+
+
+@pytest.fixture(scope="module")
+def games(tmp_path_factory):
+    study = planted.study(games={"canaries": {"dense-sgd": 5, "suppressed-example": 5}})
+    results = planted.results(tmp_path_factory.mktemp("games"), study)
+    return results, summarise(results, study, "tiny", CLAIMS)
+
+
+def test_a_game_is_summed_up_over_its_models_and_compared_pair_by_pair(games):
+    results, summary = games
+    found = row(summary.games, arm="dense-sgd", attack="lira", game="canaries", among="canaries", metric="auc")
+    areas = [results.runs[f"attack-lira-canaries-dense-sgd-seed{seed}"].results["canaries"]["auc"] for seed in range(5)]
+    assert (
+        found["by_seed"] == areas and found["mean"] == pytest.approx(np.mean(areas)) and found["seeds"] == [*range(5)]
+    )
+    assert found["high"] - found["low"] > 0.05
+    arm, what = {"arm": "suppressed-example", "sparse_end": 0.95}, {"attack": "lira", "metric": "auc"}
+    less = row(summary.game_differences, **arm, **what, among="others")
+    # Paired: what a draw gives to both arms alike is no uncertainty.
+    assert less["mean"] == pytest.approx(-0.1, abs=0.002) and less["high"] - less["low"] < 0.005
+    assert not rows(summary.game_differences, arm="dense-sgd") and not rows(summary.game_differences, arm="none")
+    assert len(rows(summary.games, arm="none")) == 3 and not rows(summary.games, arm="none", among="canaries")
+
+
+def test_games_change_nothing_else_of_a_summary(games, summary):
+    _, with_games = games
+    assert summary.games == summary.game_differences == []
+    assert with_games.estimates == summary.estimates and with_games.differences == summary.differences
+    assert {gate.name for gate in with_games.gates} - {gate.name for gate in summary.gates} == {
+        *("canaries-found", "coins-shuffled", "blind-at-chance")
+    }
+    assert all(gate.passed for gate in with_games.gates if gate.name in gates.OF_GAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "attack", "area"),
+    [
+        ("canaries-found", "lira-canaries-dense-sgd", 0.65),
+        ("coins-shuffled", "lira-shuffled-canaries-suppressed-example", 0.55),
+        ("blind-at-chance", "blind-canaries-none", 0.45),
+    ],
+)
+def test_a_games_gate_fails_where_its_control_is_broken(games, name, attack, area):
+    results, _ = games
+    runs = dict(results.runs)
+    for seed in range(5):
+        run = runs[f"attack-{attack}-seed{seed}"]
+        among = {each: {"auc": area + 0.001 * seed} for each in run.results}
+        changed = {each: run.results[each] | among[each] for each in among}
+        runs[run.name] = replace(run, results=changed)
+    study = planted.study(games={"canaries": {"dense-sgd": 5, "suppressed-example": 5}})
+    broken = summarise(replace(results, runs=runs), study, "tiny", CLAIMS)
+    assert [gate.passed for gate in broken.gates if gate.name == name] == [False]

@@ -65,10 +65,11 @@ def test_of_mnist_two_thousand_are_for_choices():
 
 def test_the_first_targets_of_each_class_are_told(digits):
     targets = chosen(digits, 2, 1)
-    for count in (1, 2):
+    for count, from_training in ((1, [True]), (2, [True, False]), (3, [True, True, False])):
         shown = targets.first_of_each_class(count)
         assert targets.labels[shown].tolist() == [label for label in range(CLASSES) for _ in range(count)]
-        assert targets.in_training[shown].all()
+        assert targets.in_training[shown].tolist() == from_training * CLASSES
+        assert len(set(shown)) == count * CLASSES
 
 
 def test_more_targets_than_there_are_images_are_refused(digits):

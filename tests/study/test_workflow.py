@@ -48,6 +48,7 @@ CHROMIUM_OPTIONS = [
     "--disable-sync",
 ]
 SUPPRESSED = "suppressed-example"
+DESCENTS = ("dlg", "idlg", "cosine", "dlg-sigmoids")
 (JOB,) = yaml.safe_load((ROOT / ".github" / "workflows" / "study.yml").read_text())["jobs"].values()
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
 
@@ -246,10 +247,10 @@ def test_the_pictures_are_those_of_any_other_shell(finished, tmp_path):
         outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", ())]
         return [output.data["image/png"] for output in outputs if "image/png" in output.get("data", ())]
 
-    run = launch(finished, "notebook", "compare", tmp_path / "compare.ipynb", "results=results/full")
+    run = launch(finished, "notebook", "compare", tmp_path / "compare.ipynb", "results=results/smoke")
     assert run.returncode == 0, run.stderr
     found = pictures(tmp_path / "compare.ipynb")
-    assert len(found) > 10 and pictures(finished / "results" / "full" / "notebooks" / "compare.ipynb") == found
+    assert len(found) > 10 and pictures(finished / "results" / "smoke" / "notebooks" / "compare.ipynb") == found
 
 
 def test_a_run_is_made_in_a_folder_of_any_name(finished, tmp_path):
@@ -327,6 +328,8 @@ def test_any_arm_and_seed_of_the_study_is_a_target_and_brings_what_it_needs(fini
         ("attack-nobody-seed7", "arm is 'nobody'; allowed are baseline"),
         ("attack-baseline-seed7-nope", "group is 'nope'; allowed are conv1"),
         ("train-suppressed-example@0.95-seed7", "of which the study makes no run"),  # its own value is the arm itself
+        ("coins-nope-baseline", "game is 'nope'; allowed are canaries"),
+        ("coins-canaries-suppressed-example@0.95", "of which the study makes no run"),
         ("baseline", "must be train-ARM-seed7, attack-ARM-seed7"),
     ],
 )
@@ -357,21 +360,24 @@ def test_the_summary_has_every_attack_on_every_model(finished, plan):
         *({"arm": arm} for arm in ("dense-sgd", "accuracy-matched", "damped")),
         of_suppressed[1],
     ]
-    image = {name for name, metric in METRICS.items() if metric.of == "image" and name != "label_found"}
+    more = {"analytic-another": {"rank1_of_sent"}} | {name: {"label_found", "failed"} for name in DESCENTS}
+    image = {name for name, metric in METRICS.items() if metric.of == "image"} - set().union(*more.values())
     for (attack, arm), found in summary.frame("estimates").groupby(["attack", "arm"]):
         metrics = set(found.metric)
         if attack in ("loss", "lira"):
             assert metrics == {"auc", "tpr_at_1pct_fpr"} and set(found.n) == {400}
         else:
-            on_gradients = attack in ("dlg", "idlg", "cosine")
-            assert metrics == image | ({"label_found"} if on_gradients else set()), (attack, arm)
-            assert set(found.n) == {10 if on_gradients else 30}
+            if attack in DESCENTS and metrics == {"failed"}:  # most of ten images, in so few steps
+                continue
+            assert metrics == image | more.get(attack, set()), (attack, arm)
+            shown = {*range(5, 11)} if attack in DESCENTS else {8, 10} if attack.startswith("analytic") else {30}
+            assert set(found.n) <= shown
             assert set(found[found.metric == "confidence"].evaluator) == {"lenet", "lenet2", "convnet"}
         assert (found.low <= found["mean"] + 1e-12).all() and (found["mean"] <= found.high + 1e-12).all()
     assert set(rows(summary, attack="black").arm) == set(rows(summary, attack="mean").arm) == {"none"}
     black = rows(summary, attack="black", metric="relative_l2").iloc[0]
     assert (black.low, black["mean"], black.high) == pytest.approx((1, 1, 1))
-    assert set(summary.verdicts) == {"R1", "R2", "R3", "H1", "H2", "H3", "H4", "H5", "H6"}
+    assert set(summary.verdicts) == {"R1", "R2", "R3", "H1", "H2", "H3", "H4", "H5", "H6", "H8"}
     for verdict in summary.verdicts.values():  # one seed says nothing
         assert verdict.verdict == "not tested" and "fewer than" in verdict.reason
     assert summary.documented.models["suppressed"]["test_accuracy"] == 0.9745
@@ -399,15 +405,15 @@ def test_every_run_says_what_it_is_and_where_it_ran(finished):
     head = git(finished, "rev-parse", "--short=12", "HEAD").strip()
     for name, run in found.items():
         assert run.name == name and run.campaign == "mnist-lenet5" and run.profile == "smoke"
-        assert run.seed in (0, 1000, 1001)
+        assert run.seed in (0, 1000, 1001) or "game" in run.factors
         there = run.environment
         assert there["versions"]["mindspore"] and run.commit == head and there["machine"]["cores"]
         assert there["device"]["device"] == "CPU" and there["device"]["threads"] == 1
         assert there["data"]["sha256"] and "5,000 digits" in there["data"]["notice"]
         assert run.times["seconds"] and 0 < run.peak_memory_bytes < 4e9 and run.settings
-        assert len(run.networks) == {"train": len(run.networks), "attack": 4, "mechanism": 4}[run.kind] - (
-            run.factors["arm"] == "none"
-        )
+        judged = 0 if "game" in run.factors else 3  # by evaluators
+        known = {"train": len(run.networks), "coin": 0, "attack": judged + 1, "mechanism": 4}[run.kind]
+        assert len(run.networks) == known - (run.factors["arm"] == "none")
 
 
 def test_every_attack_is_on_the_same_images_and_drops_none(finished):

@@ -12,24 +12,31 @@ under attack is seen through a twin that computes the same from operators that h
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from mindspore import ParameterTuple, Tensor, get_context, mutable, nn, ops
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from tqdm import tqdm
 
 from suppress_privacy.attacks.adam import AdamStep, Tensors, rates
 from suppress_privacy.attacks.registry import attack
 from suppress_privacy.attacks.views import GradientView, Reconstruction
-from suppress_privacy.checks import NotNegative, Positive, Seed, Whole
+from suppress_privacy.checks import NotNegative, Positive, Seed, Tried, Whole
 from suppress_privacy.lenet import through
 from suppress_privacy.runtime import generator
+from suppress_privacy.training import Defence
 
 log = logging.getLogger(__name__)
 
 NO_NUMBER = 1e30  # an objective that is none counts as this much
 POOLS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d)
 ONCE_DIFFERENTIABLE = (*POOLS, nn.AvgPool2d, nn.LogSoftmax)  # on a CPU
+FELL = 0.01  # of its start's: what a squared distance must come below; a cosine has no such way to go
+OWN = 20  # of the attacker's images, to choose the weight of total variation on
 TINY = 1e-8  # keeps a quotient defined where all gradients vanish
 
 
@@ -80,18 +87,19 @@ class MaxPool(nn.Cell):
 
 
 class ParameterGradients(nn.Cell):
-    """Gradients of the loss of one image with a soft label, by trainable parameter: what a GradientView holds.
+    """Gradients of the mean loss of images with soft labels, by trainable parameter: what a GradientView holds.
 
     Args:
         network: from images to logits, twice differentiable.
+        sent: what gradients go through before they leave the user's device.
 
     Inputs:
-        image, [1, C, H, W]; label, [1, K], probabilities.
+        image, [B, C, H, W]; label, [B, K], probabilities.
     """
 
-    def __init__(self, network: nn.Cell) -> None:
+    def __init__(self, network: nn.Cell, sent: Defence) -> None:
         super().__init__(auto_prefix=False)
-        self.network = network
+        self.network, self.sent = network, sent
         self.weights = ParameterTuple(network.trainable_params())
         self.gradient = ops.GradOperation(get_by_list=True)
 
@@ -102,34 +110,33 @@ class ParameterGradients(nn.Cell):
         return (ops.log(ops.exp(shifted).sum(1)) - (label * shifted).sum(1)).mean()
 
     def construct(self, image: Tensor, label: Tensor) -> Tensors:
-        return self.gradient(self.loss, self.weights)(image, label)
+        return self.sent.on_gradients(self.gradient(self.loss, self.weights)(image, label))
 
 
 class SquaredDistance(nn.Cell):
-    """DLG's objective, of the image and of the label's logits, relative to |g*|^2."""
+    """DLG's objective, of the image and of the label's logits; a scale like |g - g*| keeps its square a float32."""
 
-    def __init__(self, network: nn.Cell) -> None:
+    def __init__(self, network: nn.Cell, sent: Defence) -> None:
         super().__init__(auto_prefix=False)
-        self.gradients = ParameterGradients(network)
+        self.gradients = ParameterGradients(network, sent)
 
     def construct(self, image: Tensor, label_logits: Tensor, targets: Tensors, scale: Tensor) -> Tensor:
         exponentials = ops.exp(label_logits - ops.stop_gradient(label_logits.max(1, keepdims=True)))
         found = self.gradients(image, exponentials / exponentials.sum(1, keepdims=True))
         total = 0.0
         for index in range(len(targets)):
-            total = total + ops.square(found[index] - targets[index]).sum()
-        return total / scale
+            total = total + ops.square((found[index] - targets[index]) / scale).sum()
+        return total
 
 
 class CosineDistance(nn.Cell):
     """The cosine objective, with total variation; the targets together have norm 1."""
 
-    def __init__(self, network: nn.Cell, tv_weight: float) -> None:
+    def __init__(self, network: nn.Cell, sent: Defence) -> None:
         super().__init__(auto_prefix=False)
-        self.gradients = ParameterGradients(network)
-        self.tv_weight = tv_weight
+        self.gradients = ParameterGradients(network, sent)
 
-    def construct(self, image: Tensor, label: Tensor, targets: Tensors) -> Tensor:
+    def construct(self, image: Tensor, label: Tensor, targets: Tensors, tv_weight: Tensor) -> Tensor:
         found = self.gradients(image, label)
         # A well-fitted image's gradients are so small that their squares would vanish in float32.
         peak = ops.abs(found[0]).max()
@@ -143,24 +150,25 @@ class CosineDistance(nn.Cell):
             norm = norm + ops.square(scaled).sum()
         rows = ops.abs(image[:, :, 1:] - image[:, :, :-1]).mean()
         columns = ops.abs(image[:, :, :, 1:] - image[:, :, :, :-1]).mean()
-        return 1 - product / ops.sqrt(norm + TINY) + self.tv_weight * (rows + columns)
+        return 1 - product / ops.sqrt(norm + TINY) + tv_weight * (rows + columns)
 
 
 class Observer:
-    """The gradients a client would send for one labelled image: compiled once.
+    """The gradients a client would send for labelled images: compiled once for each size of a batch.
 
     Args:
         network: twice differentiable.
         classes: how many there are.
+        sent: what gradients go through before they leave the user's device.
     """
 
-    def __init__(self, network: nn.Cell, classes: int) -> None:
-        self._gradients = ParameterGradients(network)
+    def __init__(self, network: nn.Cell, classes: int, sent: Defence | None = None) -> None:
+        self._gradients = ParameterGradients(network, sent or Defence())
         self._one_hot = np.eye(classes, dtype=np.float32)
 
-    def __call__(self, image: np.ndarray, label: int) -> tuple[np.ndarray, ...]:
-        """For an image, float32 [C, H, W], and its class."""
-        found = self._gradients(Tensor(image[None]), Tensor(self._one_hot[[label]]))
+    def __call__(self, images: np.ndarray, labels: ArrayLike) -> tuple[np.ndarray, ...]:
+        """For one batch: images, float32 [B, C, H, W], and their classes."""
+        found = self._gradients(Tensor(images), Tensor(self._one_hot[np.asarray(labels)]))
         return tuple(gradient.asnumpy() for gradient in found)
 
 
@@ -191,6 +199,12 @@ def must_be_twice_differentiable(network: nn.Cell) -> None:
             )
 
 
+def must_be_finite(views: list[GradientView]) -> None:
+    """Raise ValueError unless all gradients are finite."""
+    if not all(np.isfinite(gradient).all() for view in views for gradient in view.gradients):
+        raise ValueError("gradients hold values that are not finite, of a network that diverged: attack another.")
+
+
 def classes_of(views: list[GradientView], *, label_read: bool) -> int:
     """How many classes the network of views tells apart.
 
@@ -199,11 +213,12 @@ def classes_of(views: list[GradientView], *, label_read: bool) -> int:
         label_read: `label_of` will read labels from them.
 
     Raises:
-        ValueError: gradients that are not finite, or from which no label can be read; a layer without second
-            derivatives.
+        ValueError: gradients that are not finite, of several images, or from which no label can be read; a layer
+            without second derivatives.
     """
-    if not all(np.isfinite(gradient).all() for view in views for gradient in view.gradients):
-        raise ValueError("gradients hold values that are not finite, of a network that diverged: attack another.")
+    must_be_finite(views)
+    if views[0].batch_size > 1:
+        raise ValueError(f"batch_size is {views[0].batch_size}; this attack seeks one image a gradient: give it 1.")
     network = views[0].network
     must_be_twice_differentiable(network)
     classes = network(Tensor(np.zeros((1, *views[0].image_shape), np.float32))).shape[-1]
@@ -216,68 +231,84 @@ def classes_of(views: list[GradientView], *, label_read: bool) -> int:
     return classes
 
 
-def _size(view: GradientView) -> float:
-    """|g*|^2, or 1 where all gradients are zero."""
-    return float(sum((gradient.astype(np.float64) ** 2).sum() for gradient in view.gradients)) or 1.0
-
-
 def _finite(value: float) -> float:
     """An objective to compare by: what is no number is worse than any."""
     return value if np.isfinite(value) else NO_NUMBER
 
 
-# What a descent came to: what to compare it by, the image [C, H, W], the objective there, and the label.
-End = tuple[float, np.ndarray, float, int]
+def came_to_nothing(end: float, *others: float) -> bool:
+    """Whether an objective is no number, or not below all the others that it must come below."""
+    return not all(end < other for other in others)
+
+
+class End(NamedTuple):
+    """What a descent came to."""
+
+    objective: float  # at the image
+    image: np.ndarray  # [C, H, W], within the pixels' range
+    label: int
+    failed: bool
+
+
 Descents = Callable[[GradientView, np.random.Generator], Iterator[End]]
 
 
 def _best(views: list[GradientView], seed: int, ends: Descents) -> Reconstruction:
     """Of each view's descents, from starts that the generator draws, the best end."""
     rng = generator(seed, "gradient leakage start")
-    kept = [min(ends(view, rng), key=lambda end: end[0]) for view in tqdm(views, unit="image", disable=None)]
-    _, images, objectives, labels = zip(*kept, strict=True)
-    if lost := objectives.count(NO_NUMBER):
-        log.warning(
-            "The objective of %d of %d images is no number wherever the descent starts: lower its lr, or start it "
-            "oftener.",
-            *(lost, len(views)),
-        )
-    return Reconstruction(np.stack(images), np.array(objectives), labels=np.array(labels))
+    kept = [min(ends(view, rng), key=lambda end: end.objective) for view in tqdm(views, unit="image", disable=None)]
+    objectives, images, labels, failed = zip(*kept, strict=True)
+    if lost := sum(failed):
+        log.warning("The descents of %d of %d images came to nothing, and their images say nothing.", lost, len(views))
+    return Reconstruction(np.stack(images), np.array(objectives), labels=np.array(labels), failed=np.array(failed))
 
 
 def _matched(views: list[GradientView], *, seed: int, restarts: int, iters: int, label_known: bool) -> Reconstruction:
-    """DLG on each view, and iDLG where the label is known: L-BFGS from each start."""
+    """DLG on each view, and iDLG where the label is known: L-BFGS from each start, within the pixels' range."""
     classes = classes_of(views, label_read=label_known)
     # The network is the same in all views: compile once.
-    step = ops.value_and_grad(SquaredDistance(views[0].network), (0, 1))
+    step = ops.value_and_grad(SquaredDistance(views[0].network, views[0].sent), (0, 1))
     options = {"maxiter": iters, "maxcor": 100, "ftol": 0, "gtol": 0}
+    pixels = int(np.prod(views[0].image_shape))
+    bounds = [(0, 1)] * pixels + [(None, None)] * (0 if label_known else classes)
+    mean = views[0].auxiliary.mean(0, dtype=np.float64).ravel()
 
     def ends(view: GradientView, rng: np.random.Generator) -> Iterator[End]:
-        pixels = int(np.prod(view.image_shape))
         read = label_of(view.gradients) if label_known else -1
         # Mutable: as constants they would have the graph compiled anew for every image.
-        known = (mutable(tuple(map(Tensor, view.gradients))), Tensor(np.float32(_size(view))))
+        targets = mutable(tuple(map(Tensor, view.gradients)))
 
-        def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
+        def objective(point: np.ndarray, scale: float) -> tuple[float, np.ndarray]:
             """The objective and its gradient at the pixels and, where the label is not known, its logits."""
             # A soft label at 50 is one-hot to float32's precision.
             logits = 50.0 * np.eye(classes)[read] if label_known else point[pixels:]
             given = point[:pixels].reshape(1, *view.image_shape), logits[None]
+            known = targets, Tensor(np.float32(scale))
             value, slopes = step(*(Tensor(each.astype(np.float32)) for each in given), *known)
             sought = slopes[:1] if label_known else slopes
             slope = np.concatenate([each.asnumpy().ravel() for each in sought])
             return float(value.asnumpy()), slope.astype(np.float64)
 
-        for _ in range(restarts):
-            start = rng.standard_normal(pixels if label_known else pixels + classes)
-            end = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
-            point = np.nan_to_num(end.x)
-            point[:pixels] = np.clip(point[:pixels], 0, 1)
+        starts = [started(rng, pixels, 0 if label_known else classes) for _ in range(restarts)]
+        # A trained network's gradients are tiny at the image and are not at the start: the first start's distance is 1.
+        distance = np.sqrt(objective(starts[0], 1.0)[0])
+        scale = distance if np.isfinite(distance) and distance > 0 else 1.0
+        for start in starts:
+            found = minimize(objective, start, (scale,), method="L-BFGS-B", jac=True, bounds=bounds, options=options)
+            point = np.nan_to_num(found.x)
+            value, first, of_mean = (
+                objective(each, scale)[0] for each in (point, start, np.append(mean, point[pixels:]))
+            )
+            label = read if label_known else int(point[pixels:].argmax())
             image = point[:pixels].reshape(view.image_shape).astype(np.float32)
-            label = read if label_known else int(end.x[pixels:].argmax())
-            yield _finite(end.fun), image, _finite(objective(point)[0]), label
+            yield End(_finite(value), image, label, came_to_nothing(value, FELL * first, of_mean))
 
     return _best(views, seed, ends)
+
+
+def started(rng: np.random.Generator, pixels: int, logits: int) -> np.ndarray:
+    """Where a descent starts: pixels within their range, and the logits of a label."""
+    return np.concatenate([rng.uniform(0, 1, pixels), rng.standard_normal(logits)])
 
 
 @attack("dlg", sees="gradients")
@@ -286,9 +317,12 @@ def dlg(views: list[GradientView], *, seed: Seed, restarts: Whole, iters: Whole)
 
     Args:
         views: one for each private image, all of one network.
-        seed: draws the starts, standard normal.
+        seed: draws the starts.
         restarts: starts an image; the one with the best end is kept.
         iters: most iterations of L-BFGS from each.
+
+    Returns:
+        Reconstruction; its objective is relative to that of the first start.
     """
     return _matched(views, seed=seed, restarts=restarts, iters=iters, label_known=False)
 
@@ -301,34 +335,62 @@ def idlg(views: list[GradientView], *, seed: Seed, restarts: Whole, iters: Whole
 
 @attack("cosine", sees="gradients")
 def cosine(
-    views: list[GradientView], *, seed: Seed, restarts: Whole, iters: Whole, lr: Positive, tv_weight: NotNegative
+    views: list[GradientView],
+    *,
+    seed: Seed,
+    restarts: Whole,
+    iters: Whole,
+    lr: Positive,
+    tv_weight: NotNegative | Tried,
 ) -> Reconstruction:
     """Cosine matching with total variation; the label by iDLG's rule, the step divided by ten at 3/8, 5/8, 7/8.
 
     Args:
         views: one for each private image, all of one network.
-        seed: draws the starts, standard normal.
-        restarts: starts an image; the one with the best end is kept.
+        seed: draws the starts.
+        restarts: starts an image, the first from the mean image; the one with the best end is kept.
         iters: steps from each.
         lr: the first step's length, in pixel values.
-        tv_weight: weight of the total variation.
+        tv_weight: weight of the total variation; of several, the one that gets most from the gradients of images of
+            the attacker's own.
+
+    Returns:
+        Reconstruction; where there was a choice, `chosen` has the weight and every weight's skill on the own images.
     """
     classes = classes_of(views, label_read=True)
-    objective = CosineDistance(views[0].network, tv_weight)
+    one = views[0]
+    objective = CosineDistance(one.network, one.sent)
     descend = AdamStep(objective, signed=True)
+    mean = one.auxiliary.mean(0, dtype=np.float64).astype(np.float32)
 
-    def ends(view: GradientView, rng: np.random.Generator) -> Iterator[End]:
+    def ends(view: GradientView, rng: np.random.Generator, weight: float, starts: int = restarts) -> Iterator[End]:
         label, norm = label_of(view.gradients), np.sqrt(_size(view))
         one_hot = Tensor(np.eye(classes, dtype=np.float32)[[label]])
         unit = [Tensor((gradient / norm).astype(np.float32)) for gradient in view.gradients]
-        known = (one_hot, mutable(tuple(unit)))
-        for _ in range(restarts):
-            image = Tensor(rng.standard_normal((1, *view.image_shape)).astype(np.float32))
+        known = (one_hot, mutable(tuple(unit)), Tensor(np.float32(weight)))
+        for number in range(starts):
+            start = started(rng, mean.size, 0).reshape(mean.shape) if number else mean
+            start = image = Tensor(start[None].astype(np.float32))
             first = second = ops.zeros_like(image)
             for step in range(iters):
                 rate = lr * 0.1 ** sum(step >= iters * part / 8 for part in (3, 5, 7))
                 image, first, second, _ = descend(image, first, second, rates(rate, step), *known)
-            value = _finite(float(objective(image, *known).asnumpy()))
-            yield value, np.nan_to_num(image.asnumpy()[0]), value, label
+            value, *others = (float(objective(each, *known).asnumpy()) for each in (image, start, Tensor(mean[None])))
+            yield End(_finite(value), np.nan_to_num(image.asnumpy()[0]), label, came_to_nothing(value, *others))
 
-    return _best(views, seed, ends)
+    if not isinstance(tv_weight, list):
+        return _best(views, seed, partial(ends, weight=tv_weight))
+    own, labels = one.auxiliary[-OWN:], one.auxiliary_labels[-OWN:]
+    observe = Observer(one.network, classes, one.sent)
+    seen = [replace(one, gradients=observe(own[i : i + 1], labels[i : i + 1])) for i in range(len(own))]
+    trials = {weight: _best(seen, seed, partial(ends, weight=weight, starts=1)).images for weight in tv_weight}
+    of_mean = ((own - mean) ** 2).mean()
+    skill = {weight: 1 - float(((images - own) ** 2).mean() / of_mean) for weight, images in trials.items()}
+    best = max(skill, key=lambda weight: skill[weight])
+    chosen = {"tv_weight": best, "own_skill": {f"{weight:g}": value for weight, value in skill.items()}}
+    return replace(_best(views, seed, partial(ends, weight=best)), chosen=chosen)
+
+
+def _size(view: GradientView) -> float:
+    """|g*|^2, or 1 where all gradients are zero."""
+    return float(sum((gradient.astype(np.float64) ** 2).sum() for gradient in view.gradients)) or 1.0

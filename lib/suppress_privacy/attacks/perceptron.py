@@ -72,7 +72,8 @@ class Perceptron:
         """Of the mean squared error, for weights and biases in the order of `parameters`."""
         *inputs, found = self._activations(x)
         back = (found - pixels) * found * (1 - found) * np.float32(2 / pixels.size)
-        weights, biases = [], []
+        weights: Arrays = []
+        biases: Arrays = []
         for number in reversed(range(len(inputs))):
             weights.insert(0, inputs[number].T @ back)
             biases.insert(0, back.sum(0))
@@ -195,24 +196,22 @@ def fitted_ensemble(
     batch_size: int,
     lr: float,
     steps: int,
-    epochs: int | None,
     width: int,
     copies: int,
     members: int,
 ) -> Ensemble:
     """Fit the decoder network to a view, once for all attacks that want the same; arguments as `decoder` has them."""
-    if epochs is not None:
-        steps = max(1, epochs * len(view.learning()) // batch_size)
     started = time.perf_counter()
     lesson, begun = Lesson(view, seed, copies), dict[Point, Training]()
     time_of_look = steps / LOOKS * multiplications(lesson, width)
 
-    def beginning(size: float, rate: float, number: int) -> Training:
-        stretch = max(1, round(time_of_look / multiplications(lesson, round(size))))
-        return Training(lesson, round(size), rate, batch_size, stretch, generator(seed, "decoder", str(number)))
+    def beginning(point: Point, number: int) -> Training:
+        size, rate = round(point[0]), point[1]
+        stretch = max(1, round(time_of_look / multiplications(lesson, size)))
+        return Training(lesson, size, rate, batch_size, stretch, generator(seed, "decoder", str(number)))
 
     def errors_of(points: list[Point]) -> list[float]:
-        begun.update({point: beginning(*point, 0) for point in points})
+        begun.update({point: beginning(point, 0) for point in points})
         for looks, among in RUNGS:
             for point in sorted(points, key=lambda point: begun[point].error)[:among]:
                 for _ in range(looks):
@@ -222,7 +221,7 @@ def fitted_ensemble(
     axes = {"width": (width / 2, width, width * 2), "rate": (lr / 3, lr, lr * 3)}
     search = searched(axes, errors_of, factors={"width": 2, "rate": 3}, limits={"width": (1, WIDEST)})
     seconds = time.perf_counter() - started
-    trained = [begun[search.best], *(beginning(*search.best, number) for number in range(1, members))]
+    trained = [begun[search.best], *(beginning(search.best, number) for number in range(1, members))]
     networks = [one.finish().best() for one in tqdm(trained, unit="network", disable=None)]
     error = lesson.error(lambda features: np.mean([network(features) for network in networks], axis=0))
     chosen = {
@@ -241,11 +240,10 @@ def decoder(
     seed: Seed,
     batch_size: Whole,
     lr: Positive,
-    steps: Whole = 3000,
-    epochs: Whole | None = None,
-    width: Whole = 512,
-    copies: Annotated[int, Bounds(at_least=0)] = 0,
-    members: Whole = 1,
+    steps: Whole,
+    width: Whole,
+    copies: Annotated[int, Bounds(at_least=0)],
+    members: Whole,
 ) -> Reconstruction:
     """The decoder network.
 
@@ -255,13 +253,12 @@ def decoder(
         batch_size: images a step.
         lr: the first rate that is tried, with a third of it and three times as much.
         steps: after which the training of a network of `width` ends in any case; others get as much time.
-        epochs: passes over the attacker's images, in place of steps.
         width: of both hidden layers, the first that is tried, with half of it and twice as much.
         copies: moved copies of each image to learn from besides.
         members: networks, of whose images the mean is taken.
     """
-    length, size = {"steps": steps, "epochs": epochs}, {"width": width, "copies": copies, "members": members}
-    return fitted_ensemble(view, seed=seed, batch_size=batch_size, lr=lr, **length, **size).reconstruct(view)
+    size = {"steps": steps, "width": width, "copies": copies, "members": members}
+    return fitted_ensemble(view, seed=seed, batch_size=batch_size, lr=lr, **size).reconstruct(view)
 
 
 def moved(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:

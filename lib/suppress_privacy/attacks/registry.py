@@ -1,13 +1,12 @@
 """Attacks by name. Each enters itself where it is defined, and says what it sees."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from suppress_privacy.checks import checked, keywords
 
-Sees = Literal["nothing", "features", "gallery", "gradients", "outputs"]
+Sees = Literal["nothing", "features", "gallery", "gradients", "outputs", "images"]
 
 
 @dataclass(frozen=True)
@@ -19,8 +18,9 @@ class Attack:
         nothing     a NothingView     -> Reconstruction
         features    a FeatureView     -> Reconstruction
         gallery     a GalleryView     -> distances, float32 [N, P], the least of a row being its answer
-        gradients   a list of GradientView, one an image, all of one network    -> Reconstruction
-        outputs     a MembershipView  -> scores, float64 [Q]
+        gradients   a list of GradientView, one a batch, all of one network     -> Reconstruction
+        outputs     a MembershipView or a CoinView  -> scores, float64 [Q]
+        images      a BlindView       -> scores, float64 [Q]
 
     then with `seed` and its own settings by keyword.
     """
@@ -36,11 +36,6 @@ class Attack:
             TypeError, ValueError: one is missing, unknown, or out of its bounds.
         """
         return keywords(self.run, given, apart=("seed",))
-
-    def defaults(self) -> dict[str, Any]:
-        """The settings that need not be given."""
-        parameters = inspect.signature(self.run).parameters.values()
-        return {one.name: one.default for one in parameters if one.default is not one.empty}
 
 
 ATTACKS: dict[str, Attack] = {}

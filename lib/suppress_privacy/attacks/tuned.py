@@ -9,7 +9,7 @@ is x0: with one start it is the decoder's image, refined.
 
 import time
 from functools import reduce
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -22,13 +22,12 @@ from suppress_privacy.attacks.perceptron import decoders
 from suppress_privacy.attacks.registry import attack
 from suppress_privacy.attacks.search import Point, searched
 from suppress_privacy.attacks.views import FeatureView, Reconstruction
-from suppress_privacy.checks import Bounds, NotNegative, Positive, Seed, Whole
+from suppress_privacy.checks import Positive, Seed, Tried, Whole
 from suppress_privacy.runtime import generator
 
 CURVE_POINTS = 20
 START_NOISE = 0.3  # standard deviation, in pixel values
 WEIGHTS = 1e-4, 1e4  # the least and the greatest: below it a term adds nothing, above it the mismatch does
-Tried = Annotated[list[NotNegative], Bounds(at_least=1), "a list of numbers from 0, one at least"]
 
 
 class AnchoredObjective(nn.Cell):
@@ -120,7 +119,6 @@ def invert(
     anchor_weights: Tried,
     restarts: Whole,
     batch_size: Whole,
-    search_iters: Whole | None = None,
     decoder: dict[str, Any] | None = None,
 ) -> Reconstruction:
     """The tuned attack on a view.
@@ -128,13 +126,12 @@ def invert(
     Args:
         view: what the attacker has.
         seed: draws the noise on the starts.
-        iters: steps.
+        iters: steps, of a trial of weights too.
         lr: the first step's length, in pixel values.
         smoothness_weights, anchor_weights: the values of a and b that are tried first, every a with every b.
         restarts: starts; the first is the anchor, the second what the other decoder makes of the features, where there
             is one, the others the anchor under noise. Of each image's descents the one with the best objective is kept.
         batch_size: targets at a time, and held-out images of a trial.
-        search_iters: steps of a trial; as many as the attack's if none are given.
         decoder: settings of the attack of that name, which it then may start from; None: from the ridge decoder alone.
 
     Returns:
@@ -148,7 +145,7 @@ def invert(
     anchor = best(features)
 
     def errors_of(points: list[Point]) -> list[float]:
-        found = (descent(anchor, features, anchor, point, search_iters or iters).images for point in points)
+        found = (descent(anchor, features, anchor, point, iters).images for point in points)
         return [float(((images - held_out) ** 2).mean()) for images in found]
 
     axes = {"smoothness_weight": smoothness_weights, "anchor_weight": anchor_weights}

@@ -7,8 +7,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 from mindspore import nn
+from scipy.special import logsumexp
+from tqdm import tqdm
 
 from suppress_privacy.lenet import predict
+from suppress_privacy.runtime import generator
+from suppress_privacy.training import Defence
 
 HELD_OUT = 500  # auxiliary images on which an attack may choose its settings
 
@@ -91,11 +95,39 @@ class GalleryView:
 
 @dataclass(frozen=True)
 class GradientView:
-    """The attacker saw the gradients of one training step on one private image, as in federated learning."""
+    """The attacker saw the gradients of one training step on a batch of private images, as in federated learning.
 
-    gradients: tuple[np.ndarray, ...]  # one for each trainable parameter of `network`, in their order
-    network: nn.Cell  # the network at that step; every operator in it must have second derivatives
+    It knows the network, what is done to gradients before they leave the user's device (a mask, if there is one, shows
+    in the weights), and how many images the batch has, but not which of them gave which part.
+    """
+
+    gradients: tuple[np.ndarray, ...]  # as sent, one for each trainable parameter of `network`, in their order
+    network: nn.Cell  # the network at that step; where an attack descends it needs second derivatives
     image_shape: tuple[int, ...]  # (C, H, W)
+    auxiliary: np.ndarray  # float32 [M, C, H, W], images of the same kind, none of them private
+    auxiliary_labels: np.ndarray  # int32 [M]
+    batch_size: int = 1  # images of whose mean loss these are the gradients
+    sent: Defence = field(default_factory=Defence)  # its `on_gradients` is what they went through before they left
+
+
+def scaled_confidence(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """phi = log(p / (1 - p)) of each image's label, from logits without overflow: float64 [N].
+
+    It never saturates, and orders images as the loss does, which is log(1 + exp(-phi)).
+    """
+    logits = logits.astype(np.float64)
+    rows = np.arange(len(labels))
+    others = logits.copy()
+    others[rows, labels] = -np.inf
+    return logits[rows, labels] - logsumexp(others, axis=1)
+
+
+@dataclass(frozen=True)
+class Shadows:
+    """Networks made by the victim's recipe, and who was in the training of each."""
+
+    phi: np.ndarray  # float64 [S, N], their scaled confidence
+    member: np.ndarray  # bool [S, N]
 
 
 @dataclass(frozen=True)
@@ -111,6 +143,66 @@ class MembershipView:
     candidates: np.ndarray  # int64 [Q], positions of the images in question
     train: Callable[[np.ndarray, int], np.ndarray]
 
+    @property
+    def phi(self) -> np.ndarray:
+        """The victim's scaled confidence, float64 [N]."""
+        return scaled_confidence(self.logits, self.labels)
+
+    def shadows(self, count: int, seed: int) -> Shadows:
+        """Train so many networks, an even number; every image is in the training of exactly half of them.
+
+        Raises:
+            ValueError: none are to be trained.
+        """
+        if count == 0:
+            raise ValueError("shadows is 0, and no other networks of this recipe are there: give how many to train.")
+        images = len(self.labels)
+        rng = generator(seed, "shadow membership")
+        # In pairs: an image is in one of the two, so in half of all.
+        first_of_pair = np.stack([rng.permutation(images) < images // 2 for _ in range(count // 2)])
+        member = np.concatenate([first_of_pair, ~first_of_pair])  # [S, N]
+        seeds = rng.integers(0, 2**31, count)
+        shadow = tqdm(list(zip(member, seeds, strict=True)), unit="shadow", disable=None)
+        logits = (self.train(np.flatnonzero(inside), int(own)) for inside, own in shadow)
+        return Shadows(np.stack([scaled_confidence(each, self.labels) for each in logits]), member)
+
+
+@dataclass(frozen=True)
+class CoinView:
+    """As `MembershipView`, where shadows are there: victim and shadows were each trained on a half drawn by lot.
+
+    Who is in the victim's half the attacker does not know; of the shadows he does, for he could have drawn and
+    trained them himself.
+    """
+
+    phi: np.ndarray  # float64 [N], the victim's scaled confidence in the label of every image the attacker owns
+    candidates: np.ndarray  # int64 [Q], positions of the images in question
+    others: Shadows
+
+    def shadows(self, count: int, seed: int) -> Shadows:
+        """Those that are there; the seed is not used.
+
+        Raises:
+            ValueError: others are to be trained.
+        """
+        if count:
+            raise ValueError(f"shadows is {count}, but this game has its own ({len(self.others.phi)}): make it 0.")
+        return self.others
+
+
+@dataclass(frozen=True)
+class BlindView:
+    """The attacker sees no network. Of some images he is told whether they were in a training; of others he says it.
+
+    What he gets from this is no leak: it says how members differ from others before anything was trained.
+    """
+
+    known: np.ndarray  # float32 [M, C, H, W]
+    known_labels: np.ndarray  # int32 [M]
+    known_member: np.ndarray  # bool [M], both kinds among them
+    images: np.ndarray  # float32 [Q, C, H, W], in question
+    labels: np.ndarray  # int32 [Q]
+
 
 @dataclass(frozen=True)
 class Reconstruction:
@@ -120,5 +212,6 @@ class Reconstruction:
     objective: np.ndarray | None = None  # float64 [N], the attack's own objective at `images`
     curve: np.ndarray | None = None  # float64 [K, N], the best objective so far, at equal distances of steps
     labels: np.ndarray | None = None  # int [N], the labels it found, where it seeks them
+    failed: np.ndarray | None = None  # bool [N], whose descent came to nothing, so that the image says nothing
     chosen: dict[str, Any] | None = None  # settings the attack chose by itself, and on what ground: plain data
     search_seconds: float = 0.0  # of its time, what the choosing took

@@ -238,6 +238,11 @@ class PrivateTraining(DefenceSettings, kind="dpsgd"):
     delta: Share
     clip_norm: Positive
 
+    def sender(self, network: nn.Cell) -> Defence:
+        raise ValueError(
+            "what DP-SGD sends is clipped and noisy, by a noise this network does not tell: omit the attack."
+        )
+
     def make(self, network: nn.Cell, plan: Plan) -> DpSgd:
         count, steps = len(plan.data.train_labels), plan.epochs * plan.steps
         sampling_rate = plan.batch_size / count

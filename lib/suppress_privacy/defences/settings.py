@@ -48,6 +48,14 @@ class DefenceSettings(CheckedFields, ABC):
     def make(self, network: nn.Cell, plan: Plan) -> Defence:
         """The defence of one network in one training; what acts at once has then acted on the network."""
 
+    def sender(self, network: nn.Cell) -> Defence:
+        """What acts on a network's gradients before they leave the device; the network as at a moment of training.
+
+        Raises:
+            ValueError: what it does cannot be told from the network.
+        """
+        return Defence()
+
     def released(self, facts: Facts) -> Defence:
         """The defence on a finished network, from the `facts` that it gave when it was made for it."""
         return Defence()

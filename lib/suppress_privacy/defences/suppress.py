@@ -299,11 +299,13 @@ class SuppressCtrl(Defence):
         return {name: dict(entry) for name, entry in self._report.items()}
 
     def state(self) -> Facts:
-        return {"rng": self._rng.bit_generator.state, "moving": self._moving, "report": self._report}
+        moving = {"moving": self._moving, "report": self._report}
+        return {"rng": self._rng.bit_generator.state, "done": self.done, **moving}
 
     def restore(self, state: Facts) -> None:
         self._rng.bit_generator.state = state["rng"]
         self._moving, self._report = state["moving"], state["report"]
+        self.done = state.get("done", self.done)  # states of version 0.2.0 do not say
 
     @checked
     def calc_actual_sparse_for_layer(self, networks: nn.Cell, layer_name: Annotated[str, NAME]) -> float:
@@ -392,6 +394,31 @@ class SuppressPrivacyFactory:
         return SuppressCtrl(networks, mask_layers, schedule, lr=lr, seed=seed, compat=compat)
 
 
+class Masked(Defence):
+    """Gradients as the client of a suppressed network sends them under plain SGD: of its zeros there are none.
+
+    Args:
+        network: as suppression has left it, at whatever moment.
+        mask_layers: the layers that were suppressed.
+    """
+
+    def __init__(self, network: nn.Cell, mask_layers: list[MaskLayerDes]) -> None:
+        super().__init__(auto_prefix=False)
+        suppressed = {weight.name for weight, _ in matched(network, mask_layers)}
+        self.masks = ParameterTuple(
+            [
+                beside(weight, "sent", (weight.asnumpy() != 0) if weight.name in suppressed else 1)
+                for weight in network.trainable_params()
+            ]
+        )
+
+    def on_gradients(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        sent: tuple[Tensor, ...] = ()
+        for index, gradient in enumerate(gradients):
+            sent += (gradient * self.masks[index],)
+        return sent
+
+
 @dataclass(frozen=True, kw_only=True)
 class Suppression(Rise, DefenceSettings, kind="suppress"):
     """Settings of `SuppressCtrl`; `layers` is what `mask_layers` takes."""
@@ -410,6 +437,9 @@ class Suppression(Rise, DefenceSettings, kind="suppress"):
             raise ValueError(f"epochs is {epochs}, {ends}: change one of them.")
         if lr > LARGEST_RATE:
             raise ValueError(f"optimizer.lr is {lr}; with suppression it is at most {LARGEST_RATE}: lower it.")
+
+    def sender(self, network: nn.Cell) -> Masked:
+        return Masked(network, mask_layers(self.layers))
 
     def make(self, network: nn.Cell, plan: Plan) -> SuppressCtrl:
         rise = {each.name: getattr(self, each.name) for each in fields(Rise)}

@@ -4,7 +4,7 @@ Each is a function from what was measured to a Gate. One that fails turns every 
 "attack too weak".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,18 @@ CONV1_PSNR = 30.0  # dB
 FALLING = 0.99  # share of images
 MATCHED = 0.003  # of accuracy
 AGREES = 0.05  # of skill
-# What must have been decided before a word about protection; what is asked of single models comes on top.
-REQUIRED = ("tuned-beats-mean", "tuned-beats-its-start", "conv1-near-perfect", "shuffled-no-better")
+CANARIES_FOUND = 0.7  # area under the ROC
+MEMORISED = 0.9  # the same, of a network that knows all its images by heart
+EXACT = 1e-4  # relative error
+SIGMOID_PSNR = 25.0  # dB
+SENT = 0.5  # share of images
+# By what attacks see: what must have been decided before a word about protection from them; what is asked of single
+# models comes on top.
+REQUIRED = {
+    "features": ("tuned-beats-mean", "tuned-beats-its-start", "conv1-near-perfect", "shuffled-no-better"),
+    "gradients": ("analytic-exact", "dlg-on-sigmoids", "another-gradient-no-better", "another-gradient-found"),
+    "outputs": ("canaries-found", "memorised-found", "coins-shuffled", "blind-at-chance"),
+}
 
 
 @dataclass(frozen=True)
@@ -30,13 +40,25 @@ class Gate:
     about: str = ""  # the model it was decided on, if on one alone
     title: str = ""  # of that model, for the reader
     of_model: bool = False  # whether it asks that model to be what it should be; if not, the attacks
+    sees: str = "features"  # by the attacks
 
     def __str__(self) -> str:
         return f"{self.name} of {self.title or self.about}" if self.about else self.name
 
     def of_strength(self) -> bool:
         """Whether it asks if the attacks are strong; what else is asked are sanity checks, which sound code passes."""
-        return self.name in REQUIRED
+        return self.name in REQUIRED.get(self.sees, ())
+
+
+def weaknesses(gates: Sequence[Gate]) -> dict[str, str]:
+    """By what attacks see: why their failure cannot count as protection; nothing where it can."""
+    found: dict[str, str] = {}
+    for sees, names in REQUIRED.items():
+        own = [gate for gate in gates if gate.sees == sees and not gate.of_model]
+        weak = [str(gate) for gate in own if not gate.passed]
+        weak += [name for name in names if name not in {gate.name for gate in own}]
+        found |= {sees: f"attack too weak: {', '.join(weak)}"} if weak else {}
+    return found
 
 
 def beats_the_mean_image(skill: Estimate) -> Gate:
@@ -53,6 +75,38 @@ def near_perfect_at_conv1(psnr: Estimate) -> Gate:
 def shuffled_learns_nothing(skill: Estimate) -> Gate:
     """The negative control: features of other images do no better than the mean image."""
     return Gate("shuffled-no-better", "lower end of skill from shuffled features at most 0", skill.low, skill.low <= 0)
+
+
+def canaries_are_found(area: Estimate) -> Gate:
+    """The attack finds images with wrong labels in an undefended network; `area` is under the ROC, over victims."""
+    asked = f"lower end of the area under the ROC on canaries above {CANARIES_FOUND:g}"
+    return Gate("canaries-found", asked, area.low, area.low > CANARIES_FOUND, sees="outputs")
+
+
+def memorised_is_found(area: Estimate) -> Gate:
+    """The positive control: members of a network that has learnt random labels by heart are found."""
+    asked = f"lower end of the area under the ROC on a network that memorises above {MEMORISED:g}"
+    return Gate("memorised-found", asked, area.low, area.low > MEMORISED, sees="outputs")
+
+
+def shuffled_coins_find_nothing(area: Estimate) -> Gate:
+    """The negative control: an attack that learnt from the wrong members finds as many as chance."""
+    asked = "interval of the area under the ROC from shuffled coins holds 0.5"
+    return Gate("coins-shuffled", asked, area.mean, area.low <= 0.5 <= area.high, sees="outputs")
+
+
+def blind_finds_nothing(area: Estimate) -> Gate:
+    """Members and others do not differ before anything is trained: who sees no network finds as many as chance."""
+    asked = "interval of the area under the ROC without a network holds 0.5"
+    return Gate("blind-at-chance", asked, area.mean, area.low <= 0.5 <= area.high, sees="outputs")
+
+
+OF_GAMES: dict[str, Callable[[Estimate], Gate]] = {
+    "canaries-found": canaries_are_found,
+    "memorised-found": memorised_is_found,
+    "coins-shuffled": shuffled_coins_find_nothing,
+    "blind-at-chance": blind_finds_nothing,
+}
 
 
 def objective_fell(curve: np.ndarray) -> np.ndarray:
@@ -88,6 +142,37 @@ def held_out_agrees(about: str, held_out: Sequence[float], targets: Sequence[flo
     apart = float(np.mean(targets) - np.mean(held_out))
     asked = f"skill on private test images within {AGREES:g} of that on held-out ones"
     return Gate("held-out-agrees", asked, apart, abs(apart) <= AGREES, about)
+
+
+def analytic_is_exact(errors: np.ndarray) -> Gate:
+    """A positive control: a network whose first dense layer sees the image gives every one back.
+
+    Args:
+        errors: relative, of any shape.
+    """
+    worst = float(np.max(errors))
+    asked = f"largest relative error of planted inputs at most {EXACT:g}"
+    return Gate("analytic-exact", asked, worst, worst <= EXACT, sees="gradients")
+
+
+def sigmoids_give_in(psnr: Estimate | None) -> Gate:
+    """A positive control: DLG finds what an untrained network of sigmoids was given; None: it failed for most."""
+    asked = f"lower end of PSNR on the network of sigmoids above {SIGMOID_PSNR:g} dB"
+    low = psnr.low if psnr else 0.0
+    return Gate("dlg-on-sigmoids", asked, low, low > SIGMOID_PSNR, sees="gradients")
+
+
+def another_gradient_hides(rank1: Estimate, others: int) -> Gate:
+    """A negative control: from another image's gradient no better than one in `others` and the target is identified."""
+    chance = 1 / (1 + others)
+    asked = f"lower end of identified targets, from another image's gradient, at most chance ({chance:.3g})"
+    return Gate("another-gradient-no-better", asked, rank1.low, rank1.low <= chance, sees="gradients")
+
+
+def another_gradient_shows(rank1: Estimate) -> Gate:
+    """Of the same control the other side: the image whose gradient it is is identified."""
+    asked = f"lower end of identified images, whose gradient was sent, above {SENT:g}"
+    return Gate("another-gradient-found", asked, rank1.low, rank1.low > SENT, sees="gradients")
 
 
 def matches(about: str, accuracies: Sequence[float], wanted: Sequence[float]) -> Gate:

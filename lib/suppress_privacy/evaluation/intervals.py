@@ -34,16 +34,16 @@ def bootstrap_mean(values: np.ndarray, *, seed: int = 0, resampled: np.ndarray |
     narrow where they differ: the interval is widened to Student's over the seeds' means.
 
     Args:
-        values: [S, N], one row a seed.
+        values: [S, N], one row a seed; NaN where there is none, and the mean is over the rest.
         seed: seeds the resampling.
         resampled: what `bootstrap_means` gives for these values, where many were resampled in one call.
     """
     values = np.asarray(values, np.float64)
     resampled = bootstrap_means(values, seed=seed) if resampled is None else resampled
     low, high = np.quantile(resampled, LIMITS)
-    reach = seed_reach(values.mean(1))
-    mean = float(values.mean())
-    return Estimate(mean, float(min(low, mean - reach)), float(max(high, mean + reach)), values.size)
+    reach = seed_reach(np.nanmean(values, axis=1))
+    mean, count = float(np.nanmean(values)), int(np.isfinite(values).sum())
+    return Estimate(mean, float(min(low, mean - reach)), float(max(high, mean + reach)), count)
 
 
 def seed_reach(means: np.ndarray) -> float:
@@ -77,13 +77,18 @@ def bootstrap_means(values: np.ndarray, *, seed: int = 0) -> np.ndarray:
     values = np.asarray(values, np.float64)
     *many, seeds, images = values.shape
     seed_counts, image_counts = _resamples(seeds, images, seed)
-    flat = np.ascontiguousarray(values.reshape(-1, images).T)  # [N, M * S]
-    sums = []
-    for first in range(0, RESAMPLES, BLOCK):
-        over_images = image_counts[first : first + BLOCK] @ flat  # [B, N] @ [N, M * S]
-        over_images = over_images.reshape(len(over_images), -1, seeds)
-        sums.append(np.einsum("rms,rs->mr", over_images, seed_counts[first : first + BLOCK]))
-    means = np.concatenate(sums, axis=1) / (seeds * images)
+
+    def sums(values: np.ndarray) -> np.ndarray:
+        flat = np.ascontiguousarray(values.reshape(-1, images).T)  # [N, M * S]
+        found = []
+        for first in range(0, RESAMPLES, BLOCK):
+            over_images = image_counts[first : first + BLOCK] @ flat  # [B, N] @ [N, M * S]
+            over_images = over_images.reshape(len(over_images), -1, seeds)
+            found.append(np.einsum("rms,rs->mr", over_images, seed_counts[first : first + BLOCK]))
+        return np.concatenate(found, axis=1)
+
+    there = np.isfinite(values)
+    means = sums(values) / (seeds * images) if there.all() else sums(np.where(there, values, 0)) / sums(1.0 * there)
     return means if many else means[0]
 
 
@@ -109,7 +114,7 @@ def proportion(successes: np.ndarray, *, seed: int = 0, resampled: np.ndarray | 
         seed, resampled: as `bootstrap_mean` takes them.
     """
     bootstrap = bootstrap_mean(successes, seed=seed, resampled=resampled)
-    images = np.shape(successes)[1]
+    images = int(np.isfinite(successes).any(0).sum())
     wilson = binomtest(round(bootstrap.mean * images), images).proportion_ci(LEVEL, method="wilson")
     return widest(bootstrap, wilson)
 

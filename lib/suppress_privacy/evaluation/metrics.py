@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
 from skimage.metrics import structural_similarity
@@ -13,11 +14,15 @@ from suppress_privacy.checks import Positive, checked
 from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, proportion
 
 Gallery = Mapping[int, np.ndarray]  # images [G, C, H, W] by label
+Key = tuple[str, str]  # metric and evaluator, or ""
 SSIM_WINDOW = 7  # pixels, uniform: the reference's, and scikit-image's default
 CANDIDATES = 2000  # images compared at a time
 ROUNDING = 1e-9  # of squared distances
 MOST_PSNR = 100.0  # dB; a perfect image would have none
+MOST_FAILED = 0.5  # share of a seed's images beyond which no mean is taken of the others
+FAILED = ("failed", "")
 FALSE_POSITIVE_RATE = 0.01  # at which membership inference is judged
+LOW_RATE = 0.001  # and where candidates are many
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,8 @@ class Metric:
     proportion: bool = False  # of 0 and 1
     primary: bool = False  # by which attacks are ranked
     judged: bool = False  # by an evaluator, a classifier that looks at the reconstructions
-    of: Literal["image", "scores"] = "image"  # a value an image, or one of all candidates' scores
+    # A value an image, or one of all candidates' scores, or one that only a game of many candidates has.
+    of: Literal["image", "scores", "game"] = "image"
 
     def estimate(self, values: np.ndarray, resampled: np.ndarray | None = None) -> Estimate:
         """The mean of a metric of images with its interval, which ends where the range does.
@@ -57,10 +63,40 @@ _ALL = (
     Metric("confidence", "confidence in the true label", 0, 1, judged=True),
     Metric("label_accuracy", "labels recovered", 0, 1, proportion=True, judged=True),
     Metric("label_found", "labels found from gradients", 0, 1, proportion=True),
+    Metric("rank1_of_sent", "the image sent identified", 0, 1, proportion=True),
+    Metric("failed", "descents failed", 0, 1, proportion=True),
     Metric("auc", "area under the ROC", 0, 1, of="scores"),
     Metric("tpr_at_1pct_fpr", f"true positives at {FALSE_POSITIVE_RATE:.0%} false positives", 0, 1, of="scores"),
+    Metric("tpr_at_01pct_fpr", f"true positives at {LOW_RATE:.1%} false positives", 0, 1, of="game"),
 )
 METRICS = {metric.name: metric for metric in _ALL}
+
+
+def averaged(columns: Mapping[Key, np.ndarray]) -> dict[Key, np.ndarray]:
+    """Columns as means are to be taken of them: NaN in metrics of images whose descent failed, which say nothing.
+
+    Args:
+        columns: by metric and evaluator, [N] or one row a seed, [S, N].
+
+    Returns:
+        all of them, but where more than half of a seed's images failed, "failed" alone of the metrics.
+    """
+    failed = columns.get(FAILED)
+    if failed is None:
+        return dict(columns)
+    others = [key for key in columns if key[0] in METRICS and key != FAILED]
+    if np.mean(failed, axis=-1).max() > MOST_FAILED:
+        return {key: values for key, values in columns.items() if key not in others}
+    return {**columns, **{key: np.where(failed, np.nan, columns[key]) for key in others}}
+
+
+def assigned(originals: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Which image of a batch that came back in no order goes with which original: least squared error over all.
+
+    Returns:
+        int [N], positions among the images.
+    """
+    return linear_sum_assignment(cdist(_flat(originals), _flat(images), "sqeuclidean"))[1]
 
 
 def label(name: str) -> str:

@@ -83,13 +83,14 @@ def lower(what: str, than: str, values: np.ndarray, control: np.ndarray) -> Comp
 
     Args:
         what, than: what is compared with what, for the reader.
-        values, control: [S, N], the same seeds and images in both.
+        values, control: [S, N], the same seeds and images in both; NaN leaves an image of a seed out.
 
     Returns:
         the comparison; its effect is values minus control.
     """
     difference = np.asarray(values, np.float64) - np.asarray(control, np.float64)
-    return _below_zero(what, than, difference.mean(1), bootstrap_means(difference), float(difference.mean()))
+    by_seed, effect = np.nanmean(difference, axis=1), float(np.nanmean(difference))
+    return _below_zero(what, than, by_seed, bootstrap_means(difference), effect)
 
 
 def lower_auc(what: str, than: str, scores: np.ndarray, control: np.ndarray, members: np.ndarray) -> Comparison:
@@ -177,15 +178,15 @@ class Evidence:
     alternatives: list[list[Comparison]]
     missing: str = ""  # what was not measured, or is not what it should be, and so leaves the claim untested
     models: tuple[str, ...] = ()  # it is about these: if one is not what it should be, nothing can be said
-    needs_strong_attack: bool = True
+    sees: str = ""  # what the attacks see whose failure would support it
 
 
-def verdicts(evidence: Mapping[str, Evidence], weakness: str) -> dict[str, Verdict]:
+def verdicts(evidence: Mapping[str, Evidence], weaknesses: Mapping[str, str]) -> dict[str, Verdict]:
     """The verdict on every claim, by its name.
 
     Args:
         evidence: by claim.
-        weakness: why no attack's failure can count as protection, or nothing.
+        weaknesses: by what attacks see, why their failure cannot count as protection.
     """
     best = {claim: min(entry.alternatives, key=_misses) for claim, entry in evidence.items() if not entry.missing}
     with_p = {claim: found for claim, found in best.items() if all(one.p is not None for one in found)}
@@ -199,8 +200,8 @@ def verdicts(evidence: Mapping[str, Evidence], weakness: str) -> dict[str, Verdi
             answer = Verdict(NOT_TESTED, None, None, None, None, entry.missing)
         else:
             answer = _answer(best[claim], adjusted.get(claim), opposite.get(claim, 1.0))
-            if weakness and entry.needs_strong_attack and answer.verdict != REFUTED:
-                answer = replace(answer, verdict=NOT_TESTED, reason=weakness)
+            if entry.sees in weaknesses and answer.verdict != REFUTED:
+                answer = replace(answer, verdict=NOT_TESTED, reason=weaknesses[entry.sees])
         answers[claim] = replace(answer, comparisons=[one for found in entry.alternatives for one in found])
     return answers
 
