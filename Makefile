@@ -19,7 +19,7 @@ unexport PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHO
 unexport PIP_PREFIX PIP_TARGET PIP_USER GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
 export PYTHONUTF8 := 1
 
-.PHONY: study run book lab cost publish test mutate faults bench lock clean
+.PHONY: study run book lab cost publish test mutate faults bench audit-reference lock clean
 
 study: $(VENV)/ready
 	$(RUN) study $(CHOSEN) $(FLAGS)
@@ -58,6 +58,10 @@ mutate: $(VENV)/ready-dev
 
 bench: $(VENV)/ready-dev _build/torch/ready
 	TORCH_PYTHON=$(call quoted,$(CURDIR))/_build/torch/bin/python $(BIN)/python benchmarks/bench.py
+
+# What jax-privacy says of twenty audits, which tests compare ours with.
+audit-reference: _build/audit-reference/ready
+	_build/audit-reference/bin/python tests/evaluation/audit_reference.py
 
 # A smoke study that is met by faults and by kill -9, twenty times; with nothing else running.
 faults: $(VENV)/ready-dev
@@ -102,6 +106,14 @@ _build/torch/ready: requirements-bench.txt
 	sed 's/^\(torch==.*\)/\1+cpu/' requirements-bench.txt > _build/torch/cpu.txt
 	_build/torch/bin/python -m pip install --quiet --disable-pip-version-check -r _build/torch/cpu.txt 2>/dev/null \
 	  || _build/torch/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	touch $@
+
+# jax-privacy is a peer of one stored table alone, and brings JAX: it gets an environment of its own.
+_build/audit-reference/ready: requirements-audit.txt
+	$(need_python)
+	rm -rf _build/audit-reference
+	$(PYTHON) -m venv _build/audit-reference
+	_build/audit-reference/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-audit.txt
 	touch $@
 
 # After editing a file of requirements: each lock holds for all Pythons above, see tool.uv in pyproject.toml.

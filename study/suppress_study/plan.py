@@ -413,7 +413,7 @@ class Study(Content):
                 runs.append(Run(f"coin-{name}-{one}", "coin", campaign, profile, factors, seed, settings))
             for each in variants:
                 factors = of_model | each.columns()
-                settings = each.recipe() | rules | {"models": count, "arm": [arm.recipe() for arm in own]}
+                settings = each.recipe() | rules | {"models": count}
                 runs.append(Run(f"attack-{each}-{one}", "attack", campaign, profile, factors, seed, settings))
         return Job("coins", replace(model, seed=0), name, tuple(runs), tuple(variants))
 

@@ -177,8 +177,8 @@ class Playing(Session):
 
     def __str__(self) -> str:
         board, count = self.board, len(self.seeds)
-        wrong = f", {len(board.canaries):,} of them canaries" if len(board.canaries) else ""
-        images = f"{len(board.labels):,} images of {self.data.name}{wrong}, under {self.game.labels} labels"
+        wrong = f"{len(board.canaries):,} of them canaries" if len(board.canaries) else f"{self.game.labels} labels"
+        images = f"{len(board.labels):,} images of {self.data.name}, {wrong}"
         who = f"{count} models of arm **{self.model.kind}**" if self.model.arm != NONE else f"{count} draws, no model"
         return f"{self.data.notice} Game **{self.job.group}** ({as_text(self.game.title)}): {images}; {who}."
 
@@ -190,7 +190,8 @@ class Playing(Session):
                 model = replace(self.model, seed=seed)
                 coin = self._mint.coin(model)
             making["times"]["seconds"] = {"training": coin.seconds}  # whenever it was made
-            results = {"test_accuracy": coin.test_accuracy, "history": coin.history.as_dict()}
+            sparsity = {layer: shares[-1] for layer, shares in coin.history.sparsity.items()}
+            results = {"test_accuracy": coin.test_accuracy, "loss": coin.history.loss[-1:], "sparsity": sparsity}
             run = self._planned[f"coin-{self.job.group}-{model}"]
             checkpoint = {"name": coin.name, "sha256": coin.sha256}
             self._made[run.name] = replace(run, asked=self.asked, checkpoint=checkpoint, results=results, **making), {}

@@ -40,7 +40,7 @@ class Residual(nn.Cell):
 def view_of(network, digits, images, labels, sent=None):
     twin = gradients.twice_differentiable(network)
     seen = gradients.Observer(twin, CLASSES, sent)(images, labels)
-    own = digits.test_images[-400:], digits.test_labels[-400:]
+    own = digits.test_images, digits.test_labels
     return GradientView(seen, twin, images.shape[1:], *own, len(images), sent or Defence())
 
 
@@ -118,7 +118,7 @@ def test_where_the_input_is_the_image_that_is_the_answer(digits):
 
 
 def test_a_decoder_makes_images_of_other_inputs(digits):
-    images, labels = digits.train_images[::400], digits.train_labels[::400]
+    images, labels = digits.train_images[::800], digits.train_labels[::800]
     network = LeNet5(seed=0)
     views = [view_of(network, digits, images[[i]], labels[[i]]) for i in range(len(images))]
     found = analytic.analytic(views, seed=0)
@@ -137,7 +137,7 @@ def test_of_a_batch_inputs_that_rows_agree_on_are_found_and_no_others(digits, co
     assert len(set(errors.argmin(1))) == len(found)  # none twice
     filled = analytic.analytic([view], seed=0).images
     mean = view.auxiliary.mean(0)
-    assert sum(np.abs(image - mean).max() < 0.05 for image in filled) == count - len(found)
+    assert sum(np.abs(image - mean).max() < 0.1 for image in filled) == count - len(found)
 
 
 def test_rows_that_mix_images_agree_with_no_other():
@@ -191,4 +191,4 @@ def test_a_gradient_of_zeros_gives_nothing_away(digits):
     view = view_of(LeNet5(seed=0), digits, digits.train_images[:1], digits.train_labels[:1])
     nothing = replace(view, gradients=tuple(0 * gradient for gradient in view.gradients))
     found = analytic.analytic([nothing], seed=0)
-    assert found.chosen["found"] == 0 and found.images[0] == pytest.approx(view.auxiliary[:-100].mean(0), abs=1e-3)
+    assert found.chosen["found"] == 0 and np.abs(found.images[0] - view.auxiliary.mean(0)).max() < 0.1

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from scipy.stats import beta, mannwhitneyu, norm
 
+from suppress_privacy.evaluation import membership
 from suppress_privacy.evaluation.membership import auc, auc_estimate, delong_deviation, roc, tpr_at, tpr_estimate
+from suppress_privacy.runtime import generator
 
 
 @pytest.fixture
@@ -32,7 +34,23 @@ def test_the_area_is_mann_whitneys(scores):
 
 def test_scores_that_say_nothing_give_the_diagonal():
     curve = roc(np.zeros(10), np.arange(10) < 5)
-    assert auc(curve) == 0.5 and tpr_at(curve, 0.01) == 0
+    assert auc(curve) == 0.5 and tpr_at(curve, 0.01) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.001])
+def test_five_of_a_hundred_tied_at_the_top_and_random_members_are_found_as_often_as_others(rate):
+    """Whoever moves all that are tied together finds none of them, as their share is larger than the rate."""
+    rng = np.random.default_rng(0)
+    scores = np.minimum(rng.normal(size=(3, 20_000)), norm.isf(0.05))
+    members = np.tile(rng.permutation(20_000) < 10_000, (3, 1))
+    for row, inside in zip(scores, members, strict=True):
+        assert (row == row.max()).mean() == pytest.approx(0.05, abs=0.005)
+        assert tpr_at(roc(row, inside), rate) == pytest.approx(rate, rel=0.25)
+    found = tpr_estimate(scores, members, rate)
+    assert found.low < rate < found.high and found.high < 3 * rate
+    top = np.arange(20_000) < 1000  # as many of the tied are members as not
+    evenly = np.arange(20_000) % 2 == 0
+    assert tpr_estimate(top[None] * 1.0, evenly[None], rate).mean == pytest.approx(rate)
 
 
 def test_the_rate_at_a_rate_is_the_best_that_keeps_it():
@@ -74,8 +92,8 @@ ALIKE = [0.5] * 100
         ([1, 0, 0], ALIKE, 0.1, 0.0, 1.0),
         # Half of the eight may lie above the threshold: five of them never do, where one of eight is high.
         (ALIKE, [0] * 7 + [1], 0.5, beta.ppf(0.025, 100, 1), 1.0),
-        # A tie is no hit.
-        (ALIKE, ALIKE, 0.1, 0.0, beta.ppf(0.975, 1, 100)),
+        # Of all that are tied a share is found that is the rate.
+        (ALIKE, ALIKE, 0.1, beta.ppf(0.025, 10, 91), beta.ppf(0.975, 11, 90)),
     ],
 )
 def test_resamples_draw_every_candidate_alike(inside, outside, rate, low, high):
@@ -90,6 +108,57 @@ def test_as_many_are_drawn_as_there_are():
     assert found.mean == 0.5 and found.high - found.low < 0.11
     with pytest.raises(ValueError, match="shorter"):
         tpr_estimate(np.zeros((2, 800)), members[None], 0.1)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.1])
+def test_a_resamples_rate_is_that_of_the_candidates_it_draws(rate):
+    """Most of them are never looked at, being too far down; whoever looks at all gets the same."""
+    rng = np.random.default_rng(5)
+    members = np.arange(3000) < 1000
+    scores = np.round(np.minimum(rng.normal(members * 0.5, 1, (2, 3000)), 1.7), 2)
+    drawing = generator(0, "membership bootstrap")
+    for found in membership._resampled_rates(scores, np.tile(members, (2, 1)), rate)[:30]:
+        outside = 1000 + drawing.integers(0, 2000, 2000)
+        drawn = np.append(outside, drawing.integers(0, 1000, 1000))
+        assert found == pytest.approx(np.mean([tpr_at(roc(row[drawn], members[drawn]), rate) for row in scores]))
+
+
+def victims(rng, seeds, candidates):
+    """Scores of candidates of whom some always score higher, and who is in each victim's training by coin."""
+    members = rng.random((seeds, candidates)) < 0.5
+    shift = rng.normal(1, 0.2, (seeds, 1))
+    return rng.normal(members * shift, 1) + rng.normal(0, 0.7, candidates), members
+
+
+SPREAD = np.sqrt(1 + 0.7**2)
+AREA = norm.cdf(1 / np.sqrt(2 * SPREAD**2 + 0.2**2))
+RATE = norm.cdf((1 - SPREAD * norm.isf(0.1)) / np.sqrt(SPREAD**2 + 0.2**2))
+
+
+@pytest.mark.parametrize(
+    ("estimate", "truth", "draws"),
+    [(auc_estimate, AREA, 200), (lambda *rows: tpr_estimate(*rows, 0.1), RATE, 40)],
+    ids=["area", "rate"],
+)
+def test_intervals_cover_where_each_victim_has_members_of_its_own(estimate, truth, draws):
+    """And are narrower than those of one victim alone."""
+    rng = np.random.default_rng(6)
+    found = [estimate(*victims(rng, 5, 120)) for _ in range(draws)]
+    covered = np.mean([each.low <= truth <= each.high for each in found])
+    assert covered >= 0.9 and abs(np.mean([each.mean for each in found]) - truth) < 0.02
+    single = [estimate(*victims(rng, 1, 120)) for _ in range(20)]
+    width, alone = (np.mean([each.high - each.low for each in some]) for some in (found, single))
+    assert width < 0.9 * alone
+
+
+def test_a_candidate_counts_once_however_many_rows_it_is_a_member_in():
+    rng = np.random.default_rng(7)
+    scores, members = victims(rng, 1, 400)
+    alone, copies = (tpr_estimate(np.tile(scores, (n, 1)), np.tile(members, (n, 1)), 0.1) for n in (1, 5))
+    assert (copies.low, copies.high) == pytest.approx((alone.low, alone.high)) and copies.n == 5 * alone.n
+    swapped = np.stack([members[0], ~members[0]])
+    found = tpr_estimate(~swapped, swapped, 0.1)  # members score lowest: none is found, of all that are one in any row
+    assert (found.low, found.high) == (0, pytest.approx(beta.ppf(0.975, 1, 400)))
 
 
 def test_delongs_deviation_is_that_of_repeated_draws():

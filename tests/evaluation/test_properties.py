@@ -1,5 +1,6 @@
 """What holds of metrics, intervals, gates and verdicts for all data, not for chosen ones alone."""
 
+import itertools
 import math
 import statistics
 from dataclasses import FrozenInstanceError, fields, replace
@@ -15,6 +16,7 @@ from scipy.stats import rankdata, t
 
 from suppress_privacy.evaluation import gates, intervals, mechanism, membership, metrics, verdict
 from suppress_privacy.evaluation.intervals import Estimate
+from suppress_privacy.runtime import generator
 
 close = partial(pytest.approx, rel=1e-9, abs=1e-9)
 few = settings(max_examples=25)  # where ten thousand resamples are drawn for each
@@ -218,6 +220,86 @@ def test_placements_have_the_area_as_their_mean_on_both_sides(drawn):
     assert of_members.mean() == close(area) and of_others.mean() == close(area)
 
 
+@given(candidates())
+def test_a_curve_is_what_random_orders_of_tied_candidates_come_to_on_average(drawn):
+    """Of all orders of a group of equals, the first so many in each."""
+    scores, members = drawn
+    curve = membership.roc(scores, members)
+    for level in set(scores):
+        above, tied = scores > level, members[scores == level]
+        if tied.all():
+            continue  # the rate of others does not move
+        orders = [*itertools.combinations(range(len(tied)), int(tied.sum()))]  # where members may stand
+        for first in range(len(tied)):
+            found = np.mean([sum(place < first for place in order) for order in orders])
+            true = (members[above].sum() + found) / members.sum()
+            false = ((~members[above]).sum() + first - found) / (~members).sum()
+            assert membership.tpr_at(curve, false) == close(true)
+
+
+def rate_by_counting(scores, members, rate, weights=None):
+    """The true positive rate at a false one, threshold by threshold; of equals, the share that keeps it."""
+    weights = np.ones(len(scores)) if weights is None else weights
+    true = false = 0.0
+    for level in sorted(set(scores), reverse=True):
+        more_true, more_false = (
+            weights[kind & (scores == level)].sum() / weights[kind].sum() for kind in (members, ~members)
+        )
+        if false + more_false > rate:
+            return true + (rate - false) / more_false * more_true
+        true, false = true + more_true, false + more_false
+    return 1.0
+
+
+@given(candidates(), st.floats(0.001, 0.999) | st.sampled_from([0.01, 0.1]))
+def test_the_rate_at_a_rate_is_what_counting_gives(drawn, rate):
+    scores, members = drawn
+    found = membership.tpr_at(membership.roc(scores, members), rate)
+    assume(np.abs(rate * (~members).sum() - np.arange(20)).min() > 1e-6)  # where the last digit decides
+    assert found == close(rate_by_counting(scores, members, rate))
+
+
+@few
+@given(st.integers(1, 3).flatmap(lambda seeds: candidates(seeds)), st.sampled_from([0.011, 0.13]), st.booleans())
+def test_resampled_rates_are_what_counting_gives(drawn, rate, turned):
+    """Of the same members in each row, copies of candidates; of members that differ, candidates with weights."""
+    scores, members = drawn
+    rows = np.tile(members, (len(scores), 1))
+    rows[0] ^= turned
+    rng = generator(0, "membership bootstrap")
+    for found in membership._resampled_rates(scores, rows, rate)[:5]:
+        if turned and len(scores) > 1:
+            seeds = rng.multinomial(len(scores), np.full(len(scores), 1 / len(scores)))
+            weights = rng.standard_exponential(len(members))
+            rates = [rate_by_counting(*row, rate, weights) for row in zip(scores, rows, strict=True)]
+            assert found == close(np.dot(seeds, rates) / len(scores))
+            continue
+        kinds = [np.flatnonzero(rows[0] == kind) for kind in (False, True)]
+        drawn = np.concatenate([kind[rng.integers(0, len(kind), len(kind))] for kind in kinds])
+        assert found == close(np.mean([rate_by_counting(row[drawn], rows[0][drawn], rate) for row in scores]))
+
+
+@few
+@given(candidates(), st.data())
+def test_parts_have_the_area_as_their_mean_and_delongs_deviation_whoever_is_a_member(drawn, data):
+    scores, members = drawn
+    parts = membership.standings(scores, members)
+    assert parts.mean() == close(membership.auc(membership.roc(scores, members)))
+    of_each = [np.var(parts[kind] - parts.mean()) * kind.sum() for kind in (members, ~members)]
+    wanted = [placed.var() / len(placed) for placed in membership.placements(scores, members)]
+    assert np.array(of_each) / len(parts) ** 2 == close(wanted)
+    others = np.array(data.draw(st.permutations(members)))
+    assume((others != members).any())
+    rows, both = np.stack([scores, scores]), np.stack([members, others])
+    found = membership.auc_estimate(rows, both)
+    areas = [membership.auc(membership.roc(*row)) for row in zip(rows, both, strict=True)]
+    assert found.mean == close(np.mean(areas)) and found.n == both.size
+    assert found == intervals.widest(
+        intervals.bootstrap_mean(np.stack([membership.standings(*row) for row in zip(rows, both, strict=True)]))
+    )
+    assert 0 <= found.low <= found.mean <= found.high <= 1
+
+
 @given(candidates(), st.floats(0, 1), st.floats(0, 1))
 def test_more_false_positives_allow_no_fewer_true_ones(drawn, one, other):
     curve = membership.roc(*drawn)
@@ -237,11 +319,12 @@ def test_scores_that_are_none_are_refused_in_one_sentence(scores, members):
 
 
 @few
-@given(st.integers(1, 3).flatmap(lambda seeds: candidates(seeds)), st.sampled_from([0.01, 0.1, 0.5]))
-def test_intervals_of_membership_hold_their_means_within_their_range(drawn, rate):
+@given(st.integers(1, 3).flatmap(lambda seeds: candidates(seeds)), st.sampled_from([0.01, 0.1, 0.5]), st.booleans())
+def test_intervals_of_membership_hold_their_means_within_their_range(drawn, rate, turned):
     scores, members = drawn
     assume(2 <= members.sum() <= len(members) - 2)
     rows = np.tile(members, (len(scores), 1))
+    rows[-1] ^= turned
     for found in (membership.tpr_estimate(scores, rows, rate), membership.auc_estimate(scores, rows)):
         assert 0 <= found.low <= found.mean <= found.high <= 1 and found.n == rows.size
 

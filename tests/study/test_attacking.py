@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from suppress_privacy.attacks import analytic
 from suppress_privacy.defences.noise import FeatureNoise
 from suppress_privacy.evaluation import gates
 from suppress_privacy.evaluation.metrics import METRICS, judged
@@ -52,8 +53,8 @@ def test_of_every_target_there_is_what_it_is_and_every_metric(scene, ridge):
         assert arrays[name].tolist() == getattr(scene.targets, name).tolist()
     assert arrays["label"].tolist() == scene.targets.labels.tolist()
     of_images = {name for name, metric in METRICS.items() if metric.of == "image" and not metric.judged}
-    assert of_images - {"label_found"} <= arrays.keys()  # among all training images too
-    assert all(arrays[name].shape == (count,) for name in of_images - {"label_found"})
+    of_images -= {"label_found", "rank1_of_sent", "failed"}  # of attacks on gradients
+    assert of_images <= arrays.keys() and all(arrays[name].shape == (count,) for name in of_images)
 
 
 def test_an_attack_is_given_its_view_and_no_private_image(scene):
@@ -223,10 +224,25 @@ def test_from_another_images_gradient_that_image_is_found_and_not_the_target(sce
     assert found["skill"].mean() < 0.1 < plain["skill"].mean()
 
 
-def test_controls_of_attacks_on_gradients_need_no_model_and_give_in(scene):
-    alone = replace(scene, victim=None)
-    planted = attack(replace(variant("analytic-planted"), images_per_class=1), alone).arrays
-    assert gates.analytic_is_exact(planted["relative_l2"]).passed
+def test_a_control_of_another_image_that_gives_the_targets_own_gradient_is_found_out(scene, monkeypatch):
+    control = replace(variant("analytic-another"), images_per_class=2)
+
+    def decided():
+        found = attack(control, scene).arrays
+        rank1, of_sent = (METRICS[name].estimate(found[name][None]) for name in ("rank1", "rank1_of_sent"))
+        return [gates.another_gradient_hides(rank1, 999).passed, gates.another_gradient_shows(of_sent).passed]
+
+    assert decided() == [True, True]
+    monkeypatch.setattr(attacking.np, "roll", lambda positions, by: positions)
+    assert decided() == [False, True]
+
+
+def test_controls_of_attacks_on_gradients_need_no_model_and_tell_a_broken_attack(scene, monkeypatch):
+    alone, control = replace(scene, victim=None), replace(variant("analytic-planted"), images_per_class=1)
+    assert gates.analytic_is_exact(attack(control, alone).arrays["relative_l2"]).passed
+    whole = analytic.inputs_from
+    monkeypatch.setattr(analytic, "inputs_from", lambda weight, bias, *more: whole(weight, bias + 1e-3, *more))
+    assert not gates.analytic_is_exact(attack(control, alone).arrays["relative_l2"]).passed
 
 
 def test_what_dp_sgd_sends_is_not_taken_for_its_bare_gradient(scene):

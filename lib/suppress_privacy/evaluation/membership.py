@@ -1,5 +1,10 @@
-"""How well scores tell members from non-members."""
+"""How well scores tell members from non-members.
 
+Tied candidates are split evenly. A curve leads straight from where they begin to where they end, so that a rate on it
+is the one expected when they are ordered at random (Fawcett 2006, section 6).
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,10 +20,31 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Roc:
-    """A receiver operating characteristic: one point for every threshold, from (0, 0) to (1, 1)."""
+    """A receiver operating characteristic: a point where each group of equal scores ends, from (0, 0) to (1, 1)."""
 
     false_positive_rate: np.ndarray  # float64 [T], not decreasing
     true_positive_rate: np.ndarray  # float64 [T], not decreasing
+
+
+class _Ranking:
+    """Candidates from the highest score down, as far as some share of non-members is reached in any resample."""
+
+    def __init__(self, scores: np.ndarray, members: np.ndarray, share: float = 1.0) -> None:
+        order = np.argsort(-scores, kind="stable")
+        ranked, outside = scores[order], ~members[order]
+        # Twice as many non-members and fifty more are hardly ever less in a resample: one chance in 10^18.
+        enough = np.append(ranked[outside], ranked[-1])[: int(2 * share * outside.sum()) + 51][-1]
+        self.order = order[ranked >= enough]
+        self.ends = np.flatnonzero(np.append(np.diff(ranked) != 0, True)[ranked >= enough])  # of equal scores
+        self.kinds = np.stack([members, ~members]).astype(np.float64)  # [2, Q]
+        self.ranked_kinds = self.kinds[:, self.order]
+
+    def curve(self, counts: np.ndarray) -> Roc:
+        """The ROC so far, where each candidate counts so often, [Q]."""
+        found = np.zeros((2, 1 + len(self.ends)))
+        drawn = np.cumsum(self.ranked_kinds * counts[self.order], axis=1)
+        found[:, 1:] = drawn[:, self.ends] / (self.kinds @ counts)[:, None]
+        return Roc(found[1], found[0])
 
 
 def roc(scores: np.ndarray, members: np.ndarray) -> Roc:
@@ -39,11 +65,7 @@ def roc(scores: np.ndarray, members: np.ndarray) -> Roc:
             f"members has shape {members.shape} with {int(members.sum())} True, scores {scores.shape}; "
             "both must be [Q], with members and others among them: give both kinds."
         )
-    order = np.argsort(-scores, kind="stable")
-    last_of_equal = np.append(np.diff(scores[order]) != 0, True)
-    true = np.cumsum(members[order])[last_of_equal] / members.sum()
-    false = np.cumsum(~members[order])[last_of_equal] / (~members).sum()
-    return Roc(np.append(0.0, false), np.append(0.0, true))
+    return _Ranking(scores, members).curve(np.ones(len(scores)))
 
 
 def auc(curve: Roc) -> float:
@@ -52,8 +74,8 @@ def auc(curve: Roc) -> float:
 
 
 def tpr_at(curve: Roc, false_positive_rate: float) -> float:
-    """The largest true positive rate whose false positive rate is at most the given one."""
-    return float(curve.true_positive_rate[curve.false_positive_rate <= false_positive_rate].max())
+    """The true positive rate at a false positive rate: the largest there, ties split evenly."""
+    return float(np.interp(false_positive_rate, curve.false_positive_rate, curve.true_positive_rate))
 
 
 @checked
@@ -61,44 +83,83 @@ def tpr_estimate(scores: np.ndarray, members: np.ndarray, false_positive_rate: S
     """True positive rate at a false positive rate, over seeds.
 
     Args:
-        scores: [S, Q], one row a seed.
-        members: bool [S, Q].
+        scores: [S, Q], one row a seed, the same candidates in each.
+        members: bool [S, Q]; who is a member may differ by row.
         false_positive_rate: at which, of non-members.
 
     Returns:
-        the mean over seeds; Clopper and Pearson's interval at the number of members of one seed,
-        widened to the bootstrap's over members and non-members, for the threshold comes from the latter, and to
-        that over seeds, where they reach farther. Every row has the same candidates.
+        the mean over seeds; Clopper and Pearson's interval at the number of candidates that are a member in any
+        row, for a candidate is one however many rows it is in; widened to the bootstrap's over candidates, for the
+        threshold comes from non-members, and to that over seeds, where they reach farther.
     """
     scores, members = np.asarray(scores, np.float64), np.asarray(members, bool)
     rates = np.array([tpr_at(roc(*row), false_positive_rate) for row in zip(scores, members, strict=True)])
-    count = int(np.sum(members[0]))
+    count = int(np.sum(members.any(0)))
     exact = binomtest(round(rates.mean() * count), count).proportion_ci(LEVEL, method="exact")
-    low, high = np.quantile(_resampled_rates(scores, members[0], false_positive_rate), LIMITS)
+    low, high = np.quantile(_resampled_rates(scores, members, false_positive_rate), LIMITS)
     return replace(widest(bootstrap_mean(rates[:, None]), exact, (low, high)), n=members.size)
 
 
 def _resampled_rates(scores: np.ndarray, members: np.ndarray, false_positive_rate: float) -> np.ndarray:
-    """The mean rate over seeds in so many resamples of members and non-members, float64 [R]."""
-    rng = generator(0, "membership bootstrap")
-    inside, outside = scores[:, members], scores[:, ~members]
-    allowed = int(false_positive_rate * outside.shape[1])  # non-members above the threshold
-    rates = np.empty(RESAMPLES)
-    for number in range(RESAMPLES):
-        drawn = outside[:, rng.integers(0, outside.shape[1], outside.shape[1])]
-        threshold = -np.partition(-drawn, allowed, axis=1)[:, allowed]
-        drawn = inside[:, rng.integers(0, inside.shape[1], inside.shape[1])]
-        rates[number] = (drawn > threshold[:, None]).mean()
-    return rates
+    """The mean rate over seeds in so many resamples of candidates, the same ones in each row: float64 [R]."""
+    rankings = [_Ranking(*row, false_positive_rate) for row in zip(scores, members, strict=True)]
+    return np.array(
+        [
+            seeds @ [tpr_at(ranking.curve(counts), false_positive_rate) for ranking in rankings]
+            for seeds, counts in _resamples(members)
+        ]
+    )
+
+
+def _resamples(members: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The shares of seeds in each resample, [S], and how often each candidate counts, [Q].
+
+    Where rows have the same members, as many members and others are drawn as there are, for all seeds. Where they
+    differ, seeds and candidates are crossed; candidates get weights (the Bayesian bootstrap, Rubin 1981), for
+    a row whose only members were not drawn would have no rate.
+    """
+    rng, (seeds, candidates) = generator(0, "membership bootstrap"), members.shape
+    even, kinds = np.full(seeds, 1 / seeds), [np.flatnonzero(kind) for kind in (~members[0], members[0])]
+    counts, differ = np.zeros(candidates), _differ(members)
+    for _ in range(RESAMPLES):
+        if differ:
+            yield rng.multinomial(seeds, even) / seeds, rng.standard_exponential(candidates)
+            continue
+        for kind in kinds:
+            counts[kind] = np.bincount(rng.integers(0, len(kind), len(kind)), minlength=len(kind))
+        yield even, counts
+
+
+def _differ(members: np.ndarray) -> bool:
+    """Whether not all rows have the same members."""
+    return bool((members != members[0]).any())
 
 
 def auc_estimate(scores: np.ndarray, members: np.ndarray) -> Estimate:
     """Area under the ROC, over seeds: its mean, with DeLong's interval (1988) at one seed's candidates, widened
-    to the bootstrap's over seeds where those differ more. Arguments and return value as `tpr_estimate`."""
-    areas = np.array([auc(roc(*row)) for row in zip(scores, members, strict=True)])
-    spread = float(np.mean([delong_deviation(*row) for row in zip(scores, members, strict=True)]))
+    to the bootstrap's over seeds where those differ more; where members differ by row, with the bootstrap's over
+    seeds and candidates. Arguments and return value as `tpr_estimate`."""
+    rows = list(zip(scores, np.asarray(members, bool), strict=True))
+    areas = np.array([auc(roc(*row)) for row in rows])
+    if _differ(np.asarray(members, bool)):
+        return widest(bootstrap_mean(np.stack([standings(*row) for row in rows])))
+    spread = float(np.mean([delong_deviation(*row) for row in rows]))
     mean, reach = float(areas.mean()), norm.ppf((1 + LEVEL) / 2) * spread
     return replace(widest(bootstrap_mean(areas[:, None]), (mean - reach, mean + reach)), n=np.size(members))
+
+
+def standings(scores: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Each candidate's part in the area under the ROC, float64 [Q], whose mean is the area.
+
+    The area moves by a candidate's placement, and by how few there are of its kind; resampled together, parts give
+    the deviation that DeLong's does, whoever is a member in which row.
+    """
+    members = np.asarray(members, bool)
+    found = np.empty(len(members))
+    for kind, placed in zip((members, ~members), placements(scores, members), strict=True):
+        area = placed.mean()
+        found[kind] = area + (placed - area) * len(members) / kind.sum()
+    return found
 
 
 def placements(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
