@@ -26,7 +26,15 @@ IMAGES, CANDIDATES = 20, 40
 DATA = {"name": "planted", "train": 100, "test": 50, "sha256": {"file": "0"}, "notice": "Made up."}
 ENVIRONMENT = {"device": {"device": "CPU"}, "versions": {"python": "3.11"}, "machine": {"cores": 2}, "data": DATA}
 # How good each attack is; what is not named here is worth nothing.
-SKILL = {"tuned": 0.6, "ridge": 0.5, "reference": 0.1, "ridge-shuffled": -0.1, "black": -1.0, "dlg": 0.9}
+SKILL = {
+    "tuned": 0.6,
+    "decoder": 0.7,
+    "ridge": 0.5,
+    "reference": 0.1,
+    "ridge-shuffled": -0.1,
+    "black": -1.0,
+    "dlg": 0.9,
+}
 SKILL |= {"analytic-planted": 1.0, "dlg-sigmoids": 0.9, "analytic-another": -0.1}
 
 

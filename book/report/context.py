@@ -9,7 +9,7 @@ from typing import Any
 from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.lenet import DEPTHS
 from suppress_study.claims import Claims
-from suppress_study.plan import NONE, Model, Study, Variant
+from suppress_study.plan import NONE, WEAKER, Model, Study, Variant
 from suppress_study.results import Results, Run, as_text, key
 from suppress_study.settings import Value
 from suppress_study.summary import Arm, Summary
@@ -101,7 +101,7 @@ class Report:
         told = [
             value if isinstance(value, str) else f"{name.replace('_', ' ')} {value:g}"
             for name, value in factors.items()
-            if name in own.sweep or value != own.own().get(name, value)
+            if name in (*own.sweep, *WEAKER) or value != own.own().get(name, value)
         ]
         title = own.title + (f" ({', '.join(told)})" if told else "")
         if depth not in (None, self.study.roles.depth):
@@ -143,6 +143,13 @@ class Report:
         elsewhere = [each for each in self.seeing("features") if each.factors["depth"] != self.study.roles.depth]
         return sorted(elsewhere, key=lambda each: DEPTHS.index(str(each.factors["depth"])))
 
+    @cached_property
+    def weaker(self) -> list[Variant]:
+        """Attacks by an attacker who has less, each after the same one by who has all."""
+        less = [each for each in self.attacks if not each.factors.keys().isdisjoint(WEAKER)]
+        there = {each.attack for each in less}
+        return sorted([*(each for each in self.ladder if each.attack in there), *less], key=lambda each: each.attack)
+
     # Figures
 
     @cached_property
@@ -170,6 +177,11 @@ class Report:
         """The attack that gets most from an arm."""
         most = [row for row in self.summary.strongest if {**arm.factors, "metric": metric}.items() <= row.items()]
         return next((each for each in self.attacks for row in most if each.columns().items() <= row.items()), None)
+
+    def bound(self, metric: str, arm: Arm) -> Averaged | None:
+        """What the strongest attacks get from an arm together, the best picked image by image."""
+        found = [row for row in self.summary.bounds if {**arm.factors, "metric": metric}.items() <= row.items()]
+        return Averaged(**{each.name: found[0][each.name] for each in fields(Averaged)}) if found else None
 
     def made(self, attacks: Iterable[Variant], arms: Sequence[Arm]) -> list[tuple[Variant, str, Factors]]:
         """Attacks with titles and factors of those arms that they were made on; who looks at none has any model's."""

@@ -29,6 +29,7 @@ from suppress_study.targets import GALLERY
 NUMBERS = Path("generated") / "numbers.json"  # what `fill` reads, written before the build
 PARTS = (
     *(tables.accuracy_table, tables.attack_table, tables.ladder_table, tables.judges_table, tables.depth_table),
+    *(tables.candidates_table, tables.weaker_table, tables.bounds_table),
     *(tables.gradient_table, tables.membership_table, tables.mechanism_table, tables.arms_table, tables.layer_table),
     *(tables.verdict_table, tables.gate_table, sentences.repeated, sentences.attack_reading, sentences.gap_left),
     *(sentences.verdict_counts, sentences.gate_verdict, sentences.coverage, sentences.provenance),

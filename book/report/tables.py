@@ -72,6 +72,28 @@ def depth_table(report: Report) -> str:
     return by_attack(report, report.depths, report.summary.arms, OF_IMAGES)
 
 
+def candidates_table(report: Report) -> str:
+    """Who knows candidates: how often features tell the private image from the others."""
+    return by_attack(report, report.seeing("gallery"), report.summary.arms, OF_IMAGES)
+
+
+def weaker_table(report: Report) -> str:
+    """Attackers who have less, below those who have all."""
+    less = [each for each in report.weaker if each not in report.ladder]
+    return by_attack(report, report.weaker, [arm for arm in report.summary.arms if report.made(less, [arm])], OF_IMAGES)
+
+
+def bounds_table(report: Report) -> str:
+    """What the strongest attack gets, and what all of them would if the best were picked image by image."""
+    which = {"strongest attack": report.strongest, "image by image": report.bound}
+    rows = [
+        [arm.title, *(interval(get(name, arm)) for name in PRIMARY for get in which.values())]
+        for arm in report.summary.arms
+        if report.bound(PRIMARY[0], arm)
+    ]
+    return table(["model", *(f"{METRICS[name].label}, {each}" for name in PRIMARY for each in which)], rows)
+
+
 def gradient_table(report: Report) -> str:
     """Attacks on gradients, and how often they found the label itself."""
     return by_attack(report, report.seeing("gradients"), report.summary.arms, OF_IMAGES)

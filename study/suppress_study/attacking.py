@@ -19,21 +19,23 @@ from suppress_privacy.evaluation.metrics import (
     assigned,
     averaged,
     identified,
+    identified_among_all,
+    is_nearest,
     judged,
     reconstruction_metrics,
 )
 from suppress_privacy.files import atomically, read_arrays
 from suppress_privacy.lenet import predict
-from suppress_privacy.mnist import Mnist
+from suppress_privacy.mnist import Mnist, load_images
 from suppress_privacy.runtime import generator
 from suppress_privacy.training import Defence
 from suppress_study.models import Trained, key_of
-from suppress_study.plan import Variant
-from suppress_study.results import JUDGED, Arrays, column_of
+from suppress_study.plan import WEAKER, Variant
+from suppress_study.results import JUDGED, Arrays, column_of, key
 from suppress_study.targets import CLASSES, SEED, Targets, pictured
 
 SHADOW_SEED = 0  # the same shadows for all victims of one recipe
-View = views.NothingView | views.FeatureView | list[views.GradientView] | views.MembershipView
+View = views.NothingView | views.FeatureView | views.GalleryView | list[views.GradientView] | views.MembershipView
 CURVE_QUANTILES = (0.25, 0.5, 0.75)
 JACOBIAN_IMAGES = 50  # auxiliary images on which the mechanism is measured
 
@@ -49,6 +51,9 @@ class Scene:
     seed: int  # seeds the attacks
     shadows: Path | None = None  # folder to keep in what shadow networks say, for other victims of the same recipe
     keep_extremes: bool = True  # whether to keep the best, middle and worst reconstructions besides the first of each
+    another: Trained | None = None  # the victim's arm from another seed, for attackers who have no network but that
+    # Of the attacks on features, by what they see: what one learns from its view serves the next.
+    seen: dict[frozenset, views.FeatureView] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class Found:
 
     arrays: Arrays
     chosen: dict[str, Any] = field(default_factory=dict)
+    search_seconds: float = 0.0  # of the attack's time, what the choosing took
 
     def means(self) -> dict[tuple[str, str], float]:
         """One number a metric and evaluator, for a reader's table; no evaluator where the metric needs none."""
@@ -74,7 +80,8 @@ def attack(variant: Variant, scene: Scene) -> Found:
         Found. Of an attack on images: `image`, the targets' positions; metrics, those of evaluators as
         judged/EVALUATOR/METRIC; `reconstruction` and `original`, uint8 [K, 1, 32, 32], of the targets at the
         positions `pictured`; where the attack has them objective, quartiles of its curve and whether it fell; index,
-        in_training and label. Of one on membership: candidate, score, member, index and label.
+        in_training and label. Of one that knows candidates: image, index, in_training, label, and whether the target
+        was identified. Of one on membership: candidate, score, member, index and label.
 
     Raises:
         ValueError: the network does not give what the attack sees.
@@ -83,6 +90,8 @@ def attack(variant: Variant, scene: Scene) -> Found:
     if isinstance(seen, views.MembershipView):
         return _ranked(run(seen, seed=SHADOW_SEED, **variant.settings), seen, len(scene.data.train_labels))
     found = run(seen, seed=scene.seed, **variant.settings)
+    if isinstance(seen, views.GalleryView):
+        return _matched(found, scene)
     if not isinstance(seen, list):
         return _judged(found, np.arange(len(found.images)), scene)
     shown, sent = _shown(variant, scene), _sent(variant, scene)
@@ -109,7 +118,7 @@ def view(variant: Variant, scene: Scene) -> View:
     if victim is None:
         raise ValueError(f"{variant.attack} sees {variant.sees} of a network, and there is none: name an arm.")
     if released := victim.defence.releases:
-        if variant.sees != "features":
+        if variant.sees not in ("features", "gallery"):
             raise ValueError(f"{variant.attack} does not look at features, which alone this model protects: omit it.")
         if variant.factors["depth"] != released:
             raise ValueError(f"depth is {variant.factors['depth']}; this model releases {released} alone: attack that.")
@@ -117,11 +126,41 @@ def view(variant: Variant, scene: Scene) -> View:
 
 
 def _features(variant: Variant, scene: Scene, victim: Trained) -> View:
-    targets = scene.targets
-    features, rest = victim.halves(str(variant.factors["depth"]))
-    seen = victim.defence.release(predict(features, targets.images), generator(scene.seed, "released noise"))
-    release = victim.defence.release if victim.defence.releases else None
-    return views.FeatureView(seen, features, rest, targets.auxiliary, targets.auxiliary_labels, release)
+    sees = key({name: value for name, value in variant.factors.items() if name in ("depth", *WEAKER)})
+    if sees not in scene.seen:
+        known = scene.another if "known" in variant.factors else victim
+        if known is None:
+            raise ValueError(f"{variant.attack} holds the network of another seed, and there is none: leave it out.")
+        halves = known.halves(str(variant.factors["depth"]))
+        release = victim.defence.release if victim.defence.releases else None
+        scene.seen[sees] = views.FeatureView(
+            _released(variant, scene, victim), *halves, *_owned(variant, scene), release
+        )
+    return scene.seen[sees]
+
+
+def _released(variant: Variant, scene: Scene, victim: Trained) -> np.ndarray:
+    """What left the device for the targets."""
+    features, _ = victim.halves(str(variant.factors["depth"]))
+    return victim.defence.release(predict(features, scene.targets.images), generator(scene.seed, "released noise"))
+
+
+def _owned(variant: Variant, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """The auxiliary images and their labels: fewer by a seeded draw, or of another kind, if so it is said."""
+    images, labels = scene.targets.auxiliary, scene.targets.auxiliary_labels
+    count = int(variant.factors.get("auxiliary", len(labels)))
+    if kind := variant.factors.get("auxiliary_kind"):
+        other = load_images(kind)  # type: ignore[arg-type]  # one of those, by its annotation in `Sees`
+        images, labels = other.test_images, other.test_labels
+    chosen = generator(SEED, "fewer auxiliary images").permutation(len(labels))[:count]
+    return images[chosen], labels[chosen]
+
+
+def _gallery(variant: Variant, scene: Scene, victim: Trained) -> View:
+    """Features, with all training images and the targets that are none as candidates."""
+    features, _ = victim.halves(str(variant.factors["depth"]))
+    everyone = np.concatenate([scene.data.train_images, scene.targets.images[~scene.targets.in_training]])
+    return views.GalleryView(_released(variant, scene, victim), features, everyone)
 
 
 def _shown(variant: Variant, scene: Scene) -> np.ndarray:
@@ -192,7 +231,7 @@ def _outputs(variant: Variant, scene: Scene, victim: Trained) -> View:
     return views.MembershipView(predict(victim.network, images), labels, candidates, train_shadow)
 
 
-SEES = {"features": _features, "gradients": _gradients, "outputs": _outputs}
+SEES = {"features": _features, "gallery": _gallery, "gradients": _gradients, "outputs": _outputs}
 
 
 def _ranked(scores: np.ndarray, seen: views.MembershipView, trained: int) -> Found:
@@ -204,12 +243,33 @@ def _ranked(scores: np.ndarray, seen: views.MembershipView, trained: int) -> Fou
     return Found(arrays | {name: few_bytes(values) for name, values in which.items()})
 
 
+def _matched(distances: np.ndarray, scene: Scene) -> Found:
+    """Whether each target is the nearest of its candidates: all that a gallery's view has, and those of its class."""
+    targets = scene.targets
+    own = np.where(
+        targets.in_training, targets.index, len(scene.data.train_labels) + np.cumsum(~targets.in_training) - 1
+    )
+    arrays = {
+        "rank1": is_nearest(distances, own, [targets.gallery_index[label] for label in targets.labels.tolist()]),
+        "rank1_all": is_nearest(distances, own),
+    }
+    return Found(arrays | _which(targets, np.arange(len(own))))
+
+
+def _which(targets: Targets, shown: np.ndarray) -> Arrays:
+    """What the targets at the positions `shown` are."""
+    which = {"image": shown, "index": targets.index[shown], "label": targets.labels[shown]}
+    return {name: few_bytes(values) for name, values in which.items()} | {"in_training": targets.in_training[shown]}
+
+
 def _judged(found: views.Reconstruction, shown: np.ndarray, scene: Scene) -> Found:
     """Metrics of the reconstructions of the targets at the positions `shown`."""
     targets = scene.targets
     originals, labels = targets.images[shown], targets.labels[shown]
     prior = targets.auxiliary.mean(axis=0, dtype=np.float64)
     arrays = reconstruction_metrics(originals, found.images, labels, prior, targets.gallery)
+    themselves = np.where(targets.in_training, targets.index, -1)[shown]
+    arrays["rank1_all"] = identified_among_all(originals, found.images, scene.data.train_images, themselves)
     for name, evaluator in scene.evaluators.items():
         verdicts = judged(predict(evaluator, found.images), labels)
         arrays |= {f"{JUDGED}/{name}/{metric}": values for metric, values in verdicts.items()}
@@ -224,11 +284,10 @@ def _judged(found: views.Reconstruction, shown: np.ndarray, scene: Scene) -> Fou
         arrays["fell"] = objective_fell(found.curve)
     arrays = {name: few_digits(values) for name, values in arrays.items()}
     chosen = pictured(arrays["skill"] if scene.keep_extremes else None, labels)
-    which = {"image": shown, "index": targets.index[shown], "label": labels, "pictured": shown[chosen]}
     pictures = {"reconstruction": found.images[chosen], "original": originals[chosen]}
-    arrays |= {name: few_bytes(values) for name, values in which.items()} | {"in_training": targets.in_training[shown]}
+    arrays |= _which(targets, shown) | {"pictured": few_bytes(shown[chosen])}
     arrays |= {name: np.rint(images * 255).astype(np.uint8) for name, images in pictures.items()}
-    return Found(arrays, found.chosen or {})
+    return Found(arrays, found.chosen or {}, found.search_seconds)
 
 
 def measure_mechanism(victim: Trained, targets: Targets) -> dict[str, Any]:

@@ -203,6 +203,7 @@ class Checks(Checked):
 
     tuned: dict[str, Value]
     start: dict[str, Value]
+    learned: dict[str, Value] | None = None  # the first edition asked nothing of it
     positive: dict[str, Value]
     shuffled: dict[str, Value]
     planted: dict[str, Value] | None = None  # of attacks on gradients: exact on a control network,

@@ -31,7 +31,8 @@ AT = r"(@-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?)?"  # a number as Python writes it
 # What a job's name is made of, for Snakemake, which finds jobs by the names of their files.
 WILDCARDS = {"arm": "[a-z][a-z0-9-]*", "value": AT, "seed": "[0-9]+", "group": "(-[a-z][a-z0-9]*)?", "game": "[a-z]+"}
 NONE = "none"  # the arm of an attack that looks at no model
-PLACES = {"features": "depth", "gradients": "moment"}  # what says where an attack looks, by what it sees
+PLACES = {"features": "depth", "gallery": "depth", "gradients": "moment"}  # where it looks, by what it sees
+WEAKER = ("auxiliary", "auxiliary_kind", "known")  # what an attacker may have less of, where it is said
 OF_GRADIENTS = ("sent", "batch_size", "another", "network")  # what else says how: parts of `Sees`, and of `Variant`
 
 
@@ -80,7 +81,8 @@ class Variant:
 
     def seen(self) -> str:
         """What the attacker has, in words: "features at fc1"."""
-        return " at ".join([self.sees, *(str(self.factors[name]) for name in PLACES.values() if name in self.factors)])
+        places = dict.fromkeys(PLACES.values())
+        return " at ".join([self.sees, *(str(self.factors[name]) for name in places if name in self.factors)])
 
     def columns(self) -> dict[str, Value]:
         """What tells this attack from others."""
@@ -234,7 +236,14 @@ class Study(Content):
         return [setting for setting in attack.own() if any(setting in sweep for sweep in sweeps)]
 
     def variants(
-        self, profile: str, name: str, *, at: Sequence[str] = (), sweep: Changes = None, overrides: Changes = None
+        self,
+        profile: str,
+        name: str,
+        *,
+        at: Sequence[str] = (),
+        more: Changes = None,
+        sweep: Changes = None,
+        overrides: Changes = None,
     ) -> list[Variant]:
         """An attack at every place where it looks and every value it is swept over.
 
@@ -242,6 +251,7 @@ class Study(Content):
             profile: which may change its settings.
             name: of study.yaml.
             at, sweep: in place of the attack's own.
+            more: that it sees.
             overrides: a rerunner's, of its settings, which are then no longer swept over.
         """
         attack, own = named(self.attacks, name, "attack"), f"attack {name} in profile {profile}"
@@ -255,17 +265,23 @@ class Study(Content):
                 raise ValueError(f"sees is {what}, but {kind} sees {ATTACKS[kind].sees}: correct it")
             if at and what not in PLACES:
                 raise ValueError(f"at is {at}, but what {name} sees, {what}, has no depth or moment: leave it out")
-            places = [{PLACES[what]: value} for value in at or getattr(attack.sees, what)] if what in PLACES else [{}]
+            looks = PLACES.get(what)
+            seen = {looks: list(at) or getattr(attack.sees, what)} if looks else {}
+            less = validated(Sees, attack.sees.model_dump() | dict(more or {}), "sees")
+            seen |= {place: values for place in WEAKER if (values := getattr(less, place))}
+            if not {*WEAKER}.isdisjoint(seen) and what != "features":
+                raise ValueError(f"sees has {[*seen][-1]}, which attacks on features alone can do without: remove it")
             found = []
-            for where, values in product(places, product(*swept.values())):
+            for where, values in product(product(*seen.values()), product(*swept.values())):
                 changed = parted(dict(zip(swept, values, strict=True)))
-                seen = attack.sees.model_dump() | ({what: list(at)} if at else {}) | changed["sees"]
-                sees = validated(Sees, seen, "sees")
+                kept = attack.sees.model_dump() | ({what: list(at)} if at else {}) | changed["sees"]
+                sees = validated(Sees, kept, "sees")
                 settings = attack.settings | changed["settings"]
                 settings = settings if self._published else ATTACKS[kind].settings(settings)
-                factors = where | {each: (settings | dict(sees))[each] for each in self.swept(name)}
-                more = {each: getattr(sees, each) for each in ("images_per_class", "candidates", *OF_GRADIENTS)}
-                found.append(Variant(name, kind, attack.title, what, factors, settings, **more))
+                factors = dict(zip(seen, where, strict=True))
+                factors |= {each: (settings | dict(sees))[each] for each in self.swept(name)}
+                counts = {each: getattr(sees, each) for each in ("images_per_class", "candidates", *OF_GRADIENTS)}
+                found.append(Variant(name, kind, attack.title, what, factors, settings, **counts))
             return found
         except (TypeError, ValueError) as error:
             raise SettingsError(f"{own}: {str(error).removesuffix('.')}.") from error
@@ -275,11 +291,12 @@ class Study(Content):
         factors = {"attack": reference} if isinstance(reference, str) else reference
         attack = str(factors["attack"])
         own, swept = named(self.attacks, attack, "attack"), self.swept(attack)
-        for name in factors.keys() - {"attack", *PLACES.values(), *swept}:
+        for name in factors.keys() - {"attack", *PLACES.values(), *WEAKER, *swept}:
             raise SettingsError(f"attack {attack} is not told apart by {name}: correct the name or leave it out.")
-        at = [str(factors[name]) for name in PLACES.values() if name in factors]
+        at = list(dict.fromkeys(str(factors[name]) for name in PLACES.values() if name in factors))
+        more = {name: [factors[name]] for name in WEAKER if name in factors}
         overrides = {name: factors.get(name, own.own()[name]) for name in swept}
-        return self.variants(profile, attack, at=at, overrides=overrides)[0]
+        return self.variants(profile, attack, at=at, more=more, overrides=overrides)[0]
 
     # Jobs
 
@@ -311,16 +328,17 @@ class Study(Content):
         """
         chosen = self.profile(profile)
         entry = named(chosen.further, group, "group") if group else None
-        names, sweep = attacks or (entry or chosen).attacks, entry.sweep if entry else {}
+        names, (sweep, more) = attacks or (entry or chosen).attacks, (entry.sweep, entry.sees) if entry else ({}, {})
         at = at or (entry.at if entry else ())
         variants = [
             each
             for name in names
-            for each in self.variants(profile, name, at=at, sweep=sweep, overrides=overrides)
+            for each in self.variants(profile, name, at=at, more=more, sweep=sweep, overrides=overrides)
             if each.alone == (model.arm == NONE)
         ]
         if model.arm in self.arms:
             self._require_released(profile, model, variants)
+            self.another(profile, model, variants)
         of_model, campaign, seed = dict(factors or self.factors(profile, model)), self.campaign, model.seed
         runs = [
             Run(f"attack-{each}-{model}", "attack", campaign, profile, of_model | each.columns(), seed, each.recipe())
@@ -336,9 +354,25 @@ class Study(Content):
         arm = self.arm_of(profile, model)
         released = arm.made_by().releases if arm.defence else None
         for each in variants:
-            if released and (each.sees, each.factors.get("depth")) != ("features", released):
+            if released and (PLACES.get(each.sees), each.factors.get("depth")) != ("depth", released):
                 alone = f"features at {released} alone leave the device of arm {model.arm}"
                 raise SettingsError(f"attacks has {each}, but {alone}: leave it out, or name another arm.")
+
+    def another(self, profile: str, model: Model, variants: Sequence[Variant]) -> Model | None:
+        """The network of another seed that attacks on a model hold in its place, if one of them does.
+
+        Raises:
+            SettingsError: the profile has none.
+        """
+        if not any("known" in each.factors for each in variants):
+            return None
+        seeds = [each.seed for each in self.models(profile) if replace(each, seed=model.seed) == model]
+        others = sorted({*seeds} - {model.seed}, key=lambda seed: (seed < model.seed, seed))
+        if not others:
+            raise SettingsError(
+                f"arm {model.kind} has one seed in profile {profile}, and no network besides: add a seed."
+            )
+        return replace(model, seed=others[0])
 
     # Games
 

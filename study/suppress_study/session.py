@@ -105,9 +105,12 @@ class Attacking(Session):
         judges = {name: shared.load(judge) for name, judge in self.study.judges().items()}
         evaluators = {name: judge.network for name, judge in judges.items()}
         self.networks = {name: each.sha256 for name, each in {"victim": attacked, **judges}.items() if each}
+        other = None if victim else self.study.another(self.profile, self.model, self.job.variants)
+        another = self.models.load(other) if other else None
+        self.networks |= {"another": another.sha256} if another else {}
         shadows = ROOT / self.results / "shadows"
         shown = seed == profile.seeds()[0]  # the book shows the pictures of one seed
-        self.scene = attacking.Scene(attacked, self.targets, evaluators, self.data, seed, shadows, shown)
+        self.scene = attacking.Scene(attacked, self.targets, evaluators, self.data, seed, shadows, shown, another)
         floors = self.study.attacking(self.profile, Model(NONE, seed)).variants
         self.found = {str(each): attacking.attack(each, self.scene) for each in floors if each.sees == "nothing"}
         self._made: dict[str, tuple[Run, Arrays]] = {}  # by name of the run
@@ -124,6 +127,9 @@ class Attacking(Session):
         variant = named(self.variants, name, "attack")
         with made("attack", self.environment) as making:
             found = self.found[name] = attacking.attack(variant, self.scene)
+        if found.search_seconds:  # told apart
+            seconds, search = making["times"]["seconds"], round(found.search_seconds, 3)
+            seconds |= {"search": search, "attack": round(seconds["attack"] - search, 3)}
         self._keep(self.job.runs[self.job.variants.index(variant)], found.arrays, chosen=found.chosen, **making)
 
     def look(self) -> dict[str, Any]:

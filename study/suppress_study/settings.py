@@ -207,9 +207,10 @@ class Evaluator(Checked):
 
 
 class Sees(Checked):
-    """What an attacker has: one of the first four; nothing if none is given."""
+    """What an attacker has: one of the first five; nothing if none is given. Of the last ones every value is tried."""
 
     features: list[Literal[DEPTHS]] = []  # type: ignore[valid-type]
+    gallery: list[Literal[DEPTHS]] = []  # type: ignore[valid-type]  # features there, and who the images may be
     gradients: list[Literal[MOMENTS]] = []  # type: ignore[valid-type]
     candidates: Annotated[StrictInt, Field(ge=0)] = 0  # for each of which it has the network's outputs
     images: StrictBool = False  # the candidates themselves, and no network: in games alone
@@ -219,8 +220,17 @@ class Sees(Checked):
     another: StrictBool = False  # for each image the gradient of another one: a control
     network: Literal["", *CONTROLS] = ""  # type: ignore[valid-type]  # a control, in place of the study's models
 
+    auxiliary: list[Count] = []  # no more images of its own than that
+    auxiliary_kind: list[Literal["fashion-mnist"]] = []  # images of its own that show something else
+    known: list[Literal["another-seed"]] = []  # not the victim, but the arm's network of another seed
+
     def what(self) -> str:
-        kinds = {"features": self.features, "gradients": self.gradients, "outputs": self.candidates}
+        kinds = {
+            "features": self.features,
+            "gallery": self.gallery,
+            "gradients": self.gradients,
+            "outputs": self.candidates,
+        }
         kinds["images"] = self.images
         given = [kind for kind, value in kinds.items() if value] or ["nothing"]
         if len(given) > 1:
@@ -266,6 +276,7 @@ class Group(Checked):
     arms: Names
     seeds: Seeds
     at: list[str] = []  # depths or moments, in place of the attacks' own
+    sees: dict[str, Annotated[list[Value], Field(min_length=1)]] = {}  # besides what the attacks have of their own
     sweep: Sweeps = {}  # in place of the attacks' own
 
 

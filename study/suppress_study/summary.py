@@ -62,11 +62,12 @@ class Summary(Checked):
     `estimates` has a row for each attack, arm, metric and evaluator: the factors that apply, mean, 95 % interval (low,
     high), n values averaged, the seeds they come from, and the mean of each (by_seed). `differences` has that arm's
     metrics minus the ordinary arm's, paired by image and seed; `strongest` the attack, of those that claims.yaml calls
-    so, that gets most from an arm. `seeds` are the ordinary arm's; `missing` counts runs that the profile asks for and
-    that were not there, `uncommitted` those made with changes beyond the commit they name. `gates` lists those that the
-    profile's attacks can decide, `verdicts` the answer to every claim of claims.yaml. `games` is `estimates` of games
-    of membership, by the candidates a metric is among (canaries, or all others): over models, each a seed;
-    `game_differences` has that minus the game's first arm, paired by seed.
+    so, that gets most from an arm, `bounds` what these would get together if the best were picked image by image.
+    `seeds` are the ordinary arm's; `missing` counts runs that the profile asks for and that were not there,
+    `uncommitted` those made with changes beyond the commit they name. `gates` lists those that the profile's attacks
+    can decide, `verdicts` the answer to every claim of claims.yaml. `games` is `estimates` of games of membership, by
+    the candidates a metric is among (canaries, or all others): over models, each a seed; `game_differences` has that
+    minus the game's first arm, paired by seed.
     """
 
     campaign: str
@@ -83,6 +84,7 @@ class Summary(Checked):
     estimates: list[Row]
     differences: list[Row]
     strongest: list[Row]
+    bounds: list[Row]
     gates: list[Gate]
     verdicts: dict[str, Verdict]
     documented: Documented
@@ -134,6 +136,7 @@ def summarise(results: Results, study: Study, profile: str, claims: Claims, *, a
         estimates=[row for cell in cells for row in _estimates(cell)],
         differences=[row for cell in cells for row in _differences(cell, measured)],
         strongest=list(_strongest(measured, claims)),
+        bounds=list(_bounds(measured, claims)),
         gates=decided,
         verdicts=verdicts(claims, measured, decided),
         documented=study.documented,
@@ -232,6 +235,20 @@ def _strongest(measured: Measured, claims: Claims) -> Iterator[Row]:
             yield {**cell.factors, "metric": name}
 
 
+def _bounds(measured: Measured, claims: Claims) -> Iterator[Row]:
+    """What the strongest attacks would get together, the best picked image by image by one who has the originals.
+
+    No attacker can pick so: a row bounds what these attacks get, and is none of them.
+    """
+    for arm, name in product(measured.arms.values(), (name for name, metric in METRICS.items() if metric.primary)):
+        made = [cell for each in claims.strongest.reconstruction if (cell := measured.cell(each, arm.factors))]
+        seeds = sorted(set.intersection(*(set(cell.seeds()) for cell in made))) if made else []
+        if seeds:
+            values = np.max([cell.rows(name, seeds) for cell in made], axis=0)
+            factors = {**arm.factors, "attacks": [str(cell.attack["attack"]) for cell in made]}
+            yield _row(factors, name, "", METRICS[name].estimate(values), seeds, values.mean(1))
+
+
 def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
     """The gates that the profile's attacks can decide."""
     ordinary = measured.study.roles.ordinary
@@ -253,11 +270,27 @@ def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
             areas = measured.of_victims(cell, asked.among, "auc").values()
             yield gates.OF_GAMES[asked.gate](over_victims([*areas]))
     for arm in measured.arms.values():
+        for one in _gates_of_decoder(arm, measured, claims):
+            yield replace(one, title=arm.settings.title)
         if cell := measured.cell(claims.checks.tuned, arm.factors):
             yield replace(gates.objective_falls(arm.name, cell.column("fell")), title=arm.settings.title)
         wanted = measured.arm(arm.settings.accuracy_of) if arm.settings.accuracy_of else None
         for one in _gates_of(arm, wanted, measured.study.profile(measured.profile).matched):
             yield replace(one, title=arm.settings.title)
+
+
+def _gates_of_decoder(arm: Trainings, measured: Measured, claims: Claims) -> Iterator[Gate]:
+    """Those on the decoder network of a model."""
+    if claims.checks.learned is None:
+        return
+    own, ridge = (measured.cell(attack, arm.factors) for attack in (claims.checks.learned, claims.checks.start))
+    if own and ridge and own.seeds() == ridge.seeds():
+        yield gates.decoder_beats_ridge(arm.name, bootstrap_mean(own.column("skill") - ridge.column("skill")))
+    chosen = [measured.results.runs[run].chosen for run in own.runs.values()] if own else []
+    held_out = [float(each["held_out_skill"]) for each in chosen if "held_out_skill" in each]
+    if own and len(held_out) == len(chosen):
+        of_test = ~own.column("in_training")[0].astype(bool)
+        yield gates.held_out_agrees(arm.name, held_out, own.column("skill")[:, of_test].mean(1))
 
 
 def _gates_on_gradients(planted: Cell | None, sigmoids: Cell | None, another: Cell | None) -> Iterator[Gate]:

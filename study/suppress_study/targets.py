@@ -33,6 +33,7 @@ class Targets:
     auxiliary: np.ndarray  # float32 [M, 1, 32, 32]
     auxiliary_labels: np.ndarray  # int32 [M]
     gallery: dict[int, np.ndarray]  # label -> float32 [G, 1, 32, 32]
+    gallery_index: dict[int, np.ndarray]  # label -> int64 [G], position in the training set
 
     def first_of_each_class(self, count: int) -> np.ndarray:
         """Positions of the first `count` targets of each class, training and test images by turns."""
@@ -82,10 +83,11 @@ def choose_targets(data: Mnist, counts: Counts) -> Targets:
     rng = generator(SEED, "auxiliary and gallery")
     owned = rng.permutation(np.setdiff1d(np.arange(len(data.test_labels)), taken))
     rest = rng.permutation(np.setdiff1d(np.arange(len(data.train_labels)), index[in_training]))
-    gallery = {label: data.train_images[rest[data.train_labels[rest] == label][:GALLERY]] for label in range(CLASSES)}
+    others = {label: rest[data.train_labels[rest] == label][:GALLERY] for label in range(CLASSES)}
+    gallery = {label: data.train_images[positions] for label, positions in others.items()}
     return Targets(
         *(images, labels, in_training, index, choice),
-        *(data.test_images[owned], data.test_labels[owned], gallery),
+        *(data.test_images[owned], data.test_labels[owned], gallery, others),
     )
 
 

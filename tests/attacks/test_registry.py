@@ -7,12 +7,12 @@ from suppress_privacy.attacks import ATTACKS, attack
 from suppress_privacy.attacks.views import FeatureView, NothingView
 from suppress_privacy.checks import Seed, Whole
 
-SEARCH = {"search_iters": 2, "smoothness_weights": [0.1], "anchor_weights": [0.1]}
+SEARCH = {"smoothness_weights": [0.1], "anchor_weights": [0.1]}
 SETTINGS = {
     "reference": {"smoothness_weight": 0.1, "norm_weight": 5, "iters": 2, "smoothness": "cpu"},
     "tuned": SEARCH | {"iters": 2, "lr": 0.05, "restarts": 2, "batch_size": 3},
     "ridge": {"shuffled": False},
-    "decoder": {"epochs": 1, "batch_size": 10, "lr": 0.001},
+    "decoder": {"steps": 10, "batch_size": 10, "lr": 0.001, "width": 16, "copies": 1, "members": 2},
     "dlg": {"restarts": 1, "iters": 2},
     "idlg": {"restarts": 1, "iters": 2},
     "cosine": {"restarts": 1, "iters": 2, "lr": 0.05, "tv_weight": 0},
@@ -21,6 +21,7 @@ SETTINGS = {
 SEEN = {
     "nothing": {"black", "mean"},
     "features": {"class-mean", "nearest", "reference", "tuned", "ridge", "decoder"},
+    "gallery": {"matching"},
     "gradients": {"analytic", "dlg", "idlg", "cosine"},
     "outputs": {"loss", "lira", "rmia"},
     "images": {"blind"},
@@ -62,6 +63,8 @@ def test_settings_are_those_given_over_the_attacks_own():
         ("tuned", {"smoothness_weights": []}, "smoothness_weights is []; it must be a list of numbers from 0, one at"),
         ("tuned", {"anchor_weights": [0.1, -1]}, "anchor_weights is [0.1, -1]; it must be a list of numbers from 0"),
         ("tuned", {"lr": 0}, "lr is 0; it must be a number above 0"),
+        ("decoder", {"members": 0}, "members is 0; it must be an integer from 1"),
+        ("decoder", {"copies": -1}, "copies is -1; it must be an integer from 0"),
         ("reference", {"smoothness": "gpu"}, "smoothness is 'gpu'; it must be 'cpu' or 'ascend'"),
         ("reference", {"norm_weight": 0}, "norm_weight is 0; it must be a number above 0"),
         (

@@ -1,17 +1,20 @@
 """The tuned inversion: its objective is the equation, its choices are the attacker's, and more of it is never worse."""
 
+from dataclasses import replace
+
 import mindspore as ms
 import numpy as np
 import pytest
 
-from suppress_privacy.attacks import adam, tuned
+from suppress_privacy.attacks import adam, perceptron, tuned
 
 
 def mse(images, originals):
     return float(((images - originals) ** 2).mean())
 
 
-SEARCH = {"search_iters": 10, "smoothness_weights": [0, 0.1], "anchor_weights": [0, 1], "batch_size": 5}
+SEARCH = {"smoothness_weights": [0, 0.1], "anchor_weights": [0, 1], "batch_size": 6}
+NETWORK = {"steps": 40, "batch_size": 32, "lr": 0.003, "width": 32, "copies": 0, "members": 1}
 
 
 def test_tuned_inversion_inverts_a_linear_network_from_noise(planted):
@@ -41,7 +44,7 @@ def test_tuned_inversion_chooses_its_weights_on_images_it_owns(planted):
     view, originals = planted
     found = tuned.invert(view, seed=0, iters=100, lr=0.05, restarts=1, **SEARCH)
     trials = found.chosen["held_out_mse"]
-    assert len(trials) == 4
+    assert {"0, 0", "0, 1", "0.1, 0", "0.1, 1"} <= trials.keys()
     best = f"{found.chosen['smoothness_weight']:g}, {found.chosen['anchor_weight']:g}"
     assert trials[best] == min(trials.values())
     # A planted smoothness would only hurt: random pixels are not smooth.
@@ -55,6 +58,64 @@ def test_restarts_and_steps_never_raise_the_objective(planted):
     more = tuned.invert(view, seed=0, iters=30, lr=0.05, restarts=3, **SEARCH)
     assert np.all(more.objective <= few.objective)
     assert np.all(np.diff(few.curve, axis=0) <= 0) and few.curve.shape == (tuned.CURVE_POINTS + 1, 12)
+
+
+def test_weights_are_chosen_at_the_length_they_are_used(planted, monkeypatch):
+    view, _ = planted
+    lengths = []
+    descend = tuned.Descent.__call__
+
+    def counted(self, start, features, anchor, weights, steps):
+        lengths.append(steps)
+        return descend(self, start, features, anchor, weights, steps)
+
+    monkeypatch.setattr(tuned.Descent, "__call__", counted)
+    tuned.invert(view, seed=0, iters=7, lr=0.05, restarts=2, **SEARCH)
+    assert set(lengths) == {7} and len(lengths) >= 4 + 2 * 2
+
+
+def test_a_weight_at_the_edge_is_searched_beyond(planted):
+    """Anchored at the image itself: the stronger, the better, as far as there is anything to gain."""
+    view, _ = planted
+    narrow = SEARCH | {"smoothness_weights": [1, 3], "anchor_weights": [0.01, 0.03]}
+    found = tuned.invert(view, seed=0, iters=20, lr=0.05, restarts=1, **narrow).chosen
+    assert found["smoothness_weight"] < 1 or found["anchor_weight"] > 0.03
+    assert len(found["held_out_mse"]) > 4
+
+
+@pytest.mark.parametrize("better", ["ridge", "ensemble"])
+def test_it_starts_from_the_better_decoder_and_from_the_other_one(planted, monkeypatch, better):
+    view, _ = planted
+    worse = {"ridge": "ensemble", "ensemble": "ridge"}[better]
+    fitted = {type(one).__name__.lower(): one for one in perceptron.decoders(view, seed=0, settings=NETWORK)}
+    order = [replace(fitted[better], held_out_mse=0.1), replace(fitted[worse], held_out_mse=0.2)]
+    monkeypatch.setattr(tuned, "decoders", lambda view, *, seed, settings: order)
+    starts, anchors = [], []
+
+    def descend(self, start, features, anchor, weights, steps):
+        starts.append(start)
+        anchors.append(anchor)
+        return tuned.Descended(start, np.arange(len(start)) + len(starts), np.zeros((2, len(start))))
+
+    monkeypatch.setattr(tuned.Descent, "__call__", descend)
+    fixed = {"smoothness_weights": [0], "anchor_weights": [1], "batch_size": 12}
+    found = tuned.invert(view, seed=0, iters=2, lr=0.05, restarts=4, decoder=NETWORK, **fixed)
+    assert found.chosen["start"] == better
+    first, second, third, fourth = starts[-4:]
+    assert np.array_equal(first, fitted[better](view.features))
+    assert np.array_equal(second, fitted[worse](view.features))
+    assert all(np.array_equal(anchor, first) for anchor in anchors[-4:])
+    for noisy in (third, fourth):
+        assert 0.05 < np.abs(noisy - first).mean() < tuned.START_NOISE and noisy.min() >= 0 and noisy.max() <= 1
+    assert not np.array_equal(third, fourth)
+    assert np.array_equal(found.images, first)  # whose objective was the best
+
+
+def test_decoders_come_the_better_one_first(planted):
+    view, _ = planted
+    both = perceptron.decoders(view, seed=0, settings=NETWORK)
+    assert both[0].held_out_mse < both[1].held_out_mse and type(both[0]).__name__ == "Ridge"  # the network is linear
+    assert [type(one).__name__ for one in perceptron.decoders(view, seed=0, settings=None)] == ["Ridge"]
 
 
 def test_the_objective_has_the_gradient_of_its_formula(planted):

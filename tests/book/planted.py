@@ -72,6 +72,19 @@ def planted(profile: str = "smoke", study: Study | None = None, value: Value = b
             for name, metric in METRICS.items()
             if metric.primary
         ],
+        bounds=[
+            {
+                **arm.factors,
+                "attacks": ["tuned"],
+                "metric": name,
+                "seeds": [0],
+                "by_seed": [0.9],
+                **asdict(estimate(0.9)),
+            }
+            for arm in arms
+            for name, metric in METRICS.items()
+            if metric.primary
+        ],
         gates=[Gate(name, "above 0", 0.5, True, sees=sees) for sees, names in REQUIRED.items() for name in names],
         verdicts={name: Verdict("not tested", None, None, None, None, "no seeds") for name in claims.claims},
         documented=study.documented,
@@ -83,6 +96,8 @@ def _measured(study: Study, variant) -> list[tuple[str, str]]:
     """Metrics that an attack has, with each evaluator that judges by them."""
     if variant.sees == "outputs":
         return [(name, "") for name, metric in METRICS.items() if metric.of == "scores"]
+    if variant.sees == "gallery":
+        return [("rank1", ""), ("rank1_all", "")]
     found = [name for name, metric in METRICS.items() if metric.of == "image"]
     found = [name for name in found if name != "label_found" or variant.sees == "gradients"]
     return [(name, judge) for name in found for judge in (study.evaluators if METRICS[name].judged else [""])]
@@ -128,6 +143,8 @@ def _results(study: Study, profile: str) -> Results:
             runs[run.name] = replace(run, commit="one", **making)
             keys = {"run": run.name, "campaign": study.campaign, "seed": run.seed}
             if run.kind != "attack":
+                continue
+            if job.variants[number].sees == "gallery":
                 continue
             if job.variants[number].sees == "outputs":
                 member = np.arange(40) < 20

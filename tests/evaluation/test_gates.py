@@ -80,6 +80,15 @@ def test_a_control_matches_seed_by_seed():
     assert not swapped.passed and swapped.found == pytest.approx(0.01)
 
 
+def test_a_models_decoder_beats_ridge_and_is_as_good_on_private_images_as_on_held_out_ones():
+    assert gates.decoder_beats_ridge("m", around(0.11)).passed
+    assert not gates.decoder_beats_ridge("m", around(0.09)).passed
+    assert gates.held_out_agrees("m", [0.8, 0.7], [0.82, 0.77]).passed
+    for targets in ([0.86, 0.76], [0.74, 0.64]):
+        gate = gates.held_out_agrees("m", [0.8, 0.7], targets)
+        assert not gate.passed and abs(gate.found) == pytest.approx(0.06) and gate.about == "m"
+
+
 def test_a_gate_says_what_it_is_about():
     """What is asked of a model leaves that model alone out; a descent that goes nowhere weakens the attacks."""
     asked = [

@@ -97,6 +97,38 @@ def test_identification_is_a_search_among_its_class():
     assert metrics.identified(originals, originals, labels, twins).sum() == 0  # a tie is not identification
 
 
+def test_identification_among_all_leaves_out_the_original_itself_and_no_other(monkeypatch):
+    rng = np.random.default_rng(1)
+    everyone = rng.random((30, 1, 4, 4))
+    originals = np.concatenate([everyone[[3, 17, 29]], rng.random((3, 1, 4, 4))])
+    themselves = np.array([3, 17, 29, -1, -1, -1])
+    images = np.clip(originals + rng.normal(0, [0, 0.4, 1, 0, 0.4, 1], (1, 4, 4, 6)).transpose(3, 0, 1, 2), 0, 1)
+    expected = [
+        float(all(np.linalg.norm(image - other) > np.linalg.norm(image - original) for other in others))
+        for image, original, others in zip(
+            images,
+            originals,
+            [np.delete(everyone, max(own, 0), 0) if own >= 0 else everyone for own in themselves],
+            strict=True,
+        )
+    ]
+    assert metrics.identified_among_all(originals, images, everyone, themselves).tolist() == expected
+    assert 0 < sum(expected) < 6
+    monkeypatch.setattr(metrics, "CANDIDATES", 7)
+    assert metrics.identified_among_all(originals, images, everyone, themselves).tolist() == expected
+    nowhere = np.full(6, -1)  # an equal image that is not the original itself: a tie
+    assert metrics.identified_among_all(originals, originals, everyone, nowhere).tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_the_nearest_of_its_candidates_is_found_by_distance():
+    distances = np.array([[0, 1, 2, 0], [3, 1, 2, 5], [4, 3, 0, 2.0]])
+    own = np.array([0, 1, 2])
+    assert metrics.is_nearest(distances, own).tolist() == [0, 1, 1]  # the first has a tie
+    among = [np.array([1, 2]), np.array([0, 3]), np.array([0, 1, 3])]
+    assert metrics.is_nearest(distances, own, among).tolist() == [1, 1, 1]
+    assert metrics.is_nearest(distances, own[::-1]).tolist() == [0, 1, 0]
+
+
 def test_the_table_names_every_metric_there_is(pairs):
     gallery = {0: np.zeros((3, 1, 32, 32))}
     found = metrics.reconstruction_metrics(*pairs, np.zeros(5, int), np.zeros((1, 32, 32)), gallery)
@@ -105,8 +137,8 @@ def test_the_table_names_every_metric_there_is(pairs):
     assert found["label_accuracy"].tolist() == [1, 0, 0, 0, 0]
     for name, data_range in (("ssim", 1), ("ssim_range2", 2)):
         assert np.array_equal(found[name], metrics.ssim(*pairs, data_range=data_range))
-    of_gradients = ("label_found", "rank1_of_sent", "failed")
-    of_images = [name for name, metric in metrics.METRICS.items() if metric.of == "image" and name not in of_gradients]
+    of_others = ("rank1_all", "label_found", "rank1_of_sent", "failed")
+    of_images = [name for name, metric in metrics.METRICS.items() if metric.of == "image" and name not in of_others]
     assert list(found) == of_images
     assert [name for name in found if metrics.METRICS[name].judged] == ["confidence", "label_accuracy"]
     assert [name for name, metric in metrics.METRICS.items() if metric.primary] == ["skill", "rank1"]

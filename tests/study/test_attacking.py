@@ -85,6 +85,71 @@ def test_each_evaluator_judges_the_reconstructions_by_itself(scene, ridge):
     assert not {"index", "label", "in_training", "image", "pictured"} & {metric for metric, _ in ridge.means()}
 
 
+def test_among_all_training_images_an_image_is_never_easier_to_tell_than_among_its_class(scene, ridge):
+    assert np.all(ridge.arrays["rank1_all"] <= ridge.arrays["rank1"]) and ridge.arrays["rank1"].sum() > 0
+
+
+def test_matching_finds_every_image_by_its_features_and_none_where_they_tell_nothing(scene, dense):
+    found = attack(variant("matching"), scene).arrays
+    assert found["rank1"].tolist() == [1] * len(scene.targets.labels) == found["rank1_all"].tolist()
+    assert {"image", "index", "in_training", "label"} < found.keys()
+    assert not {"skill", "reconstruction", "judged/one/confidence"} & found.keys()
+    hidden = replace(scene, victim=replace(dense, defence=FeatureNoise("fc1", 200.0)))
+    of_noise = attack(variant("matching"), hidden).arrays
+    assert of_noise["rank1"].mean() < 0.5 and np.all(of_noise["rank1_all"] <= of_noise["rank1"])
+
+
+def test_the_gallery_of_matching_is_everybody_and_each_is_where_it_is_said_to_be(scene):
+    seen = view(variant("matching"), scene)
+    assert seen.gallery.shape[0] == len(scene.data.train_labels) + int((~scene.targets.in_training).sum())
+    places = np.arange(len(seen.gallery), dtype=np.float32)
+    # An attack that sees through: the distance of what has the same pixels is 0.
+    positions = [np.flatnonzero((seen.gallery == image).all((1, 2, 3))) for image in scene.targets.images]
+    distances = np.stack([np.abs(places - own[0]) for own in positions])
+    assert attacking._matched(distances, scene).arrays["rank1_all"].tolist() == [1] * len(positions)
+
+
+def test_what_attacks_learn_from_a_view_they_share(scene):
+    alone = replace(scene)
+    first = view(variant("ridge"), alone)
+    assert view(variant("decoder"), alone) is first and view(variant("tuned"), alone) is first
+    assert view(variant({"attack": "ridge", "depth": "fc2"}), alone) is not first
+    assert view(variant({"attack": "ridge", "auxiliary": 50}), alone) is not first
+    attack(variant("ridge"), alone)
+    assert len(first.learned) == 1
+    attack(variant("ridge"), alone)
+    attack(variant("ridge-shuffled"), alone)
+    assert len(first.learned) == 2
+
+
+def test_an_attacker_may_have_less(scene, dense, few, monkeypatch):
+    whole = view(variant("ridge"), scene)
+    fewer = view(variant({"attack": "ridge", "auxiliary": 50}), scene)
+    assert len(fewer.auxiliary) == 50 == len(fewer.auxiliary_labels)
+    assert held(fewer.auxiliary) < held(whole.auxiliary) and np.array_equal(fewer.features, whole.features)
+    assert held(fewer.auxiliary) < held(view(variant({"attack": "ridge", "auxiliary": 60}), scene).auxiliary)
+    other = replace(few, test_images=1 - few.test_images)
+    monkeypatch.setattr(attacking, "load_images", {"fashion-mnist": other}.get)
+    elsewhere = view(variant({"attack": "ridge", "auxiliary_kind": "fashion-mnist"}), scene)
+    assert held(elsewhere.auxiliary) <= held(other.test_images)
+    assert len(elsewhere.auxiliary) == min(len(whole.auxiliary), len(other.test_images))
+    weaker = variant({"attack": "ridge", "known": "another-seed"})
+    with pytest.raises(ValueError, match="ridge holds the network of another seed, and there is none: leave it out"):
+        view(weaker, replace(scene))
+    another = make(STUDY.arm("full", "dense-sgd", SHORT), 1, few)
+    seen = view(weaker, replace(scene, another=another))
+    assert np.array_equal(seen.features, whole.features)  # they are the victim's
+    assert seen.network is another.halves("fc1")[0]
+    skill = [
+        attack(each, replace(scene, another=another)).arrays["skill"].mean() for each in (variant("ridge"), weaker)
+    ]
+    assert skill[0] > skill[1] + 0.1
+
+
+def held(images):
+    return {image.tobytes() for image in images}
+
+
 def test_pictures_are_kept_with_their_originals(scene, ridge):
     shown = ridge.arrays["pictured"]
     firsts = scene.targets.first_of_each_class(1)
@@ -187,7 +252,7 @@ def test_what_dp_sgd_sends_is_not_taken_for_its_bare_gradient(scene):
 
 
 def test_of_a_descent_its_quartiles_are_kept_and_whether_it_fell(scene):
-    short = {"iters": 20, "search_iters": 5, "smoothness_weights": [0], "anchor_weights": [0]}
+    short = {"iters": 20, "smoothness_weights": [0], "anchor_weights": [0], "decoder": None}
     found = attack(variant("tuned", **short), scene).arrays
     low, middle, high = found["curve"]
     assert (low <= middle).all() and (middle <= high).all() and middle[-1] < middle[0]
@@ -201,6 +266,8 @@ def test_an_attack_sees_noisy_features_and_only_those(scene, dense, few):
 
     skill = {sigma: attack(variant("ridge"), behind(sigma)).arrays["skill"] for sigma in (0.0, 1.0, 20.0)}
     assert np.array_equal(skill[0.0], attack(variant("ridge"), scene).arrays["skill"])
+    short = variant("decoder", steps=40, width=16, members=1)
+    assert np.array_equal(*(attack(short, where).arrays["skill"] for where in (behind(0.0), scene)))
     assert skill[0.0].mean() > skill[1.0].mean() > skill[20.0].mean() - 0.02
     other = attack(variant("ridge"), replace(behind(1.0), seed=1)).arrays["skill"]
     assert not np.array_equal(other, skill[1.0])  # the noise is the attack's seed's

@@ -99,7 +99,7 @@ def test_a_value_of_no_sweep_is_refused(arm, swept, error, message):
 
 def test_a_variant_is_the_attacks_own_but_for_the_factors_that_are_given():
     own = STUDY.variant("full", "tuned")
-    assert own.columns() == {"attack": "tuned", "depth": "fc1"} and own.settings["iters"] == 500
+    assert own.columns() == {"attack": "tuned", "depth": "fc1"} and own.settings["iters"] == 200
     there = STUDY.variant("full", {"attack": "tuned", "depth": "conv1"})
     assert there.columns() == {"attack": "tuned", "depth": "conv1"} and there.settings == own.settings
     assert STUDY.variant("full", "black").columns() == {"attack": "black"}
@@ -110,6 +110,35 @@ def test_a_variant_is_the_attacks_own_but_for_the_factors_that_are_given():
         found = STUDY.variant("full", {"attack": "reference", **changes})
         assert found.columns() == reference | changes
         assert found.settings == STUDY.variant("full", "reference").settings | changes
+
+
+def test_what_an_attacker_has_less_of_is_a_factor_where_it_is_said():
+    fewer = {str(job): job for job in STUDY.jobs("full")}["attack-baseline-seed0-fewer"]
+    assert [each.columns() for each in fewer.variants] == [
+        {"attack": attack, "depth": "fc1", "auxiliary": count}
+        for attack in ("ridge", "decoder")
+        for count in (100, 1000)
+    ]
+    assert "auxiliary" not in STUDY.variant("full", "ridge").columns()
+    found = STUDY.variant("full", {"attack": "ridge", "auxiliary_kind": "fashion-mnist"})
+    assert found.columns() == {"attack": "ridge", "depth": "fc1", "auxiliary_kind": "fashion-mnist"}
+    assert found.recipe()["auxiliary_kind"] == "fashion-mnist" and found.seen() == "features at fc1"
+    with pytest.raises(SettingsError, match="sees has auxiliary, which attacks on features alone can do without"):
+        STUDY.variant("full", {"attack": "dlg", "auxiliary": 100})
+
+
+def test_the_network_of_another_seed_is_the_next_one_of_its_arm():
+    weaker, ordinary = (STUDY.variant("full", {"attack": "ridge"} | more) for more in ({"known": "another-seed"}, {}))
+    following = {
+        model.seed: STUDY.another("full", model, [weaker]) for model in STUDY.models("full") if model.kind == SWEPT
+    }
+    assert {seed: other.seed for seed, other in following.items()} == {0: 1, 1: 2, 2: 3, 3: 4, 4: 0}
+    assert {other.kind for other in following.values()} == {SWEPT}
+    assert STUDY.another("full", Model(SWEPT, 0, 0.5), [weaker]) == Model(SWEPT, 1, 0.5)
+    assert STUDY.another("full", Model(SWEPT, 0), [ordinary]) is None
+    group = {"attacks": ["ridge"], "sees": {"known": ["another-seed"]}, "arms": [SWEPT], "seeds": [0]}
+    with pytest.raises(ValueError, match="has one seed in profile quick, and no network besides: add a seed"):
+        with_changes(lambda content: content["profiles"]["quick"]["further"].update(other=group))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +163,7 @@ def test_a_profile_and_a_rerunner_change_the_settings_of_attacks():
         (profile, changes.get("iters")): STUDY.variants(profile, "tuned", overrides=changes)[0].settings["iters"]
         for profile, changes in (("quick", {}), ("smoke", {}), ("smoke", {"iters": 7}))
     }
-    assert iters == {("quick", None): 500, ("smoke", None): 60, ("smoke", 7): 7}
+    assert iters == {("quick", None): 200, ("smoke", None): 20, ("smoke", 7): 7}
     one, two = STUDY.variants("quick", "reference", overrides={"iters": 3})
     assert one.settings | {"smoothness": "ascend"} == two.settings and two.settings["iters"] == 3
     (only,) = STUDY.variants("quick", "reference", overrides={"smoothness": "ascend"})  # no longer swept over

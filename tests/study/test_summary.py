@@ -102,6 +102,35 @@ def test_the_strongest_is_told_for_each_model_and_primary_metric(summary):
     assert row(summary.strongest, arm="suppressed-example", sparse_end=0.98, metric="skill")["attack"] == "tuned"
 
 
+def test_the_best_image_by_image_is_a_bound_beside_the_strongest(summary, measured):
+    assert len(summary.bounds) == 2 * len(summary.arms)
+    cells = [measured.cell(name, "baseline").values for name in ("tuned", "ridge")]
+    found = row(summary.bounds, arm="baseline", metric="skill")
+    assert found["mean"] == pytest.approx(np.maximum(*(values["skill", ""] for values in cells)).mean())
+    assert found["attacks"] == ["tuned", "ridge"]  # of the strongest, those that were made
+    strongest = row(summary.estimates, arm="baseline", metric="skill", **OF_TUNED)
+    assert found["mean"] >= strongest["mean"]
+
+
+def test_gates_of_decoders_are_each_models_own(tmp_path):
+    study = planted.study(attacks=[*planted.PROFILE["attacks"], "decoder"])
+
+    def decided(better, held_out):
+        jobs = planted.jobs(study)
+        for run, arrays in (pair for pairs in jobs.values() for pair in pairs):
+            if run.factors.get("attack") == "decoder":
+                of_this = better if run.factors["arm"] == "dense-sgd" else 0.2
+                arrays["skill"] = np.float32(planted.SKILL["ridge"] + of_this + 0 * arrays["skill"])
+                run.chosen["held_out_skill"] = planted.SKILL["ridge"] + held_out
+        folder = tmp_path / f"{better}{held_out}"
+        found = summarise(Results.load(planted.write(folder, jobs)), study, "tiny", CLAIMS).gates
+        return {gate.name for gate in found if gate.about == "dense-sgd" and not gate.passed}
+
+    assert decided(0.2, 0.2) == set()
+    assert decided(-0.2, -0.2) == {"decoder-beats-ridge"}
+    assert decided(0.2, 0.1) == decided(0.2, 0.3) == {"held-out-agrees"}
+
+
 def test_gates_are_decided_by_the_attacks_that_claims_name(summary, measured):
     found = {(gate.name, gate.about): gate for gate in summary.gates}
     skill = bootstrap_mean(measured.cell("tuned", "baseline").values["skill", ""])

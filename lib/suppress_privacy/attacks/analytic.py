@@ -165,5 +165,5 @@ def analytic(views: list[GradientView], *, seed: Seed) -> Reconstruction:
     else:
         own = FeatureView(found, upto, nn.Identity(), view.auxiliary, view.auxiliary_labels)
         decoder = fitted_ridge(own, seed=seed)
-        images, chosen = decoder(found), chosen | {"penalty": decoder.penalty}
+        images, chosen = decoder(found), chosen | {"penalty": decoder.chosen["penalty"]}
     return Reconstruction(images, chosen=chosen)

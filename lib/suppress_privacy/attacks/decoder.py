@@ -4,75 +4,122 @@ They suit themselves to the network under attack, whatever its defence does to t
 (Dosovitskiy & Brox 2016; the closed form is ridge regression, Hoerl & Kennard 1970).
 """
 
+import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from mindspore import Tensor, nn
-from scipy.linalg import LinAlgError, solve
-from tqdm import tqdm
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from suppress_privacy.attacks.registry import attack
-from suppress_privacy.attacks.views import FeatureView, Reconstruction
-from suppress_privacy.checks import Positive, Seed, Whole
-from suppress_privacy.lenet import predict
+from suppress_privacy.attacks.search import Point, searched
+from suppress_privacy.attacks.views import FeatureView, Reconstruction, once_a_view
+from suppress_privacy.checks import Seed
 from suppress_privacy.runtime import generator
 
-PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # of which the held-out images choose
-PREDICTED = 250  # images decoded at a time
+PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # tried first; then smaller or larger ones while that is better
+MOST_PENALTY = 1e6  # with which nothing is left but the mean image
 
 
 @dataclass(frozen=True)
-class Ridge:
-    """An affine map from standardised features to images, clipped to the pixels' range."""
+class Scale:
+    """What features are standardised by: their mean, and one standard deviation for all together."""
 
-    mean: np.ndarray  # [F], of the features it was fitted on
-    scale: float  # their standard deviation around it, all features together
-    weights: np.ndarray  # [F, P]
-    offset: np.ndarray  # [P], the mean image
-    shape: tuple[int, ...]  # (C, H, W)
-    penalty: float
-    held_out_mse: dict[float, float]  # by penalty
+    mean: np.ndarray  # [F]
+    deviation: float
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> "Scale":
+        flat = _flat(features)
+        return cls(flat.mean(0), float(flat.std()) or 1.0)  # a dead layer has no spread
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Images [N, C, H, W] for features [N, ...]."""
-        flat = (features.reshape(len(features), -1) - self.mean) / self.scale
-        images = flat @ self.weights + self.offset
+        """[N, ...] -> [N, F]."""
+        return (_flat(features) - self.mean) / self.deviation
+
+
+@dataclass(frozen=True)
+class Decoder(ABC):
+    """A map from features to images, fitted to a view."""
+
+    scale: Scale  # of the features it was fitted on
+    shape: tuple[int, ...]  # (C, H, W)
+    held_out_mse: float
+    chosen: dict[str, Any]  # settings that the held-out images chose, and on what ground
+    search_seconds: float  # that the choosing took
+
+    @abstractmethod
+    def pixels(self, standardised: np.ndarray) -> np.ndarray:
+        """[N, F] -> [N, P], of any size."""
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Images, float32 [N, C, H, W] in the pixels' range, for features [N, ...]."""
+        images = self.pixels(self.scale(features))
         return np.clip(images, 0, 1).astype(np.float32).reshape(-1, *self.shape)
 
+    def reconstruct(self, view: FeatureView) -> Reconstruction:
+        """The images behind the features of a view, with what was chosen."""
+        prior = view.learning().mean(0, dtype=np.float64)
+        skill = 1 - self.held_out_mse / float(((prior - view.held_out()) ** 2).mean())
+        chosen = self.chosen | {"held_out_skill": skill}
+        return Reconstruction(self(view.features), chosen=chosen, search_seconds=self.search_seconds)
 
-def fitted_ridge(view: FeatureView, *, seed: int, shuffle: np.random.Generator | None = None) -> Ridge:
+
+@dataclass(frozen=True)
+class Ridge(Decoder):
+    """An affine map."""
+
+    weights: np.ndarray  # [F, P]
+    offset: np.ndarray  # [P], the mean image
+
+    def pixels(self, standardised: np.ndarray) -> np.ndarray:
+        return standardised @ self.weights + self.offset
+
+
+@once_a_view
+def fitted_ridge(view: FeatureView, *, seed: int, shuffled: bool = False) -> Ridge:
     """Fit a ridge regression from features to pixels; its penalty is the best on the held-out images.
 
         W = argmin |Z W - (X - mean X)|^2 + M penalty |W|^2,    Z: standardised features, M images
 
     Args:
         view: its features of private images are not looked at.
-        seed: draws noise like that on the private features, if there is any.
-        shuffle: draws an order in which images and features are paired
-            wrongly, so that nothing but the mean image can be learned.
+        seed: draws noise like that on the private features, if there is any, and the order of the next.
+        shuffled: pair images and features wrongly, so that nothing but the mean image can be learned.
     """
-    images = view.learning()
+    started = time.perf_counter()
+    images, held_out = view.learning(), view.held_out()
     noise = generator(seed, "attacker's noise")
     features = _flat(view.as_seen(images, noise)).astype(np.float64)
     pixels = _flat(images).astype(np.float64)
-    if shuffle is not None:
-        pixels = pixels[shuffle.permutation(len(pixels))]
-    mean, offset = features.mean(0), pixels.mean(0)
-    scale = features.std() or 1.0  # a dead layer has no spread
-    centred = (features - mean) / scale  # [M, F]
+    if shuffled:
+        pixels = pixels[generator(seed, "shuffled features").permutation(len(pixels))]
+    scale, offset = Scale.of(features), pixels.mean(0)
+    centred = scale(features)  # [M, F]
     gram, cross = centred.T @ centred, centred.T @ (pixels - offset)  # [F, F], [F, P]
-    held_out = view.held_out()
-    held_out_features = view.as_seen(held_out, noise)
-    fitted: list[Ridge] = []
-    losses: dict[float, float] = {}
-    for penalty in PENALTIES:
+    tried = scale(view.as_seen(held_out, noise))
+    weights: dict[Point, np.ndarray] = {}
+
+    def errors_of(points: list[Point]) -> list[float]:
+        return [error_of(point) for point in points]
+
+    def error_of(point: Point) -> float:
         try:
-            weights = solve(gram + len(images) * penalty * np.eye(len(gram)), cross, assume_a="pos")
+            factor = cho_factor(gram + len(images) * point[0] * np.eye(len(gram)), overwrite_a=True)
         except LinAlgError:
-            continue  # too small a penalty for these features' rounding
-        fitted.append(Ridge(mean, scale, weights, offset, images.shape[1:], penalty, losses))
-        losses[penalty] = float(((fitted[-1](held_out_features) - held_out) ** 2).mean())
-    return min(reversed(fitted), key=lambda one: losses[one.penalty])  # of equals the largest penalty
+            return np.inf  # too small a penalty for these features' rounding
+        weights[point] = cho_solve(factor, cross)
+        decoded = np.clip(tried @ weights[point] + offset, 0, 1)
+        return float(((decoded - _flat(held_out)) ** 2).mean())
+
+    # Below the least penalty what it adds is lost in the rounding of the sums it is added to.
+    least = float(np.finfo(np.float64).eps * len(gram) * np.trace(gram) / len(images))
+    limits = {"penalty": (least, MOST_PENALTY)}
+    found = searched({"penalty": PENALTIES}, errors_of, factors={"penalty": 10}, limits=limits)
+    chosen = {"penalty": found.best[0], **found.as_data()}
+    error, seconds = found.errors[found.best], time.perf_counter() - started
+    return Ridge(scale, images.shape[1:], error, chosen, seconds, weights[found.best], offset)
 
 
 @attack("ridge", sees="features")
@@ -85,91 +132,7 @@ def ridge(view: FeatureView, *, seed: Seed, shuffled: bool) -> Reconstruction:
         shuffled: True pairs images and features wrongly, a control that must not do better than the
             mean image.
     """
-    decoder = fitted_ridge(view, seed=seed, shuffle=generator(seed, "shuffled features") if shuffled else None)
-    chosen = {"penalty": decoder.penalty, "held_out_mse": {str(key): mse for key, mse in decoder.held_out_mse.items()}}
-    return Reconstruction(decoder(view.features), chosen=chosen)
-
-
-class DecoderNetwork(nn.Cell):
-    """Features to images: one dense layer, then two transposed convolutions.
-
-    Args:
-        count: features of one image.
-        shape: channels, height and width of one image; sides divisible by 4.
-        rng: draws the initial weights (He et al. 2015).
-
-    Inputs:
-        x: standardised features, [N, count].
-
-    Outputs:
-        images in (0, 1), [N, C, H, W].
-    """
-
-    CHANNELS = (32, 16)
-
-    def __init__(self, count: int, shape: tuple[int, ...], rng: np.random.Generator) -> None:
-        super().__init__()
-        channels, height, width = shape
-        first, second = self.CHANNELS
-        self.start = (-1, first, height // 4, width // 4)
-
-        def drawn(*size: int, fan_in: int) -> Tensor:
-            return Tensor((rng.standard_normal(size) * np.sqrt(2 / fan_in)).astype(np.float32))
-
-        def upsampling(wide: int, slim: int) -> nn.Cell:
-            weight = drawn(wide, slim, 4, 4, fan_in=4 * wide)
-            return nn.Conv2dTranspose(wide, slim, 4, 2, "pad", 1, has_bias=True, weight_init=weight, bias_init="zeros")
-
-        units = first * (height // 4) * (width // 4)
-        self.dense = nn.Dense(count, units, drawn(units, count, fan_in=count), "zeros")
-        self.up1 = upsampling(first, second)
-        self.up2 = upsampling(second, channels)
-        self.relu, self.sigmoid = nn.ReLU(), nn.Sigmoid()
-
-    def construct(self, x: Tensor) -> Tensor:
-        x = self.relu(self.dense(x)).reshape(self.start)  # [N, F] -> [N, 32, H/4, W/4]
-        return self.sigmoid(self.up2(self.relu(self.up1(x))))  # -> [N, 16, H/2, W/2] -> [N, C, H, W]
-
-
-@attack("decoder", sees="features")
-def convolutional(view: FeatureView, *, seed: Seed, epochs: Whole, batch_size: Whole, lr: Positive) -> Reconstruction:
-    """A small transposed-convolution network, trained by Adam on squared error with cosine decay.
-
-    Args:
-        view: what the attacker has.
-        seed: draws initial weights and the order of the images.
-        epochs, batch_size: the training's length.
-        lr: Adam's first rate.
-
-    Raises:
-        ValueError: there are fewer images to learn from than a step takes.
-    """
-    images = view.learning()
-    noise = generator(seed, "attacker's noise")
-    features = _flat(view.as_seen(images, noise))
-    mean, scale = features.mean(0), features.std() or 1.0
-
-    def standardised(values: np.ndarray) -> np.ndarray:
-        return ((_flat(values) - mean) / scale).astype(np.float32)
-
-    features = standardised(features)
-    rng = generator(seed, "decoder")
-    decoder = DecoderNetwork(features.shape[1], images.shape[1:], rng)
-    steps = len(images) // batch_size
-    if steps == 0:
-        raise ValueError(f"batch_size is {batch_size}; there are {len(images)} images to learn from: take fewer.")
-    rates = nn.cosine_decay_lr(0.0, lr, epochs * steps, steps, epochs)
-    loss = nn.WithLossCell(decoder, nn.MSELoss())
-    step = nn.TrainOneStepCell(loss, nn.Adam(decoder.trainable_params(), rates)).set_train()
-    for _ in tqdm(range(epochs), unit="epoch", disable=None):
-        if view.release is not None:  # another draw each time, or the decoder learns this one
-            features = standardised(view.as_seen(images, noise))
-        for batch in rng.permutation(len(images))[: steps * batch_size].reshape(steps, batch_size):
-            step(Tensor(features[batch]), Tensor(images[batch]))
-    held_out = view.held_out()
-    found = predict(decoder, standardised(view.as_seen(held_out, noise)), PREDICTED)
-    chosen = {"held_out_mse": float(((found - held_out) ** 2).mean())}
-    return Reconstruction(predict(decoder, standardised(view.features), PREDICTED), chosen=chosen)
+    return fitted_ridge(view, seed=seed, shuffled=shuffled).reconstruct(view)
 
 
 def _flat(values: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 
 from suppress_privacy.checks import checked, keywords
 
-Sees = Literal["nothing", "features", "gradients", "outputs", "images"]
+Sees = Literal["nothing", "features", "gallery", "gradients", "outputs", "images"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Attack:
 
         nothing     a NothingView     -> Reconstruction
         features    a FeatureView     -> Reconstruction
+        gallery     a GalleryView     -> distances, float32 [N, P], the least of a row being its answer
         gradients   a list of GradientView, one a batch, all of one network     -> Reconstruction
         outputs     a MembershipView or a CoinView  -> scores, float64 [Q]
         images      a BlindView       -> scores, float64 [Q]

@@ -2,12 +2,14 @@
 
     |f(x) - f*|^2 / |f*|^2 + a smoothness(x) + b mean((x - x0)^2)   ->  min over x in the pixels' range
 
-x0 is what the ridge decoder makes of the features. The weights (a, b) are those that serve best on the
-attacker's held-out images, whose originals the attacker knows; the targets have no part in it.
+x0 is what a decoder makes of the features, ridge regression or the network, whichever is better on the attacker's
+held-out images. The weights (a, b) are those that serve best on these; the targets have no part in it. Its first start
+is x0: with one start it is the decoder's image, refined.
 """
 
-from itertools import product
-from typing import NamedTuple
+import time
+from functools import reduce
+from typing import Any, NamedTuple
 
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -15,14 +17,17 @@ from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from suppress_privacy.attacks.adam import AdamStep, rates
-from suppress_privacy.attacks.decoder import fitted_ridge
 from suppress_privacy.attacks.inversion import InversionObjective
+from suppress_privacy.attacks.perceptron import decoders
 from suppress_privacy.attacks.registry import attack
+from suppress_privacy.attacks.search import Point, searched
 from suppress_privacy.attacks.views import FeatureView, Reconstruction
 from suppress_privacy.checks import Positive, Seed, Tried, Whole
 from suppress_privacy.runtime import generator
 
 CURVE_POINTS = 20
+START_NOISE = 0.3  # standard deviation, in pixel values
+WEIGHTS = 1e-4, 1e4  # the least and the greatest: below it a term adds nothing, above it the mismatch does
 
 
 class AnchoredObjective(nn.Cell):
@@ -109,56 +114,60 @@ def invert(
     *,
     seed: Seed,
     iters: Whole,
-    search_iters: Whole,
     lr: Positive,
     smoothness_weights: Tried,
     anchor_weights: Tried,
     restarts: Whole,
     batch_size: Whole,
+    decoder: dict[str, Any] | None = None,
 ) -> Reconstruction:
     """The tuned attack on a view.
 
     Args:
         view: what the attacker has.
-        seed: draws the starts from noise.
-        iters, search_iters: steps of the attack, and of each trial of the search for weights.
+        seed: draws the noise on the starts.
+        iters: steps, of a trial of weights too.
         lr: the first step's length, in pixel values.
-        smoothness_weights, anchor_weights: the values of a and b that are tried, every a with every b.
-        restarts: starts; the first from the decoder's image, the others from noise U(0, 1). Of each
-            image's descents the one with the best objective is kept.
-        batch_size: targets at a time.
+        smoothness_weights, anchor_weights: the values of a and b that are tried first, every a with every b.
+        restarts: starts; the first is the anchor, the second what the other decoder makes of the features, where there
+            is one, the others the anchor under noise. Of each image's descents the one with the best objective is kept.
+        batch_size: targets at a time, and held-out images of a trial.
+        decoder: settings of the attack of that name, which it then may start from; None: from the ridge decoder alone.
 
     Returns:
         images and what they cost; `chosen` has the weights and every trial's mean squared error on the held-out images.
     """
-    decoder = fitted_ridge(view, seed=seed)
+    best, *others = decoders(view, seed=seed, settings=decoder)
     descent = Descent(view.network, lr)
-    held_out = view.held_out()
+    started = time.perf_counter()
+    held_out = view.held_out()[:batch_size]
     features = view.as_seen(held_out, generator(seed, "attacker's noise"))
-    anchor = decoder(features)
-    tried = list(product(smoothness_weights, anchor_weights))
-    anchors, wanted = (np.concatenate([values] * len(tried)) for values in (anchor, features))
-    trial = descent(anchors, wanted, anchors, np.repeat(tried, len(anchor), axis=0), search_iters)
-    errors = [float(((images - held_out) ** 2).mean()) for images in np.split(trial.images, len(tried))]
-    trials = dict(zip(tried, errors, strict=True))
-    weights = min(trials, key=lambda pair: trials[pair])
+    anchor = best(features)
+
+    def errors_of(points: list[Point]) -> list[float]:
+        found = (descent(anchor, features, anchor, point, iters).images for point in points)
+        return [float(((images - held_out) ** 2).mean()) for images in found]
+
+    axes = {"smoothness_weight": smoothness_weights, "anchor_weight": anchor_weights}
+    search = searched(axes, errors_of, factors=dict.fromkeys(axes, 3), limits=dict.fromkeys(axes, WEIGHTS))
+    seconds = time.perf_counter() - started
     rng = generator(seed, "tuned inversion start")
-    anchor = decoder(view.features)
     ends = []
-    for first in tqdm(range(0, len(anchor), batch_size), unit="batch", disable=None):
-        chunk = slice(first, first + batch_size)
-        best = descent(anchor[chunk], view.features[chunk], anchor[chunk], weights, iters)
-        for _ in range(restarts - 1):
-            start = rng.uniform(0, 1, anchor[chunk].shape).astype(np.float32)
-            best = best.better(descent(start, view.features[chunk], anchor[chunk], weights, iters))
-        ends.append(best)
+    for first in tqdm(range(0, len(view.features), batch_size), unit="batch", disable=None):
+        wanted = view.features[first : first + batch_size]
+        anchor = best(wanted)
+        starts = [anchor, *(other(wanted) for other in others)][:restarts]
+        for _ in range(restarts - len(starts)):
+            noise = rng.normal(0, START_NOISE, anchor.shape).astype(np.float32)
+            starts.append(np.clip(anchor + noise, 0, 1))
+        descents = [descent(start, wanted, anchor, search.best, iters) for start in starts]
+        ends.append(reduce(Descended.better, descents))
     chosen = {
-        "smoothness_weight": weights[0],
-        "anchor_weight": weights[1],
-        "ridge_penalty": decoder.penalty,
-        "held_out_mse": {f"{a:g}, {b:g}": mse for (a, b), mse in trials.items()},
-        "held_out_mse_of_start": float(((decoder(features) - held_out) ** 2).mean()),
+        **dict(zip(axes, search.best, strict=True)),
+        **search.as_data(),
+        "start": type(best).__name__.lower(),
+        "held_out_mse_of_start": float(((best(features) - held_out) ** 2).mean()),
     }
     images, objective, curve = zip(*ends, strict=True)
     found = np.concatenate(images), np.concatenate(objective), np.concatenate(curve, axis=1)
-    return Reconstruction(*found, chosen=chosen)
+    return Reconstruction(*found, chosen=chosen, search_seconds=seconds)

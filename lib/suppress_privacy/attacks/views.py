@@ -1,8 +1,9 @@
 """What an attacker holds. An attack is given one of these and nothing else: the threat model, apart from the attack."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 from mindspore import nn
@@ -13,7 +14,7 @@ from suppress_privacy.lenet import predict
 from suppress_privacy.runtime import generator
 from suppress_privacy.training import Defence
 
-HELD_OUT = 100  # auxiliary images on which an attack may choose its settings
+HELD_OUT = 500  # auxiliary images on which an attack may choose its settings
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,15 @@ class FeatureView:
     auxiliary_labels: np.ndarray  # int32 [M]
     # What features go through before they leave the device, such as noise from the generator; None: nothing.
     release: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None
+    # What attacks have learned from this so far, by what decides it; `once_a_view` keeps it.
+    learned: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def as_seen(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """What the attacker would have seen for images of its own: their features, released by draws from `rng`."""
-        features = predict(self.network, images)
+        return self.released(predict(self.network, images), rng)
+
+    def released(self, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Features as they leave the device."""
         return features if self.release is None else self.release(features, rng)
 
     def learning(self) -> np.ndarray:
@@ -60,6 +66,31 @@ class FeatureView:
 
     def _held_out(self) -> int:
         return min(HELD_OUT, len(self.auxiliary) // 4)
+
+
+T = TypeVar("T")
+
+
+def once_a_view(fit: Callable[..., T]) -> Callable[..., T]:
+    """Keep what is learned from a view with it, so that attacks that ask for the same share it."""
+
+    @wraps(fit)
+    def fitted(view: FeatureView, **settings: Hashable) -> T:
+        key = fit.__name__, *sorted(settings.items())
+        if key not in view.learned:
+            view.learned[key] = fit(view, **settings)
+        return view.learned[key]
+
+    return fitted
+
+
+@dataclass(frozen=True)
+class GalleryView:
+    """The attacker saw features as in a FeatureView, and holds images among which the private ones are."""
+
+    features: np.ndarray  # float32 [N, ...], of the private images, as they left the device
+    network: nn.Cell  # from images to such features
+    gallery: np.ndarray  # float32 [P, C, H, W], every private image once
 
 
 @dataclass(frozen=True)
@@ -183,3 +214,4 @@ class Reconstruction:
     labels: np.ndarray | None = None  # int [N], the labels it found, where it seeks them
     failed: np.ndarray | None = None  # bool [N], whose descent came to nothing, so that the image says nothing
     chosen: dict[str, Any] | None = None  # settings the attack chose by itself, and on what ground: plain data
+    search_seconds: float = 0.0  # of its time, what the choosing took

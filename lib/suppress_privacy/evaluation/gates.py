@@ -14,6 +14,7 @@ from suppress_privacy.evaluation.intervals import Estimate
 CONV1_PSNR = 30.0  # dB
 FALLING = 0.99  # share of images
 MATCHED = 0.003  # of accuracy
+AGREES = 0.05  # of skill
 CANARIES_FOUND = 0.7  # area under the ROC
 MEMORISED = 0.9  # the same, of a network that knows all its images by heart
 EXACT = 1e-4  # relative error
@@ -128,6 +129,19 @@ def beats_its_start(difference: Estimate) -> Gate:
     """The descent adds to the decoder it starts from: its interval of the paired difference in skill lies above 0."""
     asked = "lower end of skill minus the ridge decoder's above 0"
     return Gate("tuned-beats-its-start", asked, difference.low, difference.low > 0)
+
+
+def decoder_beats_ridge(about: str, difference: Estimate) -> Gate:
+    """A model's decoder network has learned more than a line can: its paired difference in skill lies above 0."""
+    asked = "lower end of the decoder network's skill minus ridge regression's above 0"
+    return Gate("decoder-beats-ridge", asked, difference.low, difference.low > 0, about)
+
+
+def held_out_agrees(about: str, held_out: Sequence[float], targets: Sequence[float]) -> Gate:
+    """A decoder is as good on private test images as on those that its settings were chosen on, over the seeds."""
+    apart = float(np.mean(targets) - np.mean(held_out))
+    asked = f"skill on private test images within {AGREES:g} of that on held-out ones"
+    return Gate("held-out-agrees", asked, apart, abs(apart) <= AGREES, about)
 
 
 def analytic_is_exact(errors: np.ndarray) -> Gate:

@@ -1,6 +1,6 @@
 """What a reconstruction has in common with its original, one value an image; and the table of all metrics."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,6 +16,8 @@ from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, prop
 Gallery = Mapping[int, np.ndarray]  # images [G, C, H, W] by label
 Key = tuple[str, str]  # metric and evaluator, or ""
 SSIM_WINDOW = 7  # pixels, uniform: the reference's, and scikit-image's default
+CANDIDATES = 2000  # images compared at a time
+ROUNDING = 1e-9  # of squared distances
 MOST_PSNR = 100.0  # dB; a perfect image would have none
 MOST_FAILED = 0.5  # share of a seed's images beyond which no mean is taken of the others
 FAILED = ("failed", "")
@@ -53,6 +55,7 @@ class Metric:
 _ALL = (
     Metric("skill", "skill against the mean image", high=1, primary=True),
     Metric("rank1", "identified among its class", 0, 1, proportion=True, primary=True),
+    Metric("rank1_all", "identified among all training images", 0, 1, proportion=True),
     Metric("psnr", "PSNR (dB)"),
     Metric("ssim", "SSIM (data range 1)", -1, 1),
     Metric("ssim_range2", "SSIM (data range 2)", -1, 1),
@@ -215,6 +218,51 @@ def identified(originals: np.ndarray, images: np.ndarray, labels: np.ndarray, ga
         # Own and others by the same routine, so that equal images are at equal distances.
         to_own = cdist(flat, own, "sqeuclidean").diagonal()
         found[rows] = to_own < cdist(flat, others, "sqeuclidean").min(1)
+    return found
+
+
+def identified_among_all(
+    originals: np.ndarray, images: np.ndarray, everyone: np.ndarray, themselves: np.ndarray
+) -> np.ndarray:
+    """Whether the original is the nearest to its reconstruction among it and all images of a set (rank 1).
+
+    Args:
+        originals, images: [N, C, H, W], the same shape, finite.
+        everyone: [P, C, H, W], of any class.
+        themselves: int [N], where among these an original is; -1 if it is not.
+
+    Returns:
+        float64 [N] of 0 and 1; distances and ties as `identified` has them.
+    """
+    originals, images = _checked(originals, images)
+    flat, own = _flat(images), _flat(originals)
+    # |b|^2 - 2 a b: of a distance, what depends on the candidate. By one product, for everyone is many.
+    to_own = (own**2).sum(1) - 2 * (flat * own).sum(1)
+    nearest = np.full(len(flat), np.inf)
+    for first in range(0, len(everyone), CANDIDATES):
+        others = _flat(everyone[first : first + CANDIDATES])
+        distances = (others**2).sum(1) - 2 * flat @ others.T
+        inside = np.flatnonzero((themselves >= first) & (themselves < first + len(others)))
+        distances[inside, themselves[inside] - first] = np.inf
+        nearest = np.minimum(nearest, distances.min(1))
+    return (to_own < nearest - ROUNDING).astype(np.float64)
+
+
+def is_nearest(distances: np.ndarray, own: np.ndarray, among: Sequence[np.ndarray] | None = None) -> np.ndarray:
+    """Whether an image is the nearest of its candidates.
+
+    Args:
+        distances: [N, P].
+        own: int [N], which of the P an image is.
+        among: for each image, which others are its candidates, none of them itself; None: all.
+
+    Returns:
+        float64 [N] of 0 and 1; a tie is not identification.
+    """
+    found = np.zeros(len(own))
+    for number, (row, itself) in enumerate(zip(distances, own, strict=True)):
+        others = np.delete(row, itself) if among is None else row[among[number]]
+        found[number] = row[itself] < others.min()
     return found
 
 
