@@ -337,10 +337,10 @@ class Content(File):
         yield "documented", (arm.documented for arm in self.arms.values() if arm.documented), self.documented.models
         if not self._published:
             yield "attacks", (attack.kind or name for name, attack in self.attacks.items()), ATTACKS
-        of_games = [name for name, attack in self.attacks.items() if attack.sees.what() in ("outputs", "images")]
+        of_games = [name for name, attack in self.attacks.items() if attack.sees.candidates or attack.sees.images]
         for name, played in self.games.items():
             yield f"games.{name}.attacks", played.attacks, of_games
-        elsewhere = [name for name, attack in self.attacks.items() if attack.sees.what() != "images"]
+        elsewhere = [name for name, attack in self.attacks.items() if not attack.sees.images]
         for name, profile in self.profiles.items():
             place = f"profiles.{name}"
             yield f"{place}.games", [*profile.games, *profile.game_overrides], self.games
