@@ -250,8 +250,7 @@ def train(
     step_cell = step or defence.step(with_cross_entropy(network), optimizer)
     run = {"batch_size": batch_size, "seed": seed, "data": data.sha256, "defence": type(defence).__name__}
     states = None if checkpoints is None else States(checkpoints, step_cell, defence, run)
-    progress = states.begin(resume) if states else None
-    progress = progress or Progress(dict(generator(seed, "batches").bit_generator.state))
+    progress = (states and states.begin(resume)) or Progress(dict(generator(seed, "batches").bit_generator.state))
     rng = np.random.default_rng()
     steps = count // batch_size
     with tqdm(total=epochs * steps, initial=progress.step, unit="step", disable=None) as bar:

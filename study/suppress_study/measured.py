@@ -162,11 +162,6 @@ class Measured:
             own = {name: value for name, value in run.factors.items() if name not in of_arm}
             self.cells.setdefault(key(run.factors), Cell(of_arm, own)).runs[run.seed] = run.name
 
-    def played(self, game: str, attack: str, arm: Factors | str) -> Cell | None:
-        """The cell of an attack on an arm's models in a game of membership."""
-        of_arm = self.study.factors(self.profile, Model(arm, 0)) if isinstance(arm, str) else arm
-        return self.cells.get(key({**of_arm, "attack": attack, "game": game}))
-
     def of_victims(self, cell: Cell, among: str, metric: str) -> dict[int, float]:
         """A metric of each model that plays a game, by seed; among "canaries" or "others"."""
         found = {seed: self.results.runs[name].results.get(among) for seed, name in cell.runs.items()}

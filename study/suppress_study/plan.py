@@ -289,6 +289,10 @@ class Study(Content):
     def variant(self, profile: str, reference: str | Mapping[str, Value]) -> Variant:
         """The one variant of an attack with these factors, or by its name; factors not given are its own."""
         factors = {"attack": reference} if isinstance(reference, str) else reference
+        if "game" in factors:
+            game, alone = str(factors["game"]), {name: value for name, value in factors.items() if name != "game"}
+            named(self.games, game, "game")
+            return _in_game(self.variant(profile, alone), game)
         attack = str(factors["attack"])
         own, swept = named(self.attacks, attack, "attack"), self.swept(attack)
         for name in factors.keys() - {"attack", *PLACES.values(), *WEAKER, *swept}:
@@ -399,7 +403,7 @@ class Study(Content):
                     f"arm {model.arm} differs in what it releases, not in its training: it plays no game."
                 )
         variants = [
-            replace(each, factors={"game": name}, candidates=0, settings=_with_what_is_there(each.settings))
+            _in_game(each, name)
             for attack in game.attacks
             for each in self.variants(profile, attack)
             if (each.sees == "images") == (model.arm == NONE)
@@ -434,6 +438,7 @@ class Study(Content):
         return trainings + [job for job in own + grouped + played if job.variants]
 
 
-def _with_what_is_there(settings: dict[str, Any]) -> dict[str, Any]:
-    """An attack's settings in a game, whose models are each other's shadows: it trains none."""
-    return settings | ({"shadows": 0} if "shadows" in settings else {})
+def _in_game(variant: Variant, game: str) -> Variant:
+    """An attack as it is run in a game, whose models are each other's shadows: it trains none."""
+    settings = variant.settings | ({"shadows": 0} if "shadows" in variant.settings else {})
+    return replace(variant, factors={"game": game}, candidates=0, settings=settings)

@@ -35,8 +35,9 @@ from suppress_study.cost import costs, told
 from suppress_study.notebook import execute
 from suppress_study.plan import WILDCARDS, Study
 from suppress_study.provenance import describe
+from suppress_study.reading import from_yaml
 from suppress_study.results import PUBLISHED, Results, finish_publishing, published_runs, write_json
-from suppress_study.settings import ROOT, from_yaml
+from suppress_study.settings import ROOT
 from suppress_study.summary import summarise
 from suppress_study.surroundings import surroundings
 from suppress_study.targets import choose_targets

@@ -1,12 +1,10 @@
 """The parts of study.yaml as typed models: unknown keys, wrong types and unknown names are refused in one sentence."""
 
 import json
-import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -25,11 +23,11 @@ from suppress_privacy.checks import keywords
 from suppress_privacy.controls import CONTROLS
 from suppress_privacy.defences import DEFENCES
 from suppress_privacy.lenet import DEPTHS
+from suppress_study.reading import SettingsError, read_yaml
 
 FOLDER = Path(__file__).parents[1]  # of study.yaml
 ROOT = FOLDER.parent  # the project's
 LEAST_COINS = 5  # models in a game: four shadows for each
-VALUES = 100_000  # that a file may come to; study.yaml has some thousands
 MOMENTS = ("start", "middle", "end")  # of a training
 Number = StrictFloat | StrictInt
 Count = Annotated[StrictInt, Field(ge=1)]
@@ -52,10 +50,6 @@ def _kept(value: Any) -> Any:
 
 
 Kept = Annotated[Any, AfterValidator(_kept)]  # what is kept with a run
-
-
-class SettingsError(ValueError):
-    """A setting that is wrong; the message names it, the value, and what is allowed."""
 
 
 class Checked(BaseModel):
@@ -363,10 +357,10 @@ class Content(File):
         yield "documented", (arm.documented for arm in self.arms.values() if arm.documented), self.documented.models
         if not self._published:
             yield "attacks", (attack.kind or name for name, attack in self.attacks.items()), ATTACKS
-        of_games = [name for name, attack in self.attacks.items() if attack.sees.what() in ("outputs", "images")]
+        of_games = [name for name, attack in self.attacks.items() if attack.sees.candidates or attack.sees.images]
         for name, played in self.games.items():
             yield f"games.{name}.attacks", played.attacks, of_games
-        elsewhere = [name for name, attack in self.attacks.items() if attack.sees.what() != "images"]
+        elsewhere = [name for name, attack in self.attacks.items() if not attack.sees.images]
         for name, profile in self.profiles.items():
             place = f"profiles.{name}"
             yield f"{place}.games", [*profile.games, *profile.game_overrides], self.games
@@ -390,42 +384,6 @@ def made_in(results: Path) -> list[Path]:
 
 T = TypeVar("T", bound=BaseModel)
 K = TypeVar("K")
-
-
-def read_yaml(path: Path) -> Any:
-    """The content of a YAML file, as `from_yaml` has it.
-
-    Raises:
-        SettingsError: it cannot be read, is not YAML, or is too much.
-    """
-    try:
-        return from_yaml(path.read_bytes(), str(path))
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read ({error.strerror}): run from the project's folder.") from error
-
-
-def from_yaml(text: str | bytes, place: str) -> Any:
-    """What a text says: plain data, and not more of it than a limit, however its aliases multiply.
-
-    Raises:
-        SettingsError: it is not YAML, or is too much; the message names its place.
-    """
-    try:
-        if _values(yaml.compose(text, yaml.SafeLoader), {}) <= VALUES:
-            return yaml.safe_load(text)
-    except Exception as error:  # of any kind: "2001-99-99" is a ValueError, "!!bool x" a KeyError
-        raise SettingsError(f"{place} is not YAML ({' '.join(str(error).split())}): correct it there.") from error
-    raise SettingsError(f"{place} comes to more than {VALUES:,} values with its aliases: shorten it.")
-
-
-def _values(node: Any, known: dict[int, float]) -> float:
-    """How many values a node of YAML comes to when every alias is followed; infinity if it has itself inside."""
-    if id(node) not in known:
-        known[id(node)] = math.inf
-        inside = node.value if isinstance(node, yaml.CollectionNode) else ()
-        parts = [part for each in inside for part in (each if isinstance(each, tuple) else (each,))]
-        known[id(node)] = 1 + sum(_values(part, known) for part in parts)
-    return known[id(node)]
 
 
 def validated(model: type[T], content: Any, place: str, **context: Any) -> T:

@@ -211,8 +211,8 @@ def _games(measured: Measured) -> Iterator[Row]:
 def _game_differences(measured: Measured) -> Iterator[Row]:
     for game, arms in measured.study.profile(measured.profile).games.items():
         for cell in measured.cells.values():
-            other = measured.played(game, str(cell.attack["attack"]), next(iter(arms)))
-            if cell.attack.get("game") != game or other is None or other is cell:
+            other = measured.cell(cell.attack, next(iter(arms))) if cell.attack.get("game") == game else None
+            if other is None or other is cell:
                 continue
             for among, name in product(AMONG, OF_VICTIMS):
                 own, its = (measured.of_victims(each, among, name) for each in (cell, other))
@@ -266,7 +266,7 @@ def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
         yield gates.beats_its_start(bootstrap_mean(own.column("skill") - start.column("skill")))
     played = measured.study.profile(measured.profile).games
     for asked in claims.game_checks:
-        if asked.game in played and (cell := measured.played(asked.game, asked.attack, asked.arm)):
+        if asked.game in played and (cell := measured.cell({"attack": asked.attack, "game": asked.game}, asked.arm)):
             areas = measured.of_victims(cell, asked.among, "auc").values()
             yield gates.OF_GAMES[asked.gate](over_victims([*areas]))
     for arm in measured.arms.values():

@@ -218,7 +218,7 @@ def games(tmp_path_factory):
 
 
 def test_a_game_is_gathered_by_arm_and_attack_and_leaves_all_else_as_it_was(games, measured):
-    cell = games.played("canaries", "lira", "dense-sgd")
+    cell = games.cell({"attack": "lira", "game": "canaries"}, "dense-sgd")
     assert cell.factors == {"arm": "dense-sgd", "attack": "lira", "game": "canaries"} and cell.seeds() == [
         0,
         1,
@@ -229,9 +229,9 @@ def test_a_game_is_gathered_by_arm_and_attack_and_leaves_all_else_as_it_was(game
     assert cell.column("score").shape == (5, planted.CANDIDATES) == cell.column("member").shape
     assert len(np.unique(cell.column("member"), axis=0)) == 5  # who is a member differs from model to model
     assert games.of_victims(cell, "canaries", "auc").keys() == {0, 1, 2, 3, 4}
-    blind = games.played("canaries", "blind", "none")
+    blind = games.cell({"attack": "blind", "game": "canaries"}, "none")
     assert games.of_victims(blind, "canaries", "auc") == {} and len(games.of_victims(blind, "others", "auc")) == 5
-    assert games.played("canaries", "lira", "accuracy-matched") is None
+    assert games.cell({"attack": "lira", "game": "canaries"}, "accuracy-matched") is None
     assert {name for name, cell in games.cells.items() if "game" not in cell.attack} == measured.cells.keys()
     assert games.arms.keys() == measured.arms.keys()
 

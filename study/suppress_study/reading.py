@@ -1,0 +1,49 @@
+"""YAML as plain data, whoever wrote it: what is wrong with it, or too much, is refused in one sentence."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+VALUES = 100_000  # that a file may come to; study.yaml has some thousands
+
+
+class SettingsError(ValueError):
+    """A setting that is wrong; the message names it, the value, and what is allowed."""
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file, as `from_yaml` has it.
+
+    Raises:
+        SettingsError: it cannot be read, is not YAML, or is too much.
+    """
+    try:
+        return from_yaml(path.read_bytes(), str(path))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read ({error.strerror}): run from the project's folder.") from error
+
+
+def from_yaml(text: str | bytes, place: str) -> Any:
+    """What a text says: plain data, and not more of it than a limit, however its aliases multiply.
+
+    Raises:
+        SettingsError: it is not YAML, or is too much; the message names its place.
+    """
+    try:
+        if _values(yaml.compose(text, yaml.SafeLoader), {}) <= VALUES:
+            return yaml.safe_load(text)
+    except Exception as error:  # of any kind: "2001-99-99" is a ValueError, "!!bool x" a KeyError
+        raise SettingsError(f"{place} is not YAML ({' '.join(str(error).split())}): correct it there.") from error
+    raise SettingsError(f"{place} comes to more than {VALUES:,} values with its aliases: shorten it.")
+
+
+def _values(node: Any, known: dict[int, float]) -> float:
+    """How many values a node of YAML comes to when every alias is followed; infinity if it has itself inside."""
+    if id(node) not in known:
+        known[id(node)] = math.inf
+        inside = node.value if isinstance(node, yaml.CollectionNode) else ()
+        parts = [part for each in inside for part in (each if isinstance(each, tuple) else (each,))]
+        known[id(node)] = 1 + sum(_values(part, known) for part in parts)
+    return known[id(node)]
