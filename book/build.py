@@ -18,7 +18,7 @@ from report.context import Report
 from report.numbers import NUMBERS, substitutions
 from report.runs import runs_table
 from report.sentences import banner
-from suppress_study.plan import Model
+from suppress_study.jobs import Model
 from suppress_study.settings import ROOT
 
 BOOK = Path(__file__).parent

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from suppress_study.plan import NONE, Model, Study
+from suppress_study.jobs import NONE, Model
+from suppress_study.plan import Study
+from suppress_study.reading import read_yaml
 from suppress_study.results import Results, write_job
-from suppress_study.settings import FOLDER, read_yaml
+from suppress_study.settings import FOLDER
 
 PROFILE = {
     "data": "embedded",

@@ -12,8 +12,9 @@ from suppress_privacy import load_mnist
 from suppress_privacy.evaluation.metrics import METRICS
 from suppress_privacy.training import checkpoints_in
 from suppress_study.attacking import Scene, attack
+from suppress_study.jobs import Model
 from suppress_study.models import Models
-from suppress_study.plan import Model, Study
+from suppress_study.plan import Study
 from suppress_study.results import Results
 from suppress_study.targets import choose_targets
 

@@ -9,7 +9,8 @@ from typing import Any
 from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.lenet import DEPTHS
 from suppress_study.claims import Claims
-from suppress_study.plan import NONE, WEAKER, Model, Study, Variant
+from suppress_study.jobs import NONE, WEAKER, Model, Variant
+from suppress_study.plan import Study
 from suppress_study.results import Results, Run, as_text, key
 from suppress_study.settings import Value
 from suppress_study.summary import Arm, Summary

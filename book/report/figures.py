@@ -23,7 +23,7 @@ from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, METRICS
 from suppress_privacy.files import atomically
 from suppress_privacy.lenet import DEPTHS
 from suppress_privacy.mnist import SIDE
-from suppress_study.plan import Variant
+from suppress_study.jobs import Variant
 from suppress_study.summary import Arm
 from suppress_study.targets import EXTREMES
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from report.context import Averaged, Factors, Report
 from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.verdict import HOLDS, NOT_TESTED, REFUTED
-from suppress_study.plan import Variant
+from suppress_study.jobs import Variant
 from suppress_study.summary import Arm
 
 IDENTIFIED, CONFIDENCE = "rank1", "confidence"  # what counts here, and what the tutorial measures

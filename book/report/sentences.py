@@ -8,7 +8,7 @@ from report.tables import SYMBOLS, interval, zeros
 from suppress_privacy.evaluation.gates import REQUIRED
 from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.verdict import HOLDS
-from suppress_study.plan import Variant
+from suppress_study.jobs import Variant
 
 
 def repeated(report: Report) -> str:

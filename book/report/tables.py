@@ -13,7 +13,7 @@ from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.metrics import METRICS
 from suppress_privacy.evaluation.verdict import HOLDS, NOT_SHOWN, NOT_TESTED, REFUTED
 from suppress_privacy.lenet import Features, Rest
-from suppress_study.plan import Variant
+from suppress_study.jobs import Variant
 from suppress_study.summary import Arm
 
 PRIMARY = [name for name, metric in METRICS.items() if metric.primary]

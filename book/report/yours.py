@@ -10,7 +10,7 @@ from report.tables import PRIMARY, table
 from suppress_privacy.evaluation.intervals import LEVEL, prediction
 from suppress_privacy.evaluation.metrics import METRICS
 from suppress_privacy.evaluation.verdict import LEAST_SEEDS
-from suppress_study.plan import Variant
+from suppress_study.jobs import Variant
 from suppress_study.summary import Arm
 
 ACCURACY = "test accuracy"

@@ -29,8 +29,8 @@ from suppress_privacy.lenet import predict
 from suppress_privacy.mnist import Mnist, load_images
 from suppress_privacy.runtime import generator
 from suppress_privacy.training import Defence
+from suppress_study.jobs import WEAKER, Variant
 from suppress_study.models import Trained, key_of
-from suppress_study.plan import WEAKER, Variant
 from suppress_study.results import JUDGED, Arrays, column_of, key
 from suppress_study.targets import CLASSES, SEED, Targets, pictured
 

@@ -26,8 +26,9 @@ from suppress_privacy.mnist import Mnist
 from suppress_privacy.runtime import generator
 from suppress_privacy.training import History, checkpoints_in, load_checkpoint
 from suppress_study.attacking import few_bytes, few_digits
+from suppress_study.jobs import Model, Variant
 from suppress_study.models import NETWORKS, Press, Trained, key_of, make
-from suppress_study.plan import Model, Study, Variant
+from suppress_study.plan import Study
 from suppress_study.results import Arrays
 from suppress_study.settings import Game
 from suppress_study.targets import CLASSES, SEED

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from math import prod
 from statistics import fmean
 
-from suppress_study.plan import PLACES, Study
+from suppress_study.jobs import PLACES
+from suppress_study.plan import Study
 from suppress_study.results import Run, key
 
 REPEATED = ("epochs", "images_per_class", "iters", "restarts", "shadows")

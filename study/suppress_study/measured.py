@@ -11,7 +11,8 @@ import pandas as pd
 from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, proportion, seed_mean
 from suppress_privacy.evaluation.membership import auc, roc
 from suppress_privacy.evaluation.metrics import METRICS, averaged
-from suppress_study.plan import NONE, Job, Model, Study
+from suppress_study.jobs import NONE, Job, Model
+from suppress_study.plan import Study
 from suppress_study.results import ResultError, Results, Run, key
 from suppress_study.settings import Arm, Value, validated
 

@@ -21,7 +21,8 @@ from suppress_privacy.files import atomically, sha256_of
 from suppress_privacy.lenet import Features, LeNet5, Rest
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.training import Defence, History, Plan, checkpoints_in, train, with_cross_entropy
-from suppress_study.plan import Model, Study
+from suppress_study.jobs import Model
+from suppress_study.plan import Study
 from suppress_study.results import Run, read_job
 from suppress_study.settings import ROOT, Arm, Optimizer, validated
 

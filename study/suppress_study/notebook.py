@@ -15,8 +15,10 @@ from papermill.exceptions import PapermillExecutionError
 from suppress_privacy.checks import Seed, check
 from suppress_privacy.files import atomically
 from suppress_privacy.runtime import Mode, choose_device
-from suppress_study.plan import NONE, Job, Model, Study, Variant
-from suppress_study.settings import ROOT, SettingsError, Value
+from suppress_study.jobs import NONE, Job, Model, Variant
+from suppress_study.plan import Study
+from suppress_study.reading import SettingsError
+from suppress_study.settings import ROOT, Value
 
 FOLDER = ROOT / "notebooks"
 INJECTED = "# Parameters\n"  # how papermill begins the cell of what it was given

@@ -1,11 +1,13 @@
 """YAML as plain data, whoever wrote it: what is wrong with it, or too much, is refused in one sentence."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
+K = TypeVar("K")
 VALUES = 100_000  # that a file may come to; study.yaml has some thousands
 
 
@@ -47,3 +49,18 @@ def _values(node: Any, known: dict[int, float]) -> float:
         parts = [part for each in inside for part in (each if isinstance(each, tuple) else (each,))]
         known[id(node)] = 1 + sum(_values(part, known) for part in parts)
     return known[id(node)]
+
+
+def named(known: Mapping[str, K], name: str, what: str) -> K:
+    if name not in known:
+        raise SettingsError(f"{what} is {name!r}; allowed are {', '.join(known)}: use one or add it to study.yaml.")
+    return known[name]
+
+
+def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` with `changes` laid over them, dictionaries merged key by key."""
+    result = dict(settings)
+    for key, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if nested else value
+    return result

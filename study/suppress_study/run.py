@@ -32,8 +32,9 @@ from suppress_privacy.mnist import DataError, load_mnist
 from suppress_privacy.runtime import choose_device
 from suppress_study.claims import Claims
 from suppress_study.cost import costs, told
+from suppress_study.jobs import WILDCARDS
 from suppress_study.notebook import execute
-from suppress_study.plan import WILDCARDS, Study
+from suppress_study.plan import Study
 from suppress_study.provenance import describe
 from suppress_study.reading import from_yaml
 from suppress_study.results import PUBLISHED, Results, finish_publishing, published_runs, write_json

@@ -12,11 +12,13 @@ from suppress_privacy import configure, load_mnist
 from suppress_privacy.evaluation.game import over_victims
 from suppress_privacy.evaluation.intervals import Estimate
 from suppress_study import attacking, coins, models
+from suppress_study.jobs import NONE, Job, Model, Variant
 from suppress_study.notebook import chosen, parameters_of
-from suppress_study.plan import NONE, Job, Model, Study, Variant
+from suppress_study.plan import Study
 from suppress_study.provenance import environment, made
+from suppress_study.reading import named
 from suppress_study.results import Arrays, Pictures, Run, as_text, show, write_job
-from suppress_study.settings import ROOT, named
+from suppress_study.settings import ROOT
 from suppress_study.targets import choose_targets
 
 

@@ -1,7 +1,7 @@
 """The parts of study.yaml as typed models: unknown keys, wrong types and unknown names are refused in one sentence."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
@@ -383,7 +383,6 @@ def made_in(results: Path) -> list[Path]:
 
 
 T = TypeVar("T", bound=BaseModel)
-K = TypeVar("K")
 
 
 def validated(model: type[T], content: Any, place: str, **context: Any) -> T:
@@ -401,18 +400,3 @@ def validated(model: type[T], content: Any, place: str, **context: Any) -> T:
             "union_tag_invalid": f"{where}.kind is {context.get('tag')!r}; allowed are {context.get('expected_tags')}",
         }.get(first["type"], f"{where} is {first['input']!r}; {message[0].lower()}{message[1:]}")
         raise SettingsError(f"{place}: {said}.") from error
-
-
-def named(known: Mapping[str, K], name: str, what: str) -> K:
-    if name not in known:
-        raise SettingsError(f"{what} is {name!r}; allowed are {', '.join(known)}: use one or add it to study.yaml.")
-    return known[name]
-
-
-def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`settings` with `changes` laid over them, dictionaries merged key by key."""
-    result = dict(settings)
-    for key, value in changes.items():
-        nested = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if nested else value
-    return result

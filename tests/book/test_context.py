@@ -19,7 +19,8 @@ from suppress_privacy.checks import Share
 from suppress_privacy.defences import DEFENCES
 from suppress_privacy.defences.settings import DefenceSettings
 from suppress_privacy.training import Defence
-from suppress_study.plan import NONE, Study
+from suppress_study.jobs import NONE
+from suppress_study.plan import Study
 from suppress_study.results import write_job
 from suppress_study.settings import FOLDER
 

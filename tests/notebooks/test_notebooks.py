@@ -12,8 +12,9 @@ import papermill
 import pytest
 
 from suppress_study import notebook, session
+from suppress_study.jobs import Model
 from suppress_study.notebook import TYPES, checked_parameters, parameters_of
-from suppress_study.plan import Model, Study
+from suppress_study.plan import Study
 from suppress_study.results import read_job
 from suppress_study.settings import ROOT
 

@@ -9,10 +9,12 @@ import yaml
 
 from suppress_privacy.evaluation.gates import REQUIRED, Gate
 from suppress_study.claims import Claims, Sources, verdicts
+from suppress_study.jobs import Model
 from suppress_study.measured import Cell, Measured, Trainings
-from suppress_study.plan import Model, Study
+from suppress_study.plan import Study
+from suppress_study.reading import SettingsError, read_yaml
 from suppress_study.results import Pictures, Results, Run, key
-from suppress_study.settings import FOLDER, SettingsError, read_yaml
+from suppress_study.settings import FOLDER
 
 CLAIMS = Claims.load()
 STUDY = Study.load()

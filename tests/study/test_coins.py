@@ -9,9 +9,11 @@ from suppress_privacy.attacks.views import scaled_confidence
 from suppress_privacy.evaluation.game import over_victims
 from suppress_privacy.lenet import predict
 from suppress_study import coins
+from suppress_study.jobs import Model
 from suppress_study.models import make
-from suppress_study.plan import Model, Study
-from suppress_study.settings import FOLDER, Game, read_yaml
+from suppress_study.plan import Study
+from suppress_study.reading import read_yaml
+from suppress_study.settings import FOLDER, Game
 
 SHORT = {"epochs": 2, "batch_size": 8}
 ARMS = {

@@ -11,8 +11,9 @@ from suppress_privacy.files import sha256_of
 from suppress_privacy.lenet import LeNet5
 from suppress_privacy.training import History, accuracy, checkpoints_in, load_checkpoint
 from suppress_study import models
+from suppress_study.jobs import Model
 from suppress_study.models import Models, Trained, checkpoints_of, make
-from suppress_study.plan import Model, Study
+from suppress_study.plan import Study
 from suppress_study.results import read_job, write_job
 from suppress_study.settings import Optimizer
 

@@ -9,9 +9,11 @@ from suppress_privacy.checks import keywords
 from suppress_privacy.defences import DEFENCES
 from suppress_privacy.defences.layers import PUBLISHED_LAYERS, mask_layers
 from suppress_privacy.evaluation.metrics import METRICS
-from suppress_study.plan import NONE, Model, Study
+from suppress_study.jobs import NONE, Model
+from suppress_study.plan import Study
+from suppress_study.reading import SettingsError, read_yaml
 from suppress_study.results import key
-from suppress_study.settings import FOLDER, SettingsError, read_yaml
+from suppress_study.settings import FOLDER
 
 STUDY = Study.load()
 SWEPT = "suppressed-example"

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from suppress_study.plan import Study
-from suppress_study.settings import FOLDER, SettingsError, merged, read_yaml
+from suppress_study.reading import SettingsError, merged, read_yaml
+from suppress_study.settings import FOLDER
 
 CONTENT = read_yaml(FOLDER / "study.yaml")
 PROFILE = {
