@@ -250,3 +250,35 @@ def test_a_descent_fails_that_ends_above_the_mean_image_or_not_far_below_its_sta
     assert not gradients.came_to_nothing(0.1, 1.0, 0.2)
     for end, *others in ((0.3, 1.0, 0.2), (1.0, 1.0, 2.0), (np.nan, 1.0, 1.0), (0.1, np.nan, 0.05), (np.inf, np.inf)):
         assert gradients.came_to_nothing(end, *others)
+
+
+def test_a_descent_starts_and_stays_within_the_pixels_range(digits, monkeypatch):
+    """As it once did not: from a standard normal start, and without bounds, it comes less near."""
+    views, images, _ = views_of(SigmoidLeNet(0), digits, 1)
+    minimize, seen = gradients.minimize, []
+
+    def watched(objective, start, *more, **options):
+        seen.append(start)
+        return minimize(
+            lambda point, *known: (seen.append(point), objective(point, *known))[1], start, *more, **options
+        )
+
+    def psnr():
+        return -10 * np.log10(((gradients.idlg(views, seed=0, restarts=1, iters=60).images - images) ** 2).mean())
+
+    monkeypatch.setattr(gradients, "minimize", watched)
+    within = psnr()
+    assert len(seen) > 50 and np.min(seen) >= 0 and np.max(seen) <= 1
+    monkeypatch.setattr(gradients, "started", lambda rng, pixels, logits: rng.standard_normal(pixels + logits))
+    monkeypatch.setattr(gradients, "minimize", lambda *given, bounds, **options: minimize(*given, **options))
+    assert psnr() < within - 2
+
+
+def test_to_match_no_better_than_an_image_without_gradients_is_to_have_failed(digits):
+    """Of a network that is sure of the image its gradients are tiny, and any other image of that label has as small."""
+    network = SigmoidLeNet(0)
+    label = int(digits.train_labels[0])
+    network.dense.bias.set_data(ms.Tensor((25 * np.eye(CLASSES)[label]).astype(np.float32)))
+    (view,), _, _ = views_of(network, digits, 1)
+    found = gradients.idlg([view], seed=0, restarts=1, iters=1)
+    assert found.failed.all()

@@ -1,4 +1,4 @@
-"""Today's published summary beside the first edition's: what differs is of four kinds, and of no other."""
+"""Today's published summary beside the first edition's: what differs is of five kinds, and of no other."""
 
 import copy
 import importlib.util
@@ -63,19 +63,23 @@ def test_the_published_summary_is_the_first_editions(old, capsys, monkeypatch):
 def test_the_kinds_of_difference_are_of_what_they_say(old, capsys):
     compare.main(NEW, old)
     said = capsys.readouterr().out
-    once, superseded, failed = (
+    once, superseded, failed, tied = (
         said.split(f"because {kind}:")[1].split("\n\n")[0]
-        for kind in (compare.ONCE, compare.SUPERSEDED, compare.FAILED)
+        for kind in (compare.ONCE, compare.SUPERSEDED, compare.FAILED, compare.TIED)
     )
     for line in once.strip().splitlines():
         assert "floor-black" in line or "floor-mean" in line or "commit" in line
     for line in superseded.strip().splitlines():
         assert "sparsity-95" in line
+    for line in tied.strip().splitlines():
+        assert "membership-loss.dpsgd-eps" in line and ".tpr_at_1pct_fpr." in line
     first = json.loads(old.read_text())["verdicts"]
     told = {line.split(".")[1] for line in failed.strip().splitlines()}
     assert told == {claim for claim, answer in first.items() if answer["verdict"] == "fails"}
 
 
+RATE = {"arm": "baseline", "attack": "loss", "metric": "tpr_at_1pct_fpr"}
+OF_DP = {"arm": "dpsgd-eps1", "attack": "loss"}
 TUNED = {"arm": "baseline", "attack": "tuned", "depth": "fc1", "metric": "skill"}
 
 
@@ -90,6 +94,15 @@ TUNED = {"arm": "baseline", "attack": "tuned", "depth": "fc1", "metric": "skill"
         (
             lambda new: estimate(new, arm="none", attack="mean", metric="psnr").update(mean=0.0),
             "attacks.floor-mean.baseline.psnr.mean",
+        ),
+        (lambda new: estimate(new, **RATE).update(mean=0.5), "attacks.membership-loss.baseline.tpr_at_1pct_fpr.mean"),
+        (
+            lambda new: estimate(new, **(RATE | OF_DP)).update(n=1),
+            "attacks.membership-loss.dpsgd-eps1.tpr_at_1pct_fpr.n",
+        ),
+        (
+            lambda new: estimate(new, **(OF_DP | {"metric": "auc"})).update(low=0.0),
+            "attacks.membership-loss.dpsgd-eps1.auc.low",
         ),
         (lambda new: new["differences"][7].update(high=new["differences"][7]["high"] + 1e-4), "differences."),
         (lambda new: new["arms"][0]["test_accuracy"].__setitem__(1, 0.5), "arms.baseline.test_accuracy[1]"),
@@ -115,6 +128,10 @@ def test_any_other_difference_is_an_error(after, change, place):
     assert answer == 1 and any(place in line for line in others), others
 
 
+def test_rates_whose_ties_are_split_are_told_apart(after):
+    assert after(lambda new: estimate(new, **(RATE | OF_DP)).update(mean=0.0089, low=0.0058, high=0.012)) == (0, [])
+
+
 def test_what_is_within_rounding_is_equal(after):
     assert after(lambda new: estimate(new, **TUNED).update(mean=estimate(new, **TUNED)["mean"] + 1e-8)) == (0, [])
 
@@ -123,6 +140,7 @@ def test_what_is_renamed_covers_all_the_first_edition_has(old):
     first, today = json.loads(old.read_text()), json.loads(NEW.read_text())
     renamed = compare.RENAMED
     assert renamed["attacks"].keys() == first["attacks"].keys()
+    assert {*renamed["tied"]} < first["arms"].keys()
     assert {*renamed["once"]} < renamed["attacks"].keys() and renamed["superseded"].keys() < first["arms"].keys()
     in_order = {json.dumps(arm["factors"], sort_keys=True) for arm in today["arms"]}
     for arm in first["arms"].keys() - renamed["superseded"].keys():

@@ -301,7 +301,9 @@ def _matched(views: list[GradientView], *, seed: int, restarts: int, iters: int,
             )
             label = read if label_known else int(point[pixels:].argmax())
             image = point[:pixels].reshape(view.image_shape).astype(np.float32)
-            yield End(_finite(value), image, label, came_to_nothing(value, FELL * first, of_mean))
+            # An image that the network fits has no gradient: to match no better than by none is not to match.
+            of_none = _size(view) / scale**2
+            yield End(_finite(value), image, label, came_to_nothing(value, FELL * first, of_mean, of_none))
 
     return _best(views, seed, ends)
 
