@@ -107,6 +107,6 @@ def test_a_name_is_given_once_and_nobody_sees_what_there_is_not(registered):
         attack("ridge", sees="features")
     with pytest.raises(
         ValueError,
-        match="sees is 'weights'; it must be 'nothing' or 'features' or 'gradients' or 'outputs' or 'image",
+        match="sees is 'weights'; it must be 'nothing' or 'features' or 'gallery' or 'gradients' or 'outputs' or 'i",
     ):
         attack("peek", sees="weights")

@@ -59,6 +59,8 @@ def test_two_axes_grow_each_where_it_must():
 def test_of_equals_the_greatest_counts_and_what_cannot_be_had_does_not():
     equal = searched({"x": [0.1, 1]}, lambda points: [1.0] * len(points), factors=TEN, limits={})
     assert equal.best == (1,) and equal.edges == ()
+    nearly = searched({"x": [0.1, 1]}, lambda points: [1 + 1e-6 * x for (x,) in points], factors=TEN, limits={})
+    assert nearly.best == (1,) and nearly.edges == () and min(nearly.errors) == (0.1,)
     rounding = searched(
         {"x": [0.1, 1]}, lambda points: [x if x > 1e-3 else np.inf for (x,) in points], factors=TEN, limits={}
     )

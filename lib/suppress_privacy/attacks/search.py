@@ -9,6 +9,7 @@ import numpy as np
 
 Point = tuple[float, ...]
 ROUNDS = 20  # of going beyond, at most
+EQUAL = 1e-4  # of an error: what is no difference
 
 
 @dataclass(frozen=True)
@@ -42,17 +43,17 @@ def searched(
         limits: the least and the greatest value that makes sense, by name; none given: any.
 
     Returns:
-        Searched; of equals the point of the greatest values. On each axis a smaller and a larger value than the best
-        was tried beside it, but on the axes named as `edges`.
+        Searched; of points that are as good as equal the one of the greatest values. On each axis a smaller and a
+        larger value than the best was tried beside it, but on the axes named as `edges`.
     """
     errors: dict[Point, float] = {}
     best: Point = ()
     new = list(product(*axes.values()))
     for _ in range(ROUNDS):
         errors |= dict(zip(new, map(float, errors_of(new)), strict=True))
-        first = min(new, key=lambda point: (errors[point], [-value for value in point]))
-        if not best or errors[first] < errors[best]:
-            best = first
+        least = min(errors[point] for point in new)
+        if not best or least < errors[best] * (1 - EQUAL):
+            best = max(point for point in new if errors[point] <= least * (1 + EQUAL))
         ends = list(_ends(best, errors, axes, factors))
         bounds = [limits.get(name, (0, np.inf)) for name, _, _ in ends]
         new = [point for (_, value, point), (least, most) in zip(ends, bounds, strict=True) if least <= value <= most]
