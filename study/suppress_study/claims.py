@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from suppress_privacy.evaluation import verdict
+from suppress_privacy.evaluation.game import OF_VICTIMS, RATES, over_victims
 from suppress_privacy.evaluation.gates import OF_GAMES, Gate, weaknesses
 from suppress_privacy.evaluation.membership import auc_estimate
 from suppress_privacy.evaluation.metrics import label
@@ -41,7 +42,7 @@ class Sources:
     def arm(self, name: str) -> Trainings:
         found = self.measured.arm(name)
         if found is None or len(found.runs) < LEAST_SEEDS:
-            raise self._too_few("a training", name)
+            raise self.too_few("a training", name)
         return found
 
     def title(self, arm: str) -> str:
@@ -58,7 +59,7 @@ class Sources:
     def cell(self, attack: Attack, arm: str) -> Cell:
         found = self.measured.cell(attack, arm)
         if found is None or len(found.runs) < LEAST_SEEDS:
-            raise self._too_few(self.called(attack), arm)
+            raise self.too_few(self.called(attack), arm)
         return found
 
     def pair(self, attack: Attack, metric: str, arms: tuple[str, str]) -> tuple[Cell, Cell, list[int]]:
@@ -70,8 +71,14 @@ class Sources:
         both = first and second and first.has(metric) and second.has(metric)
         seeds = [seed for seed in first.runs if seed in second.runs] if first and second and both else []
         if first is None or second is None or len(seeds) < LEAST_SEEDS:
-            raise self._too_few(self.called(attack), *arms)
+            raise self.too_few(self.called(attack), *arms)
         return first, second, seeds
+
+    def victims(self, game: str, attack: str, arm: str, among: str, metric: str) -> dict[int, tuple[float, str]]:
+        """A metric of each of an arm's networks that play a game, and the name of its run, by seed."""
+        cell = self.measured.cell({"attack": attack, "game": game}, arm)
+        found = self.measured.of_victims(cell, among, metric) if cell else {}
+        return {seed: (value, cell.runs[seed]) for seed, value in found.items()} if cell else {}
 
     def seen(self, attack: Attack, metric: str) -> str:
         """What an attack sees; of the strongest by a metric, what they all do."""
@@ -85,7 +92,7 @@ class Sources:
             return self.among.gradients
         return self.among.membership if metric == "auc" else self.among.reconstruction
 
-    def _too_few(self, what: str, *arms: str) -> Untested:
+    def too_few(self, what: str, *arms: str) -> Untested:
         return Untested(
             f"{what} of {' and '.join(map(self.title, arms))} has fewer than {LEAST_SEEDS} seeds in this run"
         )
@@ -176,6 +183,37 @@ class Lower(OfAttacks):
         return replace(found, runs=_runs(own, seeds) + _runs(other, seeds))
 
 
+class Found(Claim):
+    """Of an arm's networks fewer members are found than of every control's, victim by victim of the same draws."""
+
+    kind: Literal["found-less"]
+    arm: str
+    controls: Names
+    game: str
+    among: Literal["canaries", "others"]
+    attacks: Names
+    metrics: list[Literal[OF_VICTIMS]]  # type: ignore[valid-type]
+
+    def evidence(self, sources: Sources) -> Evidence:
+        found = [self._compared(sources, *one) for one in product(self.controls, self.metrics, self.attacks)]
+        return Evidence([found], models=(self.arm, *self.controls), sees=sources.seen(self.attacks[0], ""))
+
+    def _compared(self, sources: Sources, control: str, metric: str, attack: str) -> Comparison:
+        own, other = (sources.victims(self.game, attack, arm, self.among, metric) for arm in (self.arm, control))
+        seeds = [seed for seed in own if seed in other]
+        if len(seeds) < LEAST_SEEDS:
+            raise sources.too_few(sources.called(attack), self.arm, control)
+        by = f"{sources.called(attack)} among {self.among}"
+        # No better than guessing: there is nothing that a defence could lower.
+        if over_victims([value for value, _ in other.values()]).low <= RATES.get(metric, 0.5):
+            raise Untested(f"nothing to lower: {by} of {sources.title(control)} finds no members")
+        values = [np.array([[each[seed][0]] for seed in seeds]) for each in (own, other)]
+        what = f"{by} on {sources.title(self.arm)}: {label(metric)}"
+        compared = verdict.lower(what, sources.title(control), *values)
+        runs = tuple(each[seed][1] for each in (own, other) for seed in seeds)
+        return replace(compared, metric=metric, control=control, runs=runs)
+
+
 class Members(OfAttacks):
     """An attack gets more from an arm's training images than from test images, beyond what it does on a control."""
 
@@ -228,7 +266,7 @@ class Claims(File):
     strongest: Strongest
     checks: Checks
     game_checks: tuple[GameCheck, ...] = ()
-    claims: dict[str, Annotated[Reproduces | Lower | Members, Field(discriminator="kind")]]
+    claims: dict[str, Annotated[Reproduces | Lower | Found | Members, Field(discriminator="kind")]]
 
 
 def verdicts(claims: Claims, measured: Measured, gates: list[Gate]) -> dict[str, Verdict]:

@@ -258,7 +258,7 @@ def test_the_whole_is_described(summary, results):
     assert list(summary.evaluators.values()) == [run.results["test_accuracy"] for run in judges]
     assert list(summary.evaluators) == list(STUDY.evaluators)
     assert summary.verdicts.keys() == CLAIMS.claims.keys()
-    assert summary.verdicts["H2"].verdict == "holds" and summary.verdicts["H6"].verdict == "not tested"
+    assert summary.verdicts["H2"].verdict == "holds" and summary.verdicts["H6a"].verdict == "not tested"
 
 
 def test_runs_with_uncommitted_changes_and_missing_ones_are_counted(tmp_path):
