@@ -205,7 +205,7 @@ def test_an_image_and_its_label_are_found_from_an_untrained_networks_gradients(d
     assert psnr.min() > 25, psnr
 
 
-@pytest.mark.parametrize("certainty", [0, 25])
+@pytest.mark.parametrize("certainty", [0, 40])
 def test_the_cosine_is_one_at_the_true_image_however_small_its_gradients(digits, certainty):
     network = SigmoidLeNet(0)
     label = int(digits.train_labels[0])
@@ -222,7 +222,7 @@ def test_the_cosine_is_one_at_the_true_image_however_small_its_gradients(digits,
 
 def test_cosine_matching_comes_near(digits):
     views, images, labels = views_of(SigmoidLeNet(0), digits, 2)
-    found = gradients.cosine(views, seed=0, restarts=2, iters=1000, lr=0.05, tv_weight=1e-3)
+    found = gradients.cosine(views, seed=0, restarts=1, iters=500, lr=0.05, tv_weight=1e-3)
     psnr = -10 * np.log10(((found.images - images) ** 2).mean((1, 2, 3)))
     assert found.labels.tolist() == labels.tolist()
     assert psnr.min() > 15, psnr
@@ -237,8 +237,8 @@ def test_a_gradient_of_several_images_is_refused_where_one_is_sought(digits, att
 
 def test_the_weight_of_total_variation_is_the_one_that_serves_best_on_the_attackers_own_images(digits):
     views, _, _ = views_of(SigmoidLeNet(0), digits, 1)
-    few = [replace(view, auxiliary=view.auxiliary[-4:], auxiliary_labels=view.auxiliary_labels[-4:]) for view in views]
-    options = {"seed": 0, "restarts": 1, "iters": 150, "lr": 0.05}
+    few = [replace(view, auxiliary=view.auxiliary[-3:], auxiliary_labels=view.auxiliary_labels[-3:]) for view in views]
+    options = {"seed": 0, "restarts": 1, "iters": 60, "lr": 0.05}
     found = gradients.cosine(few, **options, tv_weight=[1e-3, 100.0])
     assert found.chosen["tv_weight"] == 1e-3
     assert found.chosen["own_skill"]["0.001"] > 0.3 > found.chosen["own_skill"]["100"]

@@ -99,7 +99,8 @@ def _measured(study: Study, variant) -> list[tuple[str, str]]:
     if variant.sees == "gallery":
         return [("rank1", ""), ("rank1_all", "")]
     found = [name for name, metric in METRICS.items() if metric.of == "image"]
-    found = [name for name in found if name != "label_found" or variant.sees == "gradients"]
+    of_gradients = ("label_found", "rank1_of_sent", "failed")
+    found = [name for name in found if name not in of_gradients or variant.sees == "gradients"]
     return [(name, judge) for name in found for judge in (study.evaluators if METRICS[name].judged else [""])]
 
 

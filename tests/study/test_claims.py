@@ -3,13 +3,14 @@
 import copy
 import re
 from dataclasses import FrozenInstanceError
+from itertools import chain
 
 import numpy as np
 import pytest
 import yaml
 
 from suppress_privacy.evaluation.gates import REQUIRED, Gate
-from suppress_study.claims import Claims, Sources, verdicts
+from suppress_study.claims import ON_GRADIENTS, STRONGEST, Claims, Sources, verdicts
 from suppress_study.jobs import Model
 from suppress_study.measured import Cell, Measured, Trainings
 from suppress_study.plan import Study
@@ -26,7 +27,6 @@ GATES = [Gate(name, "above 0", 1.0, True, sees=sees) for sees, names in REQUIRED
 PROTECTED = "suppressed-example"
 ATTACKS = (
     *CLAIMS.strongest.reconstruction,
-    "analytic",
     "loss",
     {"attack": "reference", "smoothness": "cpu"},
     {"attack": "reference", "smoothness": "ascend"},
@@ -81,6 +81,12 @@ def study_of(
         found = {(metric, "lenet" if metric in JUDGED else ""): values(arm, metric) for metric in RECONSTRUCTION}
         return found | {("in_training", ""): np.tile(in_training, (seeds, 1))}
 
+    def add(attack, arm, own):
+        variant = STUDY.variant("full", attack)
+        runs = {seed: f"attack-{variant}-{arm}-seed{seed}" for seed in range(seeds)}
+        cell = Cell(own.factors, variant.columns(), runs, attacked(variant.attack, arm))
+        measured.cells[key(cell.factors)] = cell
+
     measured = Measured(STUDY, "full", Results({}, None, None, Pictures()), {}, 0, {}, {})
     for arm in STUDY.profile("full").arms:
         if arm in without:
@@ -90,10 +96,9 @@ def study_of(
         own = trainings(arm, of - less + accuracy + 0.0005 * rng.standard_normal(seeds))
         measured.arms[key(own.factors)] = own
         for attack in ATTACKS:
-            variant = STUDY.variant("full", attack)
-            runs = {seed: f"attack-{variant}-{arm}-seed{seed}" for seed in range(seeds)}
-            cell = Cell(own.factors, variant.columns(), runs, attacked(variant.attack, arm))
-            measured.cells[key(cell.factors)] = cell
+            add(attack, arm, own)
+    for own in measured.arms.values():
+        add("analytic", own.name, own)
     return measured
 
 
@@ -331,9 +336,9 @@ def test_claims_name_arms_attacks_and_figures_that_there_are():
             arms = getattr(claim, name, ())
             assert {arms} <= STUDY.arms.keys() if isinstance(arms, str) else {*arms} <= STUDY.arms.keys()
         for attack in getattr(claim, "attacks", []):
-            if attack != "strongest":
+            if attack not in (STRONGEST, ON_GRADIENTS):
                 STUDY.variant("full", attack)
-    for attack in (*CLAIMS.strongest.reconstruction, *CLAIMS.strongest.membership, *dict(CLAIMS.checks).values()):
+    for attack in (*chain(*dict(CLAIMS.strongest).values()), *dict(CLAIMS.checks).values()):
         STUDY.variant("full", attack)
 
 

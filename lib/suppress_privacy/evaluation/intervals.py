@@ -88,7 +88,12 @@ def bootstrap_means(values: np.ndarray, *, seed: int = 0) -> np.ndarray:
         return np.concatenate(found, axis=1)
 
     there = np.isfinite(values)
-    means = sums(values) / (seeds * images) if there.all() else sums(np.where(there, values, 0)) / sums(1.0 * there)
+    if there.all():
+        means = sums(values) / (seeds * images)
+    else:
+        counts = sums(there.astype(np.float64))
+        plain = np.nanmean(values, axis=(-2, -1)).reshape(-1, 1)  # for a resample of nothing but what is not there
+        means = np.where(counts, sums(np.where(there, values, 0)) / np.maximum(counts, 1), plain)
     return means if many else means[0]
 
 
