@@ -11,6 +11,7 @@ import pandas as pd
 from pydantic import Field
 
 from suppress_privacy.evaluation import gates
+from suppress_privacy.evaluation.audit import audit, largest_epsilon
 from suppress_privacy.evaluation.game import OF_VICTIMS, over_victims
 from suppress_privacy.evaluation.gates import Gate
 from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, bootstrap_means, seed_mean
@@ -27,6 +28,7 @@ from suppress_study.targets import GALLERY
 
 Row = dict[str, Any]
 AMONG = ("canaries", "others")  # of a game's candidates
+AUDITED = 1e-5  # the delta at which epsilon is bounded from below
 
 
 class Data(Checked):
@@ -67,7 +69,8 @@ class Summary(Checked):
     `uncommitted` those made with changes beyond the commit they name. `gates` lists those that the profile's attacks
     can decide, `verdicts` the answer to every claim of claims.yaml. `games` is `estimates` of games of membership, by
     the candidates a metric is among (canaries, or all others): over models, each a seed; `game_differences` has that
-    minus the game's first arm, paired by seed.
+    minus the game's first arm, paired by seed; `audits` what the canaries of all models of an arm together say of
+    epsilon: the largest that their guessed coins refute, and the largest that so many canaries could ever refute.
     """
 
     campaign: str
@@ -89,6 +92,7 @@ class Summary(Checked):
     verdicts: dict[str, Verdict]
     documented: Documented
     games: list[Row] = Field(default_factory=list)
+    audits: list[Row] = Field(default_factory=list)
     game_differences: list[Row] = Field(default_factory=list)
 
     @classmethod
@@ -141,6 +145,7 @@ def summarise(results: Results, study: Study, profile: str, claims: Claims, *, a
         verdicts=verdicts(claims, measured, decided),
         documented=study.documented,
         games=list(_games(measured)),
+        audits=list(_audits(measured)),
         game_differences=list(_game_differences(measured)),
     )
 
@@ -206,6 +211,16 @@ def _games(measured: Measured) -> Iterator[Row]:
             if len(found := measured.of_victims(cell, among, name)) > 1:
                 values = [*found.values()]
                 yield _row({**cell.factors, "among": among}, name, "", over_victims(values), [*found], values)
+
+
+def _audits(measured: Measured) -> Iterator[Row]:
+    """From the canaries of all models of an arm together: each has coins of its own."""
+    for cell in measured.cells.values():
+        if "game" in cell.attack and ("score", "") in cell.values and measured.of_victims(cell, "canaries", "auc"):
+            scores, coins = (cell.column(name).ravel() for name in ("score", "member"))
+            found = asdict(audit(scores, coins.astype(bool), delta=AUDITED))
+            largest = largest_epsilon(len(scores), AUDITED)
+            yield {**cell.factors, "delta": AUDITED, **found, "largest": largest, "seeds": cell.seeds()}
 
 
 def _game_differences(measured: Measured) -> Iterator[Row]:

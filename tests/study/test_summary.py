@@ -8,6 +8,7 @@ import pytest
 
 import planted_study as planted
 from suppress_privacy.evaluation import gates
+from suppress_privacy.evaluation.audit import audit, largest_epsilon
 from suppress_privacy.evaluation.intervals import bootstrap_mean, proportion
 from suppress_study.claims import Claims
 from suppress_study.plan import Study
@@ -352,6 +353,21 @@ def test_a_game_is_summed_up_over_its_models_and_compared_pair_by_pair(games):
     assert less["mean"] == pytest.approx(-0.1, abs=0.002) and less["high"] - less["low"] < 0.005
     assert not rows(summary.game_differences, arm="dense-sgd") and not rows(summary.game_differences, arm="none")
     assert len(rows(summary.games, arm="none")) == 3 and not rows(summary.games, arm="none", among="canaries")
+
+
+def test_epsilon_is_bounded_from_all_canaries_of_an_arm_together(games):
+    results, summary = games
+    found = row(summary.audits, arm="dense-sgd", attack="lira", game="canaries")
+    table = results.membership
+    own = table[(table.attack == "lira") & (table.arm == "dense-sgd") & (table.game == "canaries")]
+    assert found["canaries"] == len(own) and found["seeds"] == [*range(5)]
+    assert (
+        found["epsilon"]
+        == audit(own.score.to_numpy(), own.member.to_numpy(), delta=found["delta"]).epsilon
+        <= found["largest"]
+    )
+    assert found["largest"] == largest_epsilon(len(own), found["delta"]) > 0
+    assert not rows(summary.audits, arm="none")  # whose draws nobody was trained on
 
 
 def test_games_change_nothing_else_of_a_summary(games, summary):
