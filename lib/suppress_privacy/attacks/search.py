@@ -52,8 +52,9 @@ def searched(
     for _ in range(ROUNDS):
         errors |= dict(zip(new, map(float, errors_of(new)), strict=True))
         least = min(errors[point] for point in new)
-        if not best or least < errors[best] * (1 - EQUAL):
-            best = max(point for point in new if errors[point] <= least * (1 + EQUAL))
+        as_good = least + EQUAL * abs(least)
+        if not best or as_good < errors[best]:
+            best = max(point for point in new if errors[point] <= as_good)
         ends = list(_ends(best, errors, axes, factors))
         bounds = [limits.get(name, (0, np.inf)) for name, _, _ in ends]
         new = [point for (_, value, point), (least, most) in zip(ends, bounds, strict=True) if least <= value <= most]
