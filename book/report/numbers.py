@@ -24,6 +24,7 @@ from suppress_privacy.defences import masks
 from suppress_privacy.defences.layers import MaskLayerDes
 from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, SSIM_WINDOW
 from suppress_privacy.mnist import SIDE
+from suppress_study.plan import Study
 from suppress_study.targets import GALLERY
 
 NUMBERS = Path("generated") / "numbers.json"  # what `fill` reads, written before the build
@@ -68,9 +69,10 @@ def _beside(own: Report | None, published: Report) -> dict[str, str]:
 def quoted(report: Report) -> dict[str, Any]:
     """Settings and counts: of the library's constants by their names, of the study's by defence or attack."""
     study, summary, strongest = report.study, report.summary, report.claims.strongest
+    today = Study.load()  # which the pages describe; the published run may be of an earlier edition
     return {
         "defence": study.arm(report.profile, study.roles.suppressed).defence,
-        "attacks": {name: study.variant(report.profile, name).settings for name in study.attacks},
+        "attacks": {name: today.variant(report.profile, name).settings for name in today.attacks},
         "strongest": [study.attacks[name].title for name in strongest.reconstruction],
         "strongest_membership": [study.attacks[name].title for name in strongest.membership],
         "documented": {"source": summary.documented.source, "images": summary.documented.images},

@@ -221,7 +221,8 @@ def view_table(view: Any) -> str:
         view: of `suppress_privacy.attacks.views`, or several alike, of which the first is shown.
     """
     one = view[0] if isinstance(view, list) else view
-    return table(["", "what it holds"], [[f"`{part.name}`", _held(getattr(one, part.name))] for part in fields(one)])
+    parts = [part.name for part in fields(one) if part.repr]
+    return table(["", "what it holds"], [[f"`{name}`", _held(getattr(one, name))] for name in parts])
 
 
 def _held(value: Any) -> str:

@@ -40,7 +40,7 @@ def planted(profile: str = "smoke", study: Study | None = None, value: Value = b
     study, claims = study or Study.load(), Claims.load()
     jobs = study.jobs(profile)
     cells: dict[str, tuple] = {}
-    for job in jobs:
+    for job in (job for job in jobs if job.kind != "coins"):  # whose figures a summary has apart
         arm = study.factors(profile, job.model)
         for run, variant in zip(job.runs, job.variants, strict=False):
             cells.setdefault(str(run.factors), (arm, variant, []))[2].append(run.seed)
@@ -143,7 +143,7 @@ def _results(study: Study, profile: str) -> Results:
             making = {"environment": ENVIRONMENT, "times": {"seconds": {"attack": 1.4, "data": 1.2}}}
             runs[run.name] = replace(run, commit="one", **making)
             keys = {"run": run.name, "campaign": study.campaign, "seed": run.seed}
-            if run.kind != "attack":
+            if run.kind != "attack" or "game" in run.factors:
                 continue
             if job.variants[number].sees == "gallery":
                 continue

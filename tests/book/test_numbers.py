@@ -34,12 +34,16 @@ def written(page):
     return re.findall(r"\{\{ (.*?) \}\}", PAGES[page])
 
 
+# What the published run has nothing of.
+NOT_YET = ("figure_rank", "your_notice", "candidates_table", "weaker_table")
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "speed"])
 def test_a_page_writes_names_that_there_are(substitutions, page):
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)  # as MyST has it
     for expression in written(page):
         said = environment.from_string(f"{{{{ {expression} }}}}").render(substitutions)
-        assert (said and said != "None") or expression in ("figure_rank", "your_notice"), expression
+        assert (said and said != "None") or expression in NOT_YET, expression
 
 
 def test_every_figure_is_on_a_page_and_in_the_notebook():
@@ -79,7 +83,7 @@ def test_a_section_that_shows_nothing_is_left_out():
 
 def test_settings_are_quoted_as_prose_has_them(substitutions):
     assert substitutions["defence"]["mask_times"] == "1,000" and substitutions["defence"]["sparse_end"] == "0.95"
-    assert substitutions["attacks"]["tuned"]["anchor_weights"] == "0, 0.3, 1, 3"
+    assert substitutions["attacks"]["tuned"]["anchor_weights"] == "0.3, 1, 3"
     assert (substitutions["masks"]["LARGE_LAYER"], substitutions["upper_bound"]) == ("10,000", "1.2")
     assert (substitutions["fpr"], substitutions["seeds"]) == ("1 %", "5 seeds")
     assert substitutions["strongest"] == "tuned inversion, ridge decoder, decoder network"
@@ -87,7 +91,7 @@ def test_settings_are_quoted_as_prose_has_them(substitutions):
 
 def test_a_profile_quotes_its_own_settings(tmp_path):
     found = numbers.substitutions(planted("smoke"), tmp_path)
-    assert found["attacks"]["tuned"]["iters"] == "60" and found["defence"]["end_epoch"] == "2"
+    assert found["attacks"]["tuned"]["iters"] == "20" and found["defence"]["end_epoch"] == "2"
     assert found["seeds"] == "one seed" and found["run"]["profile"] == "smoke"
 
 

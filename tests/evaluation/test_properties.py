@@ -174,8 +174,9 @@ def test_the_ends_of_a_range_are_what_the_best_and_the_worst_come_to():
         found["auc"], found["tpr_at_1pct_fpr"] = membership.auc(curve), membership.tpr_at(curve, 0.01)
         found["tpr_at_01pct_fpr"] = membership.tpr_at(curve, 0.001)
     best["relative_l2"], worst["relative_l2"] = worst["relative_l2"], best["relative_l2"]  # the less the better
-    assert found.keys() == metrics.METRICS.keys()
-    for name, metric in metrics.METRICS.items():
+    counted = {"rank1_of_sent", "rank1_all", "failed"}  # by those who know which image was sent, or what failed
+    assert found.keys() == metrics.METRICS.keys() - counted
+    for name, metric in ((name, metric) for name, metric in metrics.METRICS.items() if name not in counted):
         assert metric.high in (pytest.approx(float(np.squeeze(best[name])), abs=1e-3), np.inf), name
         assert metric.low in (pytest.approx(float(np.squeeze(worst[name])), abs=0.02), -np.inf), name
     bounded = {name for name, metric in metrics.METRICS.items() if np.isfinite([metric.low, metric.high]).all()}

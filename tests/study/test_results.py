@@ -348,7 +348,7 @@ def test_publishing_twice_gives_the_same_bytes(folder, tmp_path):
         | {str(path.relative_to(tmp_path / name)): path.read_bytes() for path in (tmp_path / name).rglob("part-*")}
         for name in ("one", "two")
     ]
-    assert contents[0] == contents[1] and len(contents[0]) == 2 * 3 + 2
+    assert contents[0] == contents[1] and len(contents[0]) == 2 * 3 + 4
     assert_same(Results.load(tmp_path / "one"), Results.load(tmp_path / "three"))
 
 
@@ -365,7 +365,7 @@ def test_tables_that_wait_for_their_place_are_not_passed_over(folder, tmp_path):
 def test_a_changed_byte_in_any_published_file_is_refused_by_name(folder, tmp_path):
     Results.load(folder).publish(tmp_path)
     files = sorted(path for path in tmp_path.rglob("*") if path.is_file() and path.name != "runs.jsonl")
-    assert len(files) == 2 * 3 + 1
+    assert len(files) == 2 * 3 + 3
     for path in files:
         content = path.read_bytes()
         for damage in (flipped(content, len(content) // 2), content[:-1], None):
@@ -421,7 +421,7 @@ def test_runs_share_the_line_of_their_environment(folder, tmp_path):
     Results.load(folder).publish(tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
     kinds = [line["kind"] for line in lines]
-    assert kinds.count("environment") == 1 and kinds.count("table") == 7
+    assert kinds.count("environment") == 1 and kinds.count("table") == 9
     assert {line["environment"] for line in lines if line["kind"] == "attack"} == {"environment-1"}
     assert published_runs(tmp_path) == Results.load(folder).runs
     assert not any("superseded" in line for line in lines)  # what is empty is left out
@@ -504,6 +504,6 @@ def test_the_published_run_is_small():
         ["git", "ls-files", "-z", "results/full"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\0")[:-1]
     sizes = {name: (ROOT / name).stat().st_size for name in tracked}
-    assert len(sizes) == 2 * 5 + 3
+    assert len(sizes) == 2 * 5 + 5
     assert max(sizes.values()) <= 4 * MEGABYTE, max(sizes, key=sizes.get)
     assert sum(sizes.values()) < 12 * MEGABYTE
