@@ -124,14 +124,18 @@ def reconstruction_grid(pictures: Pictures, rows: Iterable[tuple[str, str]], tar
     """The same targets in every run: rows under their originals; None where no run has pictures.
 
     Args:
-        pictures: which hold these targets.
+        pictures: which hold these targets; one that a run has no picture of is left blank, of batches some are.
         rows: title and name of each run; those without pictures are passed over.
-        targets: positions, in the order of the columns.
+        targets: positions, in the order of the columns; those that no run has are left out.
     """
-    found = [
-        (title, [pictures.images[run][target] for target in targets]) for title, run in rows if run in pictures.images
-    ]
-    return image_rows([("original", [pictures.originals[target] for target in targets]), *found]) if found else None
+    originals = {target: pictures.originals[target] for target in targets if target in pictures.originals}
+
+    def shown(run: str) -> list[np.ndarray]:
+        own = pictures.images[run]
+        return [own.get(target, np.full_like(original, 255)) for target, original in originals.items()]
+
+    found = [(title, shown(run)) for title, run in rows if run in pictures.images]
+    return image_rows([("original", [*originals.values()]), *found]) if found else None
 
 
 @styled

@@ -191,6 +191,12 @@ def test_what_is_at_hand_is_drawn_without_a_report():
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["original", "an attack"]
     assert set(np.unique(figure.axes[0].images[0].get_array().compressed())) == {7, 9}
     assert drawing.reconstruction_grid(pictures, [], [3]) is None
+    # What a run has no picture of is blank, what none has is left out.
+    (seven,), (nine,) = pictures.images["a"].values(), pictures.originals.values()
+    others = Pictures({"a": {3: seven, 5: seven}, "b": {5: seven}}, {3: nine, 5: nine})
+    (shown,) = drawing.reconstruction_grid(others, [("a", "a"), ("b", "b")], [3, 4, 5]).axes[0].images
+    counts = [int((shown.get_array().compressed() == value).sum()) for value in (7, 9)]
+    assert counts == [3 * seven.size, 2 * nine.size]
     assert drawing.convergence(pictures, [("an attack", "a", 10)]) is None
 
 
