@@ -110,14 +110,16 @@ def test_as_many_are_drawn_as_there_are():
         tpr_estimate(np.zeros((2, 800)), members[None], 0.1)
 
 
-@pytest.mark.parametrize("rate", [0.01, 0.1])
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.5])
 def test_a_resamples_rate_is_that_of_the_candidates_it_draws(rate):
     """Most of them are never looked at, being too far down; whoever looks at all gets the same."""
     rng = np.random.default_rng(5)
     members = np.arange(3000) < 1000
     scores = np.round(np.minimum(rng.normal(members * 0.5, 1, (2, 3000)), 1.7), 2)
     drawing = generator(0, "membership bootstrap")
-    for found in membership._resampled_rates(scores, np.tile(members, (2, 1)), rate)[:30]:
+    rates = membership._resampled_rates(scores, np.tile(members, (2, 1)), rate)
+    assert len(rates) == 1000
+    for found in rates[:60]:
         outside = 1000 + drawing.integers(0, 2000, 2000)
         drawn = np.append(outside, drawing.integers(0, 1000, 1000))
         assert found == pytest.approx(np.mean([tpr_at(roc(row[drawn], members[drawn]), rate) for row in scores]))

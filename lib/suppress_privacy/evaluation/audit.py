@@ -106,15 +106,10 @@ def epsilon_lower_bound(canaries: Whole, guesses: int, correct: int, *, delta: D
 
 def p_value(canaries: int, guesses: int, correct: int, epsilon: float, delta: float) -> float:
     """The right side above: how likely so many correct guesses are at most; arguments as `epsilon_lower_bound`."""
-    at_least = _survival(np.arange(correct + 1), guesses, expit(epsilon))  # P[B >= 0], ..., P[B >= v]
+    at_least = bdtrc(np.arange(correct + 1) - 1, guesses, expit(epsilon))  # P[B >= 0], ..., P[B >= v]
     below = at_least[:-1][::-1] - at_least[-1]  # P[v > B >= v - i]
     steepest = np.max(below / np.arange(1, correct + 1), initial=0.0)
     return float(min(1.0, at_least[-1] + 2 * canaries * delta * steepest))
-
-
-def _survival(values: np.ndarray, trials: int, chance: float) -> np.ndarray:
-    """P[B >= values] of a binomial."""
-    return np.where(values > 0, bdtrc(np.maximum(values - 1, 0), trials, chance), 1.0)
 
 
 def _numbers(canaries: int) -> list[int]:
