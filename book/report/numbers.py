@@ -19,7 +19,7 @@ from report import front, sentences, tables, yours
 from report.context import Report
 from report.figures import FIGURES
 from report.runs import link
-from suppress_privacy.attacks import decoder, inversion, views
+from suppress_privacy.attacks import decoder, gradients, inversion, views
 from suppress_privacy.defences import masks
 from suppress_privacy.defences.layers import MaskLayerDes
 from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, SSIM_WINDOW
@@ -84,6 +84,7 @@ def quoted(report: Report) -> dict[str, Any]:
         "inversion": {"START": inversion.START, "STEP": inversion.STEP},
         "penalties": decoder.PENALTIES,
         "held_out": views.HELD_OUT,
+        "own_images": gradients.OWN,
         "gallery": GALLERY,
         "side": SIDE,
         "ssim_window": SSIM_WINDOW,

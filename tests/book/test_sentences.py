@@ -6,7 +6,7 @@ import pytest
 from planted import planted, with_summary
 
 from report import sentences
-from suppress_privacy.evaluation.gates import Gate
+from suppress_privacy.evaluation.gates import REQUIRED, Gate
 from suppress_privacy.evaluation.verdict import Verdict
 
 
@@ -63,30 +63,32 @@ def test_without_both_models_there_is_no_answer():
 
 def test_a_failed_gate_turns_the_verdict():
     report = planted()
-    passed = report.summary.gates
+    passed, count = report.summary.gates, sum(map(len, REQUIRED.values()))
     said = sentences.gate_verdict(report)
-    assert said == "4 of 4 checks of attack strength and 0 of 0 sanity checks passed."
+    assert said == f"{count} of {count} checks of attack strength and 0 of 0 sanity checks passed."
     undecided = with_summary(report, gates=passed[1:])
     said = sentences.gate_verdict(undecided)
-    assert said.startswith("3 of 4 checks of attack strength and ")
+    assert said.startswith(f"{count - 1} of {count} checks of attack strength and ")
     assert said.endswith(f" **Not tested** by this run: {passed[0].name}.")
     weak = Gate("objective", "above 0", -0.25, False, "baseline", "ordinary")
     of_model = Gate("accuracy", "above 0", -0.25, False, "baseline", "ordinary", True)
     sound = replace(of_model, passed=True)
     said = sentences.gate_verdict(with_summary(report, gates=[*passed, weak, of_model, sound]))
-    assert said.startswith("**Attack too weak.** 4 of 4 checks of attack strength and 1 of 3 sanity checks passed. ")
+    assert said.startswith(
+        f"**Attack too weak.** {count} of {count} checks of attack strength and 1 of 3 sanity checks passed. "
+    )
     assert "Failed: objective of ordinary: -0.25, asked was above 0; accuracy of ordinary: -0.25" in said
     said = sentences.gate_verdict(with_summary(report, gates=[*passed, of_model]))
     assert said.startswith("**A model is not what it should be.**")
     beaten = replace(passed[0], passed=False)
     said = sentences.gate_verdict(with_summary(report, gates=[beaten, *passed[1:]]))
-    assert said.startswith("**Attack too weak.** 3 of 4 checks of attack strength and 0 of 0 ")
+    assert said.startswith(f"**Attack too weak.** {count - 1} of {count} checks of attack strength and 0 of 0 ")
 
 
 def test_claims_are_counted():
     report = planted()
-    all_of = ", ".join(report.claims.claims)
-    assert sentences.verdict_counts(report) == f"Of 9 claims, 9 are not tested ({all_of})."
+    all_of, count = ", ".join(report.claims.claims), len(report.claims.claims)
+    assert sentences.verdict_counts(report) == f"Of {count} claims, {count} are not tested ({all_of})."
     for answers, said in (
         ({"a": "not tested", "b": "refuted"}, "Of 2 claims, 1 is refuted (b), and 1 is not tested (a)."),
         (
