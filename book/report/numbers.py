@@ -84,7 +84,7 @@ def quoted(report: Report) -> dict[str, Any]:
         "inversion": {"START": inversion.START, "STEP": inversion.STEP},
         "penalties": decoder.PENALTIES,
         "held_out": views.HELD_OUT,
-        "own_gradients": gradients.OWN,
+        "own_images": gradients.OWN,
         "gallery": GALLERY,
         "side": SIDE,
         "ssim_window": SSIM_WINDOW,

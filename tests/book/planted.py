@@ -13,7 +13,7 @@ from suppress_privacy.evaluation.metrics import METRICS
 from suppress_privacy.evaluation.verdict import Verdict
 from suppress_study.claims import Claims
 from suppress_study.plan import Study
-from suppress_study.results import Pictures, Results
+from suppress_study.results import Pictures, Results, Run
 from suppress_study.summary import Arm, Data, Mechanism, Summary
 from suppress_study.targets import pictured
 
@@ -90,6 +90,13 @@ def planted(profile: str = "smoke", study: Study | None = None, value: Value = b
         documented=study.documented,
     )
     return Report(study, claims, summary, _results(study, profile), profile)
+
+
+def of_gradients(profile: str) -> list[Run]:
+    """The plan's attacks on gradients."""
+    jobs = Study.load().jobs(profile)
+    pairs = [pair for job in jobs if job.kind != "coins" for pair in zip(job.runs, job.variants, strict=False)]
+    return [run for run, variant in pairs if variant.sees == "gradients"]
 
 
 def _measured(study: Study, variant) -> list[tuple[str, str]]:

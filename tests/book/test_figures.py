@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planted import planted
+from planted import of_gradients, planted
 
 from report import drawing, figures
 from report.figures import FIGURES
@@ -134,10 +134,10 @@ def test_depths_are_in_the_order_of_the_network(full):
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["conv1", "conv2", "fc1", "fc2", "logits"]
 
 
-def test_a_roc_is_of_the_runs_own_scores(report):
-    axis = figures.roc(report).axes[0]
-    assert axis.get_title() == "loss threshold" and axis.get_xscale() == axis.get_yscale() == "log"
-    run = report.results.arrays(report.runs(report.pair[0].factors, report.seeing("outputs")[0])[0])
+def test_a_roc_is_of_the_runs_own_scores(full):
+    axis = figures.roc(full).axes[1]
+    assert axis.get_title() == "LiRA" and axis.get_xscale() == axis.get_yscale() == "log"
+    run = full.results.arrays(full.runs(full.pair[1].factors, full.seeing("outputs")[1])[0])
     curve = roc(run.score.to_numpy(), run.member.to_numpy())
     line = next(line for line in axis.lines if line.get_label() == "ordinary")
     assert np.array_equal(line.get_ydata(), curve.true_positive_rate)
@@ -152,7 +152,8 @@ def test_digits_stand_under_their_originals(report):
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()][:4] == [
         *("original", "black image", "mean image", "class mean:\nordinary")
     ]
-    assert len(strips(figures.gradients(report))) == 1 + len(report.shown(report.seeing("gradients"), report.pair))
+    # a row a run: the profile has one seed
+    assert len(strips(figures.gradients(report))) == 1 + len(of_gradients("smoke"))
     assert len(strips(figures.grid_all(report))) == 1 + 4
 
 
