@@ -139,7 +139,7 @@ def test_a_roc_is_of_the_runs_own_scores(full):
     assert axis.get_title() == "LiRA" and axis.get_xscale() == axis.get_yscale() == "log"
     run = full.results.arrays(full.runs(full.pair[1].factors, full.seeing("outputs")[1])[0])
     curve = roc(run.score.to_numpy(), run.member.to_numpy())
-    line = next(line for line in axis.lines if line.get_label() == "ordinary")
+    line = next(line for line in axis.lines if line.get_label() == "suppressed (example)")
     assert np.array_equal(line.get_ydata(), curve.true_positive_rate)
 
 
