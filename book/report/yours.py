@@ -73,7 +73,7 @@ def _of_attack(own: Report, published: Report, arm: Arm, attack: Variant, metric
     if found is None:
         return None
     entry = METRICS[metric]
-    one = Compared(arm.title, published.title(attack), entry.label, found.mean)
+    one = Compared(arm.title, own.title(attack), entry.label, found.mean)
     note, seeds = _changed(own, published, arm.factors, attack), len(found.seeds)
     step = seeds / found.n if entry.proportion else 0.0
     return _beside(one, other.by_seed if other else [], seeds, (entry.low, entry.high), step, note)
