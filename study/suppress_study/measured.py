@@ -129,7 +129,7 @@ class Measured:
         for job in jobs:
             for run in job.runs:
                 if run.name in found:
-                    _require_one_study(run, f"train-{job.model}", found, judges)
+                    _require_one_study(run, f"train-{job.model}", found, judges, published=study.published)
         missing = len(wanted) - len(found)
         measured = cls(study, profile, results, wanted, missing, {name: found[run] for name, run in judges.items()})
         measured._gather(jobs, found)
@@ -189,7 +189,9 @@ class Measured:
         return max(made, key=lambda cell: cell.mean(metric, seeds)) if seeds else None
 
 
-def _require_one_study(planned: Run, own: str, found: dict[str, Run], judges: dict[str, str]) -> None:
+def _require_one_study(
+    planned: Run, own: str, found: dict[str, Run], judges: dict[str, str], *, published: bool = False
+) -> None:
     """Raise unless a run has the study's settings and data, and is of the networks whose trainings are there.
 
     Args:
@@ -197,6 +199,7 @@ def _require_one_study(planned: Run, own: str, found: dict[str, Run], judges: di
         own: name of the training of the model that it is of.
         found: all runs that there are.
         judges: names of the evaluators' trainings.
+        published: whether the study is as it was published: what an attack had by default then, it does not say.
     """
     name, run, first = planned.name, found[planned.name], next(iter(judges.values()))
     made_with = run.settings
@@ -205,6 +208,10 @@ def _require_one_study(planned: Run, own: str, found: dict[str, Run], judges: di
         "mechanism",
     ):  # settings that the study has gained since have their defaults in an older run
         made_with = validated(Arm, made_with | {"title": ""}, f"run {name}").recipe()
+    elif published and run.kind == "attack":
+        asked = planned.settings["settings"]
+        own_settings = {key: value for key, value in made_with["settings"].items() if key in asked}
+        made_with = made_with | {"settings": own_settings}
     if _plain(made_with) != _plain(planned.settings):
         raise ResultError(f"run {name} was made with other settings than study.yaml has: delete it and run again.")
     if run.environment["data"] != found[first].environment["data"]:

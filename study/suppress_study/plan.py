@@ -166,7 +166,7 @@ class Study(Content):
         swept = {which: values for which, values in (sweep or attack.sweep).items() if which not in (overrides or {})}
         try:
             kind, what = attack.kind or name, attack.sees.what()
-            if not self._published and ATTACKS[kind].sees != what:
+            if not self.published and ATTACKS[kind].sees != what:
                 raise ValueError(f"sees is {what}, but {kind} sees {ATTACKS[kind].sees}: correct it")
             if at and what not in PLACES:
                 raise ValueError(f"at is {at}, but what {name} sees, {what}, has no depth or moment: leave it out")
@@ -182,7 +182,7 @@ class Study(Content):
                 kept = attack.sees.model_dump() | ({what: list(at)} if at else {}) | changed["sees"]
                 sees = validated(Sees, kept, "sees")
                 settings = attack.settings | changed["settings"]
-                settings = settings if self._published else ATTACKS[kind].settings(settings)
+                settings = settings if self.published else ATTACKS[kind].settings(settings)
                 factors = dict(zip(seen, where, strict=True))
                 factors |= {each: (settings | dict(sees))[each] for each in self.swept(name)}
                 counts = {each: getattr(sees, each) for each in ("images_per_class", "candidates", *OF_GRADIENTS)}

@@ -329,6 +329,10 @@ class Content(File):
         self._published = bool((info.context or {}).get("published"))
         return self
 
+    @property
+    def published(self) -> bool:
+        return self._published
+
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
         for place, names, known in self._uses():

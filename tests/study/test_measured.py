@@ -243,3 +243,13 @@ def test_a_game_of_other_models_than_the_study_has_is_refused(tmp_path):
     jobs["coins-canaries-dense-sgd"][1] = replace(run, settings=run.settings | {"models": 9}), arrays
     with pytest.raises(ResultError, match=f"run {run.name} was made with other settings than study.yaml has"):
         Measured.collect(Results.load(planted.write(tmp_path, jobs)), study, "tiny")
+
+
+def test_a_published_study_need_not_say_what_an_attack_had_by_default_and_must_not_say_otherwise(results):
+    study = planted.study().model_copy(deep=True)
+    study.attacks["ridge"].settings.clear()
+    study._published = True
+    assert Measured.collect(results, study, "tiny").missing == 0
+    study.attacks["ridge"].settings["shuffled"] = True
+    with pytest.raises(ResultError, match=r"run attack-ridge-\S* was made with other settings than study\.yaml has"):
+        Measured.collect(results, study, "tiny")
