@@ -193,7 +193,7 @@ def test_the_blind_classifier_is_told_of_half_the_images_and_finds_what_is_in_th
 
 
 def test_a_network_that_knows_random_labels_by_heart_is_found(study, few, tmp_path):
-    board = coins.board(few, game(images=200, labels="random", canaries=0), np.zeros(0, int))
+    board = coins.board(few, game(images=100, labels="random", canaries=0), np.zeros(0, int))
     mint = coins.Mint(study, "smoke", few, board, tmp_path)
     made = [mint.coin(Model("memoriser", seed)) for seed in range(5)]
     table = coins.Table(board, list(range(5)), np.array([coin.phi for coin in made], np.float64))
