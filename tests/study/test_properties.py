@@ -203,7 +203,7 @@ def test_an_attack_is_found_by_what_tells_it_from_others(chosen):
 @st.composite
 def digit_sets(draw):
     """A few digits of each class, each image telling its own place."""
-    counts = [draw(st.lists(st.integers(3, 6), min_size=10, max_size=10)) for _ in range(2)]
+    counts = [draw(st.lists(st.integers(4, 6), min_size=10, max_size=10)) for _ in range(2)]
     order = draw(st.randoms(use_true_random=False))
     sets = []
     for first, count in zip((0, 1000), counts, strict=True):
