@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -36,8 +37,17 @@ def by_default(factors: dict, attack: str, metric: str, evaluator: str) -> float
 
 
 def planted(profile: str = "smoke", study: Study | None = None, value: Value = by_default) -> Report:
-    """A report of a profile that has all its runs."""
-    study, claims = study or Study.load(), Claims.load()
+    """A report of a profile that has all its runs; of the study itself made once, for it takes seconds."""
+    return _planted(profile, study, value) if study else _kept(profile, value)
+
+
+@cache
+def _kept(profile: str, value: Value) -> Report:
+    return _planted(profile, Study.load(), value)
+
+
+def _planted(profile: str, study: Study, value: Value) -> Report:
+    claims = Claims.load()
     jobs = study.jobs(profile)
     cells: dict[str, tuple] = {}
     for job in (job for job in jobs if job.kind != "coins"):  # whose figures a summary has apart

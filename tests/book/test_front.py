@@ -7,6 +7,7 @@ from planted import estimate, planted, with_summary
 
 from report import front
 from suppress_privacy.evaluation.verdict import Comparison, Verdict
+from suppress_study.plan import Study
 
 SHARES = {"suppressed-example": 0.95, "accuracy-matched": 0.89, "feature-noise": 0.5}
 CONFIDENT = {"class-mean": 0.98, "reference": 0.94}
@@ -22,7 +23,7 @@ def with_verdict(word, reason="", **changes):
     """The full profile with that verdict on the question, by a comparison with the network of equal accuracy."""
     apart = Comparison("any", 0.06, 0.0378, 0.0966, 1.0, False, metric="rank1", control="accuracy-matched", **changes)
     other = replace(apart, control="magnitude-finetuned", low=-0.5, high=0.5)
-    report = planted("full", value=value)
+    report = planted("full", Study.load(), value)  # anew: what the value is may change
     found = Verdict(word, 0.06, 0.04, 0.1, 1.0, reason, [other, apart])
     return with_summary(report, verdicts=report.summary.verdicts | {report.claims.question: found})
 
