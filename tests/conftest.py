@@ -5,6 +5,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 for name in [name for name in os.environ if name.startswith("GIT_")]:
     del os.environ[name]  # a hook's, which name the repository that it is called in: tests make their own
 
+import gc
 import logging
 import struct
 import tempfile
@@ -56,6 +57,13 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(scope="session", autouse=True)
 def graph_mode():
     configure("CPU", "graph")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sparing_collector():
+    """MindSpore collects garbage at each compilation: it need not look at what earlier files have left for good."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

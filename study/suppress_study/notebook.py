@@ -10,11 +10,13 @@ from typing import Any
 
 import papermill
 import yaml
+from jupyter_client import AsyncKernelManager
 from papermill.exceptions import PapermillExecutionError
 
 from suppress_privacy.checks import Seed, check
 from suppress_privacy.files import atomically
 from suppress_privacy.runtime import Mode, choose_device
+from suppress_study import starter
 from suppress_study.jobs import NONE, Job, Model, Variant
 from suppress_study.plan import Study
 from suppress_study.reading import SettingsError
@@ -23,6 +25,13 @@ from suppress_study.settings import ROOT, Value
 FOLDER = ROOT / "notebooks"
 INJECTED = "# Parameters\n"  # how papermill begins the cell of what it was given
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "dict": dict, "list[str]": list[str]}
+
+
+class Kernel(AsyncKernelManager):
+    """A kernel that a study's starter forks, where there is one."""
+
+    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+        return [sys.executable, "-S", starter.__file__, "--kernel", "-f", self.connection_file]
 
 
 def notebook_path(name: str) -> Path:
@@ -151,7 +160,8 @@ def execute(name: str, output: Path, values: dict[str, Any]) -> None:
         )
     with atomically(output) as part:
         try:
-            papermill.execute_notebook(*map(literal, (notebook_path(name), part)), parameters, progress_bar=shown)
+            places = map(literal, (notebook_path(name), part))
+            papermill.execute_notebook(*places, parameters, progress_bar=shown, kernel_manager_class=Kernel)
         except PapermillExecutionError:
             os.replace(part, output.with_suffix(".failed.ipynb"))
             raise

@@ -22,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from suppress_study.provenance import describe
 from suppress_study.reading import from_yaml
 from suppress_study.results import PUBLISHED, Results, finish_publishing, published_runs, write_json
 from suppress_study.settings import ROOT
+from suppress_study.starter import Starter
 from suppress_study.summary import summarise
 from suppress_study.surroundings import surroundings
 from suppress_study.targets import choose_targets
@@ -182,7 +184,8 @@ def study(options: argparse.Namespace) -> int:
     plan = Study.load()
     for target in options.targets:
         require_target(target, plan, options.profile)
-    command = [*snakemake(options, prepare(options, plan)), "--"]
+    device = prepare(options, plan)
+    command = [*snakemake(options, device), "--"]
     os.environ[LEADER] = str(os.getpid())
     stages = [options.targets]
     if not (options.targets or options.redraw or options.keep or options.snakemake):
@@ -193,9 +196,10 @@ def study(options: argparse.Namespace) -> int:
     sys.stdout.flush()
     paths = [[f"{options.results}/runs/{target}.npz" for target in targets] or ["all"] for targets in stages]
     signal.signal(signal.SIGINT, lambda *_: None)  # from the keyboard Snakemake has it too, and ends its jobs
-    for chosen in paths:
-        if ended := subprocess.run([*command, *chosen], pass_fds=[held]).returncode:
-            return ended
+    with Starter() if device == "CPU" else nullcontext():  # an accelerator's library may not be loaded before a fork
+        for chosen in paths:
+            if ended := subprocess.run([*command, *chosen], pass_fds=[held]).returncode:
+                return ended
     if not (options.targets or options.snakemake):
         print(f"\n{ANSWER.read_text('utf-8')}Read on: {ROOT / '_build/html/index.html'}")
     return 0

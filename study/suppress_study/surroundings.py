@@ -22,6 +22,7 @@ def surroundings(environ: Mapping[str, str]) -> dict[str, str]:
     """
     found = {name: value for name, value in environ.items() if not DECIDING.fullmatch(name)}
     found |= {name: str(OWN / name.lower()) for name in FOLDERS} | {"PYTHONUTF8": "1", "GLOG_v": "3"}
+    _can_be_made(OWN)  # IPython complains of a folder whose parent is not there yet
     code = [*(str(ROOT / folder) for folder in ("lib", "study", "book")), environ.get("PYTHONPATH", "")]
     found["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, os.pathsep.join(code).split(os.pathsep))))
     home = environ.get("HOME") or os.path.expanduser("~")
