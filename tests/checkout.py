@@ -5,7 +5,8 @@ import shutil
 import subprocess
 import sys
 
-OUTSIDE = {"PYTHONPATH", "PYTHON", "DEVICE", "MAKEFLAGS"}  # of whoever runs the tests: the checkout has its own
+# Of whoever runs the tests: the checkout has its own, and keeps what Python compiles of it.
+OUTSIDE = {"PYTHONPATH", "PYTHON", "DEVICE", "MAKEFLAGS", "PYTHONDONTWRITEBYTECODE"}
 
 
 def git(folder, *arguments):

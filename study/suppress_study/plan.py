@@ -6,7 +6,7 @@ from functools import reduce
 from itertools import product
 from typing import Any, Self
 
-from pydantic import model_validator
+from pydantic import PrivateAttr, model_validator
 
 from suppress_privacy.attacks import ATTACKS
 from suppress_privacy.checks import check
@@ -25,6 +25,8 @@ def parted(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 class Study(Content):
+    _arms: dict[tuple[str, str, float | None], Arm] = PrivateAttr(default_factory=dict)
+
     @model_validator(mode="after")
     def _can_be_run(self) -> Self:
         for profile in self.profiles:
@@ -67,8 +69,16 @@ class Study(Content):
 
     def arm(self, profile: str, name: str, overrides: Changes = None, value: float | None = None) -> Arm:
         """An arm as a profile makes it, at a value of its sweep, with a rerunner's `overrides` on top."""
+        if overrides:
+            return self._arm(profile, name, overrides, value)
+        asked = profile, name, value
+        if asked not in self._arms:  # a plan asks for each some hundred times
+            self._arms[asked] = self._arm(*asked[:2], {}, value)
+        return self._arms[asked]
+
+    def _arm(self, profile: str, name: str, overrides: Mapping[str, Any], value: float | None) -> Arm:
         own = named(self.arms, name, "arm")
-        changes = [self.profile(profile).overrides.get(name, {}), overrides or {}]
+        changes = [self.profile(profile).overrides.get(name, {}), overrides]
         if value is not None:
             if own.sweep is None:
                 raise SettingsError(f"arm {name} has no sweep, so no value {value:g} of one: leave it out.")

@@ -21,7 +21,7 @@ ARMS = {
     "dense-sgd": SHORT,
     "accuracy-matched": SHORT,
     "magnitude-finetuned": SHORT | {"epochs": 1},
-    "memoriser": {"epochs": 120, "batch_size": 10},
+    "memoriser": {"epochs": 80, "batch_size": 5},
 }
 
 
