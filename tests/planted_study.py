@@ -129,6 +129,12 @@ def played(run, rng):
     if run.factors["arm"] == NONE:
         run.results.pop("canaries")
         return run, {}
+    if run.settings["sees"] == "features":
+        run.results = {}
+        arrays = attacked(run, rng, ())
+        member = arrays["in_training"] & (np.random.default_rng(run.seed).random(IMAGES) < 0.5)
+        shown = {name: arrays[name] for name in ("image", "index", "label", "in_training", "rank1")}
+        return run, shown | {"skill": arrays["skill"] + np.float32(0.05 * member), "member": member}
     member = np.random.default_rng(run.seed).random(CANDIDATES) < 0.5
     return run, candidates(run, rng) | {"member": member}
 

@@ -200,14 +200,14 @@ def means_table(found: Mapping[str, Mapping[tuple[str, str], float]], metrics: C
 
 
 def game_table(found: Mapping[str, Mapping[tuple[str, str], Estimate]]) -> str:
-    """What each attack of a game finds, among canaries and among all other candidates.
+    """What each attack of a game finds, among canaries and among all other candidates, or gains of its targets.
 
     Args:
         found: attack -> candidates, metric -> estimate over the game's models.
     """
     metrics = list(dict.fromkeys(metric for estimates in found.values() for _, metric in estimates))
     rows = [
-        [f"`{attack}`", among, *(measured(metric, estimates[among, metric]) for metric in metrics)]
+        [f"`{attack}`", among, *(measured(metric, estimates.get((among, metric))) for metric in metrics)]
         for attack, estimates in found.items()
         for among in dict.fromkeys(among for among, _ in estimates)
     ]

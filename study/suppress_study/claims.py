@@ -214,6 +214,29 @@ class Found(Claim):
         return replace(compared, metric=metric, control=control, runs=runs)
 
 
+class Remembered(Claim):
+    """An attack gets more from an image that was in the training than from the same image where it was not."""
+
+    kind: Literal["remembered"]
+    arm: str
+    game: str
+    attacks: Names
+    metrics: Names
+
+    def evidence(self, sources: Sources) -> Evidence:
+        found = [self._gained(sources, *one) for one in product(self.metrics, self.attacks)]
+        return Evidence([found], models=(self.arm,))
+
+    def _gained(self, sources: Sources, metric: str, attack: str) -> Comparison:
+        cell = sources.measured.cell({"attack": attack, "game": self.game}, self.arm)
+        by_seed = sources.measured.gained(cell, metric) if cell else {}
+        if cell is None or len(by_seed) < LEAST_SEEDS:
+            raise sources.too_few(sources.called(attack), self.arm)
+        what = f"{sources.called(attack)} on {sources.title(self.arm)}: {label(metric)}, images in the training"
+        compared = verdict.higher(what, "the same images out of it", [*by_seed.values()])
+        return replace(compared, metric=metric, runs=_runs(cell, by_seed))
+
+
 class Members(OfAttacks):
     """An attack gets more from an arm's training images than from test images, beyond what it does on a control."""
 
@@ -266,7 +289,7 @@ class Claims(File):
     strongest: Strongest
     checks: Checks
     game_checks: tuple[GameCheck, ...] = ()
-    claims: dict[str, Annotated[Reproduces | Lower | Found | Members, Field(discriminator="kind")]]
+    claims: dict[str, Annotated[Reproduces | Lower | Found | Remembered | Members, Field(discriminator="kind")]]
 
 
 def verdicts(claims: Claims, measured: Measured, gates: list[Gate]) -> dict[str, Verdict]:

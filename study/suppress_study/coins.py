@@ -9,6 +9,8 @@ draws of `Board.member` are all that tells a model's members; they are the same 
 import json
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,6 +58,16 @@ class Board:
         others = np.setdiff1d(np.arange(len(member)), self.canaries)
         member[rng.permutation(others)[: len(member) // 2 - member.sum()]] = True
         return member
+
+    def has(self, seed: int, index: np.ndarray, in_training: np.ndarray) -> np.ndarray:
+        """Which targets are in the training of the model of that seed: bool [T].
+
+        Args:
+            seed: the model's.
+            index: int [T], positions in the training set, or in the test set.
+            in_training: bool [T], which of the two.
+        """
+        return in_training & np.isin(index, self.index[self.member(seed)])
 
     @cached_property
     def is_canary(self) -> np.ndarray:
@@ -151,6 +163,12 @@ class Mint:
         arrays = read_arrays(path)
         facts, phi = json.loads(str(arrays.pop("facts"))), arrays.pop("phi")
         return Coin(phi, **facts | {"history": History(**facts["history"])}, checkpoints=arrays)
+
+    @contextmanager
+    def victim(self, model: Model) -> Iterator[Trained]:
+        """A model as its network, while the block lasts."""
+        with tempfile.TemporaryDirectory() as name:
+            yield self.coin(model).trained(model, self.study, self.profile, Path(name, "own"))
 
     def _key(self, model: Model) -> str:
         """By recipe, those it builds on, data, who is in, and code."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from suppress_privacy.evaluation.game import gained
 from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, proportion, seed_mean
 from suppress_privacy.evaluation.membership import auc, roc
 from suppress_privacy.evaluation.metrics import METRICS, averaged
@@ -168,6 +169,14 @@ class Measured:
         found = {seed: self.results.runs[name].results.get(among) for seed, name in cell.runs.items()}
         return {seed: metrics[metric] for seed, metrics in found.items() if metrics}
 
+    def gained(self, cell: Cell, metric: str) -> dict[int, float]:
+        """What the targets of each model that plays a game gain by being in its training, by seed."""
+        if not {(metric, ""), ("member", "")} <= cell.values.keys() or len(cell.runs) < 2:
+            return {}
+        targets = cell.column("in_training")[0].astype(bool)
+        found = gained(*(cell.column(name)[:, targets] for name in (metric, "member")))
+        return {seed: value for seed, value in zip(cell.seeds(), found, strict=True) if np.isfinite(value)}
+
     def arm(self, name: str) -> Trainings | None:
         """An arm of study.yaml, at its own settings."""
         return self.arms.get(key(self.study.factors(self.profile, Model(name, 0))))
@@ -235,7 +244,7 @@ def _stacked(frames: list[pd.DataFrame], evaluators: list[str]) -> Columns:
     for evaluator in ("", *evaluators):
         rows = [frame[frame.evaluator == evaluator] for frame in frames]
         names = [name for name, metric in METRICS.items() if metric.of == "image" and metric.judged == bool(evaluator)]
-        for name in names + ([] if evaluator else ["fell", "in_training"]):
+        for name in names + ([] if evaluator else ["fell", "in_training", "member"]):
             if any(name in each and each[name].notna().any() for each in rows):
                 values = np.stack([each[name] for each in rows])
                 if not np.isfinite(values.astype(float)).all():

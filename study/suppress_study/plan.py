@@ -356,4 +356,4 @@ class Study(Content):
 def _in_game(variant: Variant, game: str) -> Variant:
     """An attack as it is run in a game, whose models are each other's shadows: it trains none."""
     settings = variant.settings | ({"shadows": 0} if "shadows" in variant.settings else {})
-    return replace(variant, factors={"game": game}, candidates=0, settings=settings)
+    return replace(variant, factors=variant.factors | {"game": game}, candidates=0, settings=settings)

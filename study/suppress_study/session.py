@@ -9,8 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from suppress_privacy import configure, load_mnist
-from suppress_privacy.evaluation.game import over_victims
-from suppress_privacy.evaluation.intervals import Estimate
+from suppress_privacy.evaluation.game import gained, over_victims
+from suppress_privacy.evaluation.intervals import Estimate, seed_mean
 from suppress_study import attacking, coins, models
 from suppress_study.jobs import NONE, Job, Model, Variant
 from suppress_study.notebook import chosen, parameters_of
@@ -201,26 +201,52 @@ class Playing(Session):
         return coins.Table(self.board, self.seeds, np.array(found, np.float64))
 
     def attack(self, table: coins.Table) -> dict[str, dict[tuple[str, str], Estimate]]:
-        """All attacks of the game on each model: by attack, each metric among canaries and others, over the models."""
+        """All attacks of the game on each model: by attack, each metric over the models.
+
+        Of candidates that is among canaries and others; of reconstructions among targets, what they gain by being in.
+        """
         found = {}
         for variant in self.job.variants:
             of_seeds = [self._attacked(variant, table, seed) for seed in self.seeds]
+            if variant.sees == "features":
+                skill, member = (np.stack([arrays[name] for _, arrays in of_seeds]) for name in ("skill", "member"))
+                found[variant.attack] = {("targets", "skill"): seed_mean(gained(skill, member))}
+                continue
             found[variant.attack] = {
-                (among, metric): over_victims([each[among][metric] for each in of_seeds])
-                for among, metrics in of_seeds[0].items()
+                (among, metric): over_victims([each[among][metric] for each, _ in of_seeds])
+                for among, metrics in of_seeds[0][0].items()
                 for metric in metrics
             }
         return found
 
-    def _attacked(self, variant: Variant, table: coins.Table, seed: int) -> dict[str, Any]:
+    def _attacked(self, variant: Variant, table: coins.Table, seed: int) -> tuple[dict[str, Any], Arrays]:
         model = replace(self.model, seed=seed)
         with made("attack", self.environment) as making:
-            results, arrays = table.attacked(variant, seed)
+            if variant.sees == "features":
+                arrays, own = self._seen(variant, model)
+                results: dict[str, Any] = {}
+            else:
+                (results, arrays), own = table.attacked(variant, seed), {}
         coin = self._made.get(f"coin-{self.job.group}-{model}")
         networks = {"coin": coin[0].checkpoint["sha256"]} if coin else {}
         run = self._planned[f"attack-{variant}-{model}"]
-        self._made[run.name] = replace(run, asked=self.asked, networks=networks, results=results, **making), arrays
-        return results
+        self._made[run.name] = (
+            replace(run, asked=self.asked, networks=networks, results=results, chosen=own, **making),
+            arrays,
+        )
+        return results, arrays
+
+    def _seen(self, variant: Variant, model: Model) -> tuple[Arrays, dict[str, Any]]:
+        """What is reconstructed of the study's targets from a model that had some of them in its training.
+
+        Returns:
+            arrays of a run, and what the attack chose.
+        """
+        with self._mint.victim(model) as victim:
+            found = attacking.attack(variant, attacking.Scene(victim, self.targets, {}, self.data, model.seed))
+        member = self.board.has(model.seed, self.targets.index, self.targets.in_training)
+        shown = ("image", "index", "in_training", "label", "skill", "rank1")
+        return {name: found.arrays[name] for name in shown} | {"member": member}, found.chosen
 
     def save(self) -> Path:
         """Keep all runs of the game as one file, in the order of the plan; returns its path."""

@@ -361,7 +361,8 @@ class Content(File):
         yield "documented", (arm.documented for arm in self.arms.values() if arm.documented), self.documented.models
         if not self._published:
             yield "attacks", (attack.kind or name for name, attack in self.attacks.items()), ATTACKS
-        of_games = [name for name, attack in self.attacks.items() if attack.sees.candidates or attack.sees.images]
+        in_games = ("candidates", "images", "features")
+        of_games = [name for name, attack in self.attacks.items() if any(getattr(attack.sees, one) for one in in_games)]
         for name, played in self.games.items():
             yield f"games.{name}.attacks", played.attacks, of_games
         elsewhere = [name for name, attack in self.attacks.items() if not attack.sees.images]

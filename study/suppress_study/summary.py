@@ -68,9 +68,10 @@ class Summary(Checked):
     `seeds` are the ordinary arm's; `missing` counts runs that the profile asks for and that were not there,
     `uncommitted` those made with changes beyond the commit they name. `gates` lists those that the profile's attacks
     can decide, `verdicts` the answer to every claim of claims.yaml. `games` is `estimates` of games of membership, by
-    the candidates a metric is among (canaries, or all others): over models, each a seed; `game_differences` has that
-    minus the game's first arm, paired by seed; `audits` what the canaries of all models of an arm together say of
-    epsilon: the largest that their guessed coins refute, and the largest that so many canaries could ever refute.
+    the candidates a metric is among (canaries, or all others): over models, each a seed; among targets it is what
+    these gain by being in the training. `game_differences` has that minus the game's first arm, paired by seed;
+    `audits` what the canaries of all models of an arm together say of epsilon: the largest that their guessed coins
+    refute, and the largest that so many canaries could ever refute.
     """
 
     campaign: str
@@ -211,6 +212,9 @@ def _games(measured: Measured) -> Iterator[Row]:
             if len(found := measured.of_victims(cell, among, name)) > 1:
                 values = [*found.values()]
                 yield _row({**cell.factors, "among": among}, name, "", over_victims(values), [*found], values)
+        if "game" in cell.attack and len(found := measured.gained(cell, "skill")) > 1:
+            values = [*found.values()]
+            yield _row({**cell.factors, "among": "targets"}, "skill", "", seed_mean(values), [*found], values)
 
 
 def _audits(measured: Measured) -> Iterator[Row]:

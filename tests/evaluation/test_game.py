@@ -38,6 +38,33 @@ def test_the_interval_over_victims_is_students_within_the_metrics_range():
     assert (wide.low, wide.high) == (0, 1)
 
 
+def gained_by_a_loop(values, member):
+    found = []
+    for k, row in enumerate(values):
+        beyond = [value - np.mean([values[j][i] for j in range(len(values)) if j != k]) for i, value in enumerate(row)]
+        sides = [
+            [each for each, is_in in zip(beyond, member[k], strict=True) if is_in == side] for side in (True, False)
+        ]
+        found.append(np.mean(sides[0]) - np.mean(sides[1]))
+    return found
+
+
+def test_what_being_in_gains_is_that_and_nothing_of_images_or_victims():
+    rng = np.random.default_rng(5)
+    member = rng.random((40, 60)) < 0.5
+    alike = rng.normal(0, 3, 60) + rng.normal(0, 3, (40, 1))
+    assert game.gained(alike, member) == pytest.approx(np.zeros(40), abs=1e-12)
+    noisy = alike + rng.normal(0, 0.1, member.shape)
+    assert game.gained(noisy, member) == pytest.approx(gained_by_a_loop(noisy, member))
+    found = np.array([game.gained(noisy + 0.02 * drawn, drawn).mean() for drawn in rng.random((50, 40, 60)) < 0.5])
+    assert found.mean() == pytest.approx(0.02, abs=0.003)  # on average over draws; by chance some are off
+
+
+def test_a_victim_that_had_all_images_or_none_tells_nothing():
+    member = np.array([[True, True], [False, False], [True, False]])
+    assert np.isnan(game.gained(np.ones((3, 2)), member)).tolist() == [True, True, False]
+
+
 @pytest.mark.parametrize(("victims", "power"), [(8, 0.8), (32, 0.8), (32, 0.5)])
 def test_a_difference_that_is_said_to_be_found_so_often_is(victims, power):
     rng = np.random.default_rng(2)

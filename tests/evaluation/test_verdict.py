@@ -29,6 +29,17 @@ def rate(effect, trials=150):
     return np.mean([one.supports and one.p < 0.05 for one in found])
 
 
+def test_one_value_of_each_seed_above_a_figure_is_the_other_side_of_one_below():
+    values = np.array([0.3, 0.1, 0.2, 0.25])
+    above, below = (
+        verdict.higher("it", "0.1", values, 0.1),
+        verdict.lower("it", "", np.full((4, 1), 0.1), values[:, None]),
+    )
+    assert (above.effect, above.low, above.high) == (-below.effect, -below.high, -below.low)
+    assert (above.p, above.p_opposite, above.supports) == (below.p, below.p_opposite, below.supports)
+    assert above.asked() == "it above 0.1 (4 seeds)" and above.effect == pytest.approx(values.mean() - 0.1)
+
+
 def test_no_effect_is_seldom_and_a_clear_one_nearly_always_called_lower():
     assert rate(0.0) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 150)
     assert rate(-0.04) >= 0.9

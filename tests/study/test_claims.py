@@ -19,9 +19,9 @@ from suppress_study.results import Pictures, Results, Run, key
 from suppress_study.settings import FOLDER
 
 TODAY = Claims.load()
-# With the first edition's claim on membership, which compared scores of the same candidates.
+# With the first edition's claims on memory and membership, which compared other images with each other.
 FIRST = Claims.of(FOLDER.parent / "results" / "full")
-CLAIMS = TODAY.model_copy(update={"claims": TODAY.claims | {"H5": FIRST.claims["H5"]}})
+CLAIMS = TODAY.model_copy(update={"claims": TODAY.claims | {name: FIRST.claims[name] for name in ("H4", "H5")}})
 STUDY = Study.load()
 GATES = [Gate(name, "above 0", 1.0, True, sees=sees) for sees, names in REQUIRED.items() for name in names]
 PROTECTED = "suppressed-example"
@@ -247,6 +247,36 @@ def test_members_that_nobody_finds_cannot_be_found_less():
     weak = [gate for gate in GATES if gate.name != "canaries-found"]
     rates = dict(zip((PROTECTED, *CONTROLS), VICTIMS - np.array([[0.1], [0], [0]]), strict=True))
     assert verdicts(TODAY, played(rates), weak)["H5c"].reason == "attack too weak: canaries-found"
+
+
+def remembering(more, victims=12, images=40):
+    """A study in which what is had of each target is more where a network had it in its training."""
+    rng, measured = np.random.default_rng(1), study_of()
+    member = rng.random((victims, images)) < 0.5
+    skill = 0.8 + 0.2 * rng.standard_normal(images) + 0.1 * rng.standard_normal((victims, 1)) + more * member
+    skill += 0.002 * rng.standard_normal(member.shape)
+    variant = STUDY.variant("full", {"attack": "ridge", "game": "canaries"})
+    cell = Cell(STUDY.factors("full", Model("dense-sgd", 0)), variant.columns())
+    cell.runs = {seed: f"attack-{variant}-dense-sgd-seed{seed}" for seed in range(victims)}
+    # Test images, which are in no training, have no part in it.
+    of_test = np.zeros((victims, 5))
+    cell.values = {
+        ("skill", ""): np.hstack([skill, of_test + 9]),
+        ("member", ""): np.hstack([member, of_test]),
+        ("in_training", ""): np.hstack([np.ones_like(skill), of_test]),
+    }
+    measured.cells[key(cell.factors)] = cell
+    return measured
+
+
+@pytest.mark.parametrize(("more", "wanted"), [(0.02, "holds"), (-0.02, "refuted"), (0.0, "not shown")])
+def test_an_image_is_compared_with_itself_in_and_out_of_training(more, wanted):
+    answer = verdicts(TODAY, remembering(more), GATES)["H4"]
+    assert answer.verdict == wanted and answer.effect == pytest.approx(more, abs=0.001)
+    (one,) = answer.comparisons
+    assert one.asked().endswith("images in the training above the same images out of it (12 seeds)")
+    assert len(one.runs) == 12 and one.low < more < one.high
+    assert verdicts(TODAY, remembering(more, victims=2), GATES)["H4"].verdict == "not tested"
 
 
 def test_an_attack_made_on_fewer_seeds_counts_where_all_have_them():

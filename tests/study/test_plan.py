@@ -372,7 +372,7 @@ def test_a_game_is_one_job_an_arm_with_a_run_a_model_and_one_an_attack_on_it():
     assert counts["coins-canaries-none"] == 32  # the same draws
     of_first = [run.name for run in jobs["coins-canaries-dense-sgd"].runs if run.seed == 0]
     assert of_first == ["coin-canaries-dense-sgd-seed0"] + [
-        f"attack-{attack}-canaries-dense-sgd-seed0" for attack in ("loss", "lira", "rmia", "lira-shuffled")
+        f"attack-{attack}-canaries-dense-sgd-seed0" for attack in ("loss", "lira", "rmia", "lira-shuffled", "ridge-fc1")
     ]
     blind = jobs["coins-canaries-none"].runs
     assert {run.factors["attack"] for run in blind} == {"blind"} and {run.kind for run in blind} == {"attack"}
@@ -414,5 +414,5 @@ def test_an_arm_that_is_defended_after_its_training_plays_no_game():
 def test_what_sees_images_alone_is_for_games():
     with pytest.raises(ValueError, match=r"profiles\.smoke\.attacks names 'blind'; allowed are black"):
         with_changes(lambda content: content["profiles"]["smoke"].update(attacks=["blind"]))
-    with pytest.raises(ValueError, match=r"games\.canaries\.attacks names 'ridge'; allowed are loss, lira"):
-        with_changes(lambda content: content["games"]["canaries"].update(attacks=["ridge"]))
+    with pytest.raises(ValueError, match=r"games\.canaries\.attacks names 'dlg'; allowed are class-mean, nearest"):
+        with_changes(lambda content: content["games"]["canaries"].update(attacks=["dlg"]))

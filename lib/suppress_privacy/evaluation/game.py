@@ -8,6 +8,13 @@ of who is in: victim by victim, the difference d_k. What n victims tell from not
 and s_d is at least what the sampling of m members alone gives two rates near p:
 
     s_d^2  >=  2 p (1 - p) / m
+
+Of an image that is in the training of some victims and not of others, what an attack gets is compared with itself: with
+the image's own mean over all other victims taken off, which are in or out by coins of their own,
+
+    d_k  =  mean over images in k of (v_ki - v_-ki)  -  mean over images not in k of (v_ki - v_-ki)
+
+has the mean that being in adds, whatever the images and the victims are like    (cf. Feldman & Zhang 2020)
 """
 
 from collections.abc import Sequence
@@ -39,6 +46,27 @@ def over_victims(values: Sequence[float]) -> Estimate:
     """
     found = seed_mean(values)
     return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
+
+
+def gained(values: np.ndarray, member: np.ndarray) -> np.ndarray:
+    """What each victim's images gain by being in its training.
+
+    Args:
+        values: [M, N], of M victims, two at least, and the same N images in all.
+        member: bool [M, N].
+
+    Returns:
+        d_k, float64 [M]; NaN of a victim that has all images in its training, or none.
+    """
+    values, member = np.asarray(values, np.float64), np.asarray(member, bool)
+    beyond = values - (values.sum(0) - values) / (len(values) - 1)
+    told = member.any(1) & ~member.all(1)
+    return np.array(
+        [
+            row[inside].mean() - row[~inside].mean() if both else np.nan
+            for row, inside, both in zip(beyond, member, told, strict=True)
+        ]
+    )
 
 
 @checked

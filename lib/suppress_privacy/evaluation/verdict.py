@@ -130,7 +130,26 @@ def higher_in_one_group(what: str, than: str, values: np.ndarray, control: np.nd
     # The models' part is resampled once, with the first group's images.
     around = control - control.mean(1, keepdims=True)
     resampled = bootstrap_means(control.mean(1, keepdims=True) - values) + bootstrap_means(around, seed=1)
-    found = _below_zero(what, than, by_seed, resampled, float(by_seed.mean()))
+    return _mirrored(_below_zero(what, than, by_seed, resampled, float(by_seed.mean())))
+
+
+def higher(what: str, than: str, values: Sequence[float], control: float = 0.0) -> Comparison:
+    """Whether one value of each seed lies above a figure.
+
+    Args:
+        what, than: what is compared with what, for the reader.
+        values: [S].
+        control: the figure.
+
+    Returns:
+        the comparison; its effect is the mean of the values minus the figure.
+    """
+    column = np.asarray(values, np.float64)[:, None]
+    return _mirrored(lower(what, than, np.full_like(column, control), column))
+
+
+def _mirrored(found: Comparison) -> Comparison:
+    """A comparison whose effect was taken the other way round."""
     return replace(found, effect=-found.effect, low=-found.high, high=-found.low, wanted=-1)
 
 
