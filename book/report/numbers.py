@@ -22,11 +22,18 @@ from report.runs import link
 from suppress_privacy.attacks import decoder, gradients, inversion, views
 from suppress_privacy.defences import masks
 from suppress_privacy.defences.layers import MaskLayerDes
+from suppress_privacy.evaluation.audit import largest_epsilon
+from suppress_privacy.evaluation.game import detectable, least_spread
 from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, SSIM_WINDOW
 from suppress_privacy.mnist import SIDE
+from suppress_study.jobs import NONE, Model
 from suppress_study.plan import Study
+from suppress_study.results import PUBLISHED
+from suppress_study.summary import AUDITED
 from suppress_study.targets import GALLERY
 
+NEAR = 0.1  # a true positive rate that canaries may have
+NOBODY = Model(NONE, 0)
 NUMBERS = Path("generated") / "numbers.json"  # what `fill` reads, written before the build
 PARTS = (
     *(tables.accuracy_table, tables.attack_table, tables.ladder_table, tables.judges_table, tables.depth_table),
@@ -85,10 +92,25 @@ def quoted(report: Report) -> dict[str, Any]:
         "penalties": decoder.PENALTIES,
         "held_out": views.HELD_OUT,
         "own_images": gradients.OWN,
+        "game": _game(today),
         "gallery": GALLERY,
         "side": SIDE,
         "ssim_window": SSIM_WINDOW,
         "fpr": f"{100 * FALSE_POSITIVE_RATE:g} %",
+    }
+
+
+def _game(study: Study) -> dict[str, Any]:
+    """How large the published study's game with canaries is, and what so many models and canaries could show."""
+    canaries, models = study.game(PUBLISHED.name, "canaries").canaries, study.coins(PUBLISHED.name, "canaries", NOBODY)
+    spread = least_spread(NEAR, canaries // 2)
+    return {
+        "canaries": canaries,
+        "models": models,
+        "delta": f"{AUDITED:.5f}",
+        "largest": round(largest_epsilon(canaries * models, AUDITED), 1),
+        "near": f"{100 * NEAR:g} %",
+        "detectable": f"{100 * detectable(models, spread):.1f} points",
     }
 
 

@@ -8,6 +8,7 @@ changed, or where there is no starter, the command starts Python anew. Of the st
 site-packages: the caller is the short end.
 """
 
+import gc
 import json
 import os
 import select
@@ -80,6 +81,8 @@ def _load() -> dict[Path, int]:
     import suppress_study.run
     import suppress_study.session  # noqa: F401
 
+    gc.collect()
+    gc.freeze()  # MindSpore collects garbage at each compilation: of what is loaded there is none
     places = [getattr(module, "__file__", None) for module in [*sys.modules.values()]]
     return _written(path for path in map(Path, filter(None, places)) if any(map(path.is_relative_to, OURS)))
 
