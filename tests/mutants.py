@@ -37,7 +37,7 @@ ELSEWHERE = {
     "masks": ("defences/test_suppress.py",),
     "verdict": ("study/test_claims.py",),
 }
-PATIENCE = 4  # so many times the processor's time that the tests take, and a mutant counts as noticed
+PATIENCE, AT_LEAST = 4, 5  # so many times what a test takes of the processor, and these seconds: it has noticed
 
 COMPARISONS = {
     **{ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt), ast.Gt: (ast.GtE, ast.LtE), ast.GtE: (ast.Gt, ast.Lt)},
@@ -163,7 +163,8 @@ class Watched:
 
     def __init__(self, path):
         self.module, self.file = module_of(path), str(ROOT / path)
-        self.seconds, self.calls, self.test = {}, {}, ""  # "" stands for what is called for several tests
+        self.seconds, self.setup = {}, 0.0  # of each test, and of the longest preparation
+        self.calls, self.test = {}, ""  # "" stands for what is called for several tests
 
     def look(self, frame, event, _):
         if event == "call" and frame.f_code.co_filename == self.file:
@@ -191,18 +192,31 @@ class Watched:
 
     def pytest_runtest_logreport(self, report):
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+        self.setup = max(self.setup, report.duration if report.when == "setup" else 0.0)
 
     def told(self):
-        return {"seconds": self.seconds, "calls": {name: sorted(tests) for name, tests in self.calls.items()}}
+        calls = {name: sorted(tests) for name, tests in self.calls.items()}
+        return {"seconds": self.seconds, "setup": self.setup, "calls": calls}
 
 
 class Chosen:
-    """A plugin that runs the tests that call a mutant's function, the quick ones first: most mutants they kill."""
+    """A plugin that runs the tests that call a mutant's function, the quick ones first: most mutants they kill.
 
-    def __init__(self, name, seconds, calls):
+    A test that takes far too long ends its process, for it might never end; what is prepared for several tests may come
+    before another one than it did.
+    """
+
+    def __init__(self, name, seconds, setup, calls):
         holder = name.partition(" ")[2].partition(":")[0]
         tests = set(calls.get(holder, [""]))
-        self.seconds, self.tests = seconds, None if "" in tests else tests
+        self.seconds, self.setup, self.tests = seconds, setup, None if "" in tests else tests
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item):
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        most = PATIENCE * (self.seconds.get(item.nodeid, 0.0) + self.setup) + AT_LEAST
+        end = int(used.ru_utime + used.ru_stime + most) + 1
+        resource.setrlimit(resource.RLIMIT_CPU, (end, resource.RLIM_INFINITY))
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items):
@@ -233,7 +247,7 @@ def apart(function, *arguments):
 
 
 def undisturbed(path):
-    """What `Watched` tells of a module's tests, and the processor's time of all."""
+    """What `Watched` tells of a module's tests."""
     reading, writing = os.pipe()
 
     def measured():
@@ -249,16 +263,14 @@ def undisturbed(path):
     os.close(writing)
     with open(reading) as listening:
         said = listening.read()
-    _, status, used = os.wait4(process, 0)
+    _, status = os.waitpid(process, 0)
     if status:
         sys.exit(f"{path}: its tests fail without any change: make them pass first.")
-    return json.loads(said), used.ru_utime + used.ru_stime
+    return json.loads(said)
 
 
-def limited(path, name, text, told, processor):
-    """The exit status of a module's tests with one change, within so much of the processor's time."""
-    most = int(PATIENCE * processor) + 10
-    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+def changed(path, name, text, told):
+    """The exit status of a module's tests with one change."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.meta_path.insert(0, Mutant(path, text))
     return tested(path, Chosen(name, **told), quiet=True)
@@ -266,12 +278,12 @@ def limited(path, name, text, told, processor):
 
 def survivors(path, own, jobs):
     """Those of a module's mutants that no test kills."""
-    told, processor = undisturbed(path)
+    told = undisturbed(path)
     waiting, running, left = list(own.items()), {}, set()
     while waiting or running:
         while waiting and len(running) < jobs:
             name, text = waiting.pop()
-            running[apart(limited, path, name, text, told, processor)] = name
+            running[apart(changed, path, name, text, told)] = name
         process, status = os.wait()
         name = running.pop(process)
         if os.waitstatus_to_exitcode(status) == pytest.ExitCode.NO_TESTS_COLLECTED:

