@@ -167,9 +167,14 @@ class Watched:
         self.calls, self.test = {}, ""  # "" stands for what is called for several tests
 
     def look(self, frame, event, _):
-        if event == "call" and frame.f_code.co_filename == self.file:
-            called = frame.f_code.co_qualname.replace(".<locals>", "")
-            self.calls.setdefault(called, set()).add(self.test)
+        if event != "call":
+            return
+        called = frame.f_code.co_qualname if frame.f_code.co_filename == self.file else None
+        if frame.f_code.co_name == "checking":  # one that its arguments are checked for, and may be refused
+            function = frame.f_locals["function"]
+            called = function.__qualname__ if function.__module__ == self.module else None
+        if called:
+            self.calls.setdefault(called.replace(".<locals>", ""), set()).add(self.test)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item):

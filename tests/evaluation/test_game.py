@@ -60,6 +60,11 @@ def test_what_being_in_gains_is_that_and_nothing_of_images_or_victims():
     assert found.mean() == pytest.approx(0.02, abs=0.003)  # on average over draws; by chance some are off
 
 
+def test_victims_and_their_draws_must_be_as_many():
+    with pytest.raises(ValueError):
+        game.gained(np.ones((2, 3)), np.eye(3, dtype=bool))
+
+
 def test_a_victim_that_had_all_images_or_none_tells_nothing():
     member = np.array([[True, True], [False, False], [True, False]])
     assert np.isnan(game.gained(np.ones((3, 2)), member)).tolist() == [True, True, False]
@@ -72,6 +77,10 @@ def test_a_difference_that_is_said_to_be_found_so_often_is(victims, power):
     drawn = rng.normal(difference, 0.05, (20_000, victims))
     reach = t.ppf(0.975, victims - 1) * drawn.std(1, ddof=1) / np.sqrt(victims)
     assert np.mean(drawn.mean(1) - reach > 0) == pytest.approx(power, abs=0.03)
+
+
+def test_what_five_victims_tell_is_by_tables_of_students_t():
+    assert game.detectable(5, 1.0) == pytest.approx((2.7764 + 0.9410) / np.sqrt(5), abs=1e-3)
 
 
 def test_sampling_alone_spreads_the_difference_of_two_rates_so_far():

@@ -43,6 +43,32 @@ def test_gates_on_games(gate, passes, fails):
     assert gates.OF_GAMES[gate(around(0.5)).name] is gate
 
 
+@pytest.mark.parametrize(
+    ("gate", "bound", "passes"),
+    [
+        (gates.canaries_are_found, gates.CANARIES_FOUND, False),
+        (gates.memorised_is_found, gates.MEMORISED, False),
+        (gates.sigmoids_give_in, gates.SIGMOID_PSNR, False),
+        (gates.another_gradient_shows, gates.SENT, False),
+        (lambda found: gates.decoder_beats_ridge("", found), 0.0, False),
+        (lambda found: gates.another_gradient_hides(found, 4), 1 / 5, True),
+        (lambda found: gates.held_out_agrees("", [found.low], [0.0]), gates.AGREES, True),
+        (lambda found: gates.held_out_agrees("", [0.0], [found.low]), gates.AGREES, True),
+        (lambda found: gates.analytic_is_exact(np.array([found.low])), gates.EXACT, True),
+    ],
+)
+def test_at_the_bound_itself_a_gate_does_as_it_says(gate, bound, passes):
+    """At its side it passes, at the other it does not, and at the bound as its words have it."""
+    sides = [gate(Estimate(bound, bound + apart, 1.0, 9)).passed for apart in (-1e-9, 0, 1e-9)]
+    assert sides == ([True, True, False] if passes else [False, False, True])
+
+
+@pytest.mark.parametrize("gate", [gates.shuffled_coins_find_nothing, gates.blind_finds_nothing])
+def test_an_interval_that_ends_at_chance_holds_it(gate):
+    ends = [(0.5, 0.6), (0.4, 0.5), (0.5 + 1e-9, 0.6), (0.4, 0.5 - 1e-9)]
+    assert [gate(Estimate(0.5, *each, 9)).passed for each in ends] == [True, True, False, False]
+
+
 def test_the_worst_of_the_planted_inputs_decides_whether_an_attack_is_exact():
     errors = np.full((1, 10), 1e-6)
     assert gates.analytic_is_exact(errors).passed
@@ -51,6 +77,7 @@ def test_the_worst_of_the_planted_inputs_decides_whether_an_attack_is_exact():
 
 
 def test_a_control_whose_descents_failed_has_failed():
+    assert gates.sigmoids_give_in(None).found == 0
     assert not gates.sigmoids_give_in(None).passed
 
 
