@@ -103,3 +103,16 @@ def test_values_that_are_not_there_are_left_out_of_mean_and_interval():
     assert bootstrap_mean(lacking).low == pytest.approx(bootstrap_mean(lacking[:, :30]).low, abs=0.01)
     found = proportion(np.where(np.isnan(lacking), np.nan, lacking > 0.5))
     assert found.mean == np.mean(lacking[:, :30] > 0.5) and found.high - found.low > 0.2
+
+
+def test_what_is_not_there_is_left_out_of_each_of_many_as_of_one_alone():
+    values = np.full((2, 3, 4), np.nan)
+    values[0, 1, 2], values[1, :, :2] = 2.0, np.arange(6).reshape(3, 2)
+    together = bootstrap_means(values)
+    assert np.array_equal(together, np.stack([bootstrap_means(each) for each in values]))
+    assert together[0] == pytest.approx(np.full(10_000, 2.0))  # of one value alone, however often it is drawn
+
+
+def test_an_image_counts_for_a_proportion_where_any_seed_has_it():
+    values = np.array([[1.0] * 10 + [np.nan] * 5, [1.0] * 5 + [np.nan] * 5 + [1.0] * 5])
+    assert proportion(values).low == pytest.approx(proportion(np.ones((1, 15))).low)

@@ -49,7 +49,7 @@ def test_a_file_whose_aliases_multiply_is_refused_before_anything_is_made_of_it(
             load(tmp_path, content)
 
 
-@pytest.mark.parametrize("content", ["[" * 10_000, "a: !!python/object/apply:os.system [exit]", "a: b: c", "\0"])
+@pytest.mark.parametrize("content", ["[" * 2_000, "a: !!python/object/apply:os.system [exit]", "a: b: c", "\0"])
 def test_what_is_no_plain_yaml_is_refused_and_nothing_is_run(tmp_path, content):
     with pytest.raises(SettingsError, match=r"study\.yaml is not YAML \(.*\): correct it there"):
         load(tmp_path, content)
