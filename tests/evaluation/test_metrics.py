@@ -120,6 +120,28 @@ def test_identification_among_all_leaves_out_the_original_itself_and_no_other(mo
     assert metrics.identified_among_all(originals, originals, everyone, nowhere).tolist() == [0, 0, 0, 1, 1, 1]
 
 
+def test_identification_among_all_looks_at_every_place(monkeypatch):
+    """An original, or the only image that is nearer, at each place of each block."""
+    monkeypatch.setattr(metrics, "CANDIDATES", 3)
+    rng = np.random.default_rng(0)
+    far, original = 5 + rng.random((7, 1, 4, 4)), rng.random((1, 1, 4, 4))
+    for place in range(7):
+        everyone = far.copy()
+        everyone[place] = original[0]
+        assert metrics.identified_among_all(original, original + 0.1, everyone, np.array([place])) == [1]
+        everyone[place] = original[0] + 0.1
+        assert metrics.identified_among_all(original, original + 0.1, everyone, np.array([-1])) == [0]
+
+
+def test_an_exact_image_has_the_largest_psnr():
+    assert metrics.psnr(np.ones((1, 1, 4, 4)), np.ones((1, 1, 4, 4))) == pytest.approx([100])
+
+
+def test_each_row_of_distances_is_of_an_image():
+    with pytest.raises(ValueError, match="shorter"):
+        metrics.is_nearest(np.ones((3, 4)), np.array([0, 1]))
+
+
 def test_the_nearest_of_its_candidates_is_found_by_distance():
     distances = np.array([[0, 1, 2, 0], [3, 1, 2, 5], [4, 3, 0, 2.0]])
     own = np.array([0, 1, 2])
@@ -199,6 +221,18 @@ def test_metrics_of_zero_and_one_are_proportions():
     assert metrics.METRICS["confidence"].estimate(values) == bootstrap_mean(values)
 
 
+def test_what_is_a_share_of_images_lies_between_none_and_all_of_them():
+    shares = {name for name, metric in metrics.METRICS.items() if metric.proportion}
+    assert shares == {"rank1", "rank1_all", "rank1_of_sent", "label_accuracy", "label_found", "failed"}
+    assert {(metrics.METRICS[name].low, metrics.METRICS[name].high) for name in shares} == {(0, 1)}
+
+
+def test_of_one_seed_alone_means_are_taken_as_of_several():
+    failed, skill = np.array([1.0, 0, 0]), np.array([0.2, 0.4, 0.6])
+    found = metrics.averaged({("failed", ""): failed, ("skill", ""): skill})
+    assert np.nanmean(found["skill", ""]) == pytest.approx(0.5)
+
+
 def test_bad_images_are_refused(pairs):
     originals, images = pairs
     for one, other, message in (
@@ -206,6 +240,7 @@ def test_bad_images_are_refused(pairs):
         (originals[:0], images[:0], "each at least 1"),
         (originals[:, 0], images[:, 0], r"\[N, C, H, W\]"),
         (originals, np.where(images > 0.5, np.nan, images), "not finite"),
+        (np.where(originals > 0.5, np.nan, originals), images, "not finite"),
         (0 * originals, images, "original image 0 is black"),
     ):
         with pytest.raises(ValueError, match=message):
