@@ -46,6 +46,12 @@ def test_no_effect_is_seldom_and_a_clear_one_nearly_always_called_lower():
     assert rate(+0.04) == 0
 
 
+def test_seeds_that_agree_to_the_last_digit_are_certain():
+    lower, higher = (verdict.lower("x", "y", np.full((3, 50), shift), np.zeros((3, 50))) for shift in (-0.1, 0.1))
+    assert lower.supports and lower.p < 0.01 and lower.p_opposite == 1
+    assert not higher.supports and higher.p == 1 and higher.p_opposite < 0.01
+
+
 def test_seeds_that_disagree_leave_nothing_shown():
     rng = np.random.default_rng(1)
     arm, control = simulated(rng, 0.0)
@@ -233,6 +239,12 @@ def test_the_alternative_that_is_told_is_the_one_with_most_figures_met():
     assert (answer.verdict, answer.effect) == ("refuted", 1.5)
     nearest = verdict_on(Evidence([[figure(3.0)], [figure(-2.0)]]))
     assert (nearest.effect, nearest.reason) == (-2.0, "x lies below its band; 0 of 1 figures reproduced")
+
+
+def test_of_alternatives_that_miss_one_figure_the_nearer_miss_is_told():
+    far, near = [figure(3.0, "far"), figure(0.0)], [figure(1.5, "near"), figure(0.5)]
+    for alternatives in ([far, near], [near, far]):
+        assert "near" in verdict_on(Evidence(alternatives)).reason
 
 
 def test_figures_that_may_be_met_are_not_shown():
