@@ -166,8 +166,21 @@ def test_a_documented_figure_is_compared_with_training_images_alone():
 def test_what_was_not_measured_is_not_tested():
     few = answers(seeds=2)
     assert set(few.values()) == {"not tested"}
+    enough = answers(seeds=3)
+    assert all(enough[claim] != "not tested" for claim in ("R1", "R2", "H1", "H2", "H3", "H4"))
     assert answers(without=("accuracy-matched",), effect=-0.1)["H3"] == "not tested"
     assert answers(without=("accuracy-matched",), effect=-0.1)["H2"] == "holds"
+
+
+@pytest.mark.parametrize("side", ["dense-sgd", PROTECTED])
+def test_an_attack_that_was_not_made_or_has_no_mean_is_not_tested(side):
+    measured = study_of(effect=-0.1)
+    own = cells(measured, "tuned")[side]
+    del own.values["skill", ""]  # as where most descents failed
+    reason = verdicts(CLAIMS, measured, GATES)["H2"].reason
+    assert "has fewer than 3 seeds" in reason
+    del measured.cells[key(own.factors)]
+    assert verdicts(CLAIMS, measured, GATES)["H2"].reason == reason
 
 
 def test_what_leaks_from_an_untrained_network_too_was_not_remembered():
@@ -205,14 +218,14 @@ def with_lira(measured, seeds):
     return measured
 
 
-def played(rates, among="canaries", attack="lira"):
-    """A study in which each arm's networks play a game: by arm the true positive rate found of each."""
+def played(rates, among="canaries", attack="lira", metric="tpr_at_1pct_fpr"):
+    """A study in which each arm's networks play a game: by arm what is found of each."""
     measured = study_of()
     for arm, found in rates.items():
         cell = Cell(STUDY.factors("full", Model(arm, 0)), {"attack": attack, "game": "canaries"})
         for seed, rate in enumerate(found):
             cell.runs[seed] = name = f"attack-{attack}-canaries-{arm}-seed{seed}"
-            results = {among: {"tpr_at_1pct_fpr": rate}}
+            results = {among: {metric: rate}}
             measured.results.runs[name] = Run(name, "attack", "", "full", cell.factors, seed, {}, results=results)
         measured.cells[key(cell.factors)] = cell
     return measured
@@ -233,6 +246,11 @@ def test_members_that_are_found_less_are_so_victim_by_victim(claim, among, shift
         one.effect == pytest.approx((rates[PROTECTED] - rates[one.control]).mean()) for one in answer.comparisons
     )
     assert all(len(one.runs) == 24 and one.than.endswith("(12 seeds)") for one in answer.comparisons)
+    assert answer.comparisons[0].runs[::12] == tuple(
+        f"attack-lira-canaries-{arm}-seed0" for arm in (PROTECTED, CONTROLS[0])
+    )
+    three = {arm: found[:3] for arm, found in rates.items()}
+    assert verdicts(TODAY, played(three, among), GATES)[claim].verdict != "not tested"
     other = "canaries" if claim == "H5" else "others"
     assert verdicts(TODAY, played(rates, other), GATES)[claim].verdict == "not tested"
 
@@ -242,11 +260,23 @@ def test_members_that_nobody_finds_cannot_be_found_less():
     answer = verdicts(TODAY, played(rates), GATES)["H5c"]
     assert answer.verdict == "not tested"
     assert answer.reason.startswith("nothing to lower: LiRA among canaries of ordinary, stopped at")
+    rates["accuracy-matched"] = np.full(12, 0.01)  # at chance itself
+    assert verdicts(TODAY, played(rates), GATES)["H5c"].reason == answer.reason
     few = {arm: found[:2] for arm, found in zip((PROTECTED, *CONTROLS), VICTIMS, strict=True)}
     assert "has fewer than 3 seeds" in verdicts(TODAY, played(few), GATES)["H5c"].reason
     weak = [gate for gate in GATES if gate.name != "canaries-found"]
     rates = dict(zip((PROTECTED, *CONTROLS), VICTIMS - np.array([[0.1], [0], [0]]), strict=True))
     assert verdicts(TODAY, played(rates), weak)["H5c"].reason == "attack too weak: canaries-found"
+
+
+@pytest.mark.parametrize(("area", "wanted"), [(0.5, "not tested"), (0.6, "holds")])
+def test_of_areas_chance_is_one_half(area, wanted):
+    claim = TODAY.claims["H5c"].model_copy(update={"metrics": ["auc"]})
+    claims = TODAY.model_copy(update={"claims": {"H5c": claim}})
+    noise = 0.001 * np.random.default_rng(0).standard_normal((3, 12))
+    noise -= noise.mean(1, keepdims=True)
+    areas = dict(zip((PROTECTED, *CONTROLS), area + noise - np.array([[0.05], [0], [0]]), strict=True))
+    assert verdicts(claims, played(areas, metric="auc"), GATES)["H5c"].verdict == wanted
 
 
 def remembering(more, victims=12, images=40):
@@ -277,6 +307,7 @@ def test_an_image_is_compared_with_itself_in_and_out_of_training(more, wanted):
     assert one.asked().endswith("images in the training above the same images out of it (12 seeds)")
     assert len(one.runs) == 12 and one.low < more < one.high
     assert verdicts(TODAY, remembering(more, victims=2), GATES)["H4"].verdict == "not tested"
+    assert verdicts(TODAY, remembering(more, victims=3), GATES)["H4"].verdict != "not tested"
 
 
 def test_an_attack_made_on_fewer_seeds_counts_where_all_have_them():
