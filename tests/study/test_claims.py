@@ -277,6 +277,8 @@ def test_of_areas_chance_is_one_half(area, wanted):
     noise -= noise.mean(1, keepdims=True)
     areas = dict(zip((PROTECTED, *CONTROLS), area + noise - np.array([[0.05], [0], [0]]), strict=True))
     assert verdicts(claims, played(areas, metric="auc"), GATES)["H5c"].verdict == wanted
+    guessing = areas | {control: np.full(12, 0.5) for control in CONTROLS}  # chance itself
+    assert verdicts(claims, played(guessing, metric="auc"), GATES)["H5c"].verdict == "not tested"
 
 
 def remembering(more, victims=12, images=40):
