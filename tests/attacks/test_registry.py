@@ -77,7 +77,7 @@ def test_settings_are_those_given_over_the_attacks_own():
             {"tv_weight": []},
             "tv_weight is []; it must be a number from 0, or a list of numbers from 0, one at",
         ),
-        ("analytic", {"restarts": 2}, "restarts is not a setting; there are none"),
+        ("analytic", {"restarts": 2}, "restarts is not a setting; there are decoder"),
         ("lira", {"shadows": 2}, "shadows is 2; it must be 0, or an integer from 4, a multiple of 2"),
         ("lira", {"shadows": 5}, "shadows is 5; it must be 0, or an integer from 4, a multiple of 2"),
         ("loss", {"seed": 0}, "seed is not a setting; there are none"),
