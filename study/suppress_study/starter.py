@@ -76,8 +76,10 @@ def serve(listening: socket.socket) -> None:
 
 
 def _load() -> dict[Path, int]:
-    """Import what jobs use; the files of this checkout that were loaded, and when each was written."""
+    """Import what jobs use; the files of this checkout that were loaded, and when each was written.
 
+    Not what draws: Matplotlib takes its backend from the environment when it is loaded, and that is the kernel's.
+    """
     import suppress_study.run
     import suppress_study.session  # noqa: F401
 
