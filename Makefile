@@ -108,6 +108,16 @@ _build/torch/ready: requirements-bench.txt
 	  || _build/torch/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	touch $@
 
+# MindArmour itself, whose networks the study attacks beside its own.
+_build/mindarmour/ready: requirements-mindarmour.txt
+	$(need_python)
+	rm -rf _build/mindarmour
+	$(PYTHON) -m venv _build/mindarmour
+	grep -v '^mindarmour==' $< > _build/mindarmour/needs.txt
+	_build/mindarmour/bin/python -m pip install --quiet --disable-pip-version-check -r _build/mindarmour/needs.txt
+	_build/mindarmour/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "$$(grep '^mindarmour==' $<)"
+	touch $@
+
 # jax-privacy is a peer of one stored table alone, and brings JAX: it gets an environment of its own.
 _build/audit-reference/ready: requirements-audit.txt
 	$(need_python)

@@ -95,12 +95,21 @@ def load_images(
         TypeError, ValueError: no such data set, or source is no name.
         DataError: no source has it; or a directory the user named lacks a file, or a file in it is damaged.
     """
+    return _decode(DATASETS[name], files_of(name, source))
+
+
+def files_of(name: Literal["mnist", "fashion-mnist"], source: str | os.PathLike = "auto") -> dict[str, bytes]:
+    """The four IDX files of a data set, by name, from where `load_images` has them.
+
+    Raises:
+        DataError: see `load_images`.
+    """
     wanted = DATASETS[name]
     files = _found(wanted, source)
     if files is None:
         remedy = f"set {wanted.variable} to a folder of its four files"
         raise DataError(f"no source of {wanted.name} answered: {remedy}, or connect to a network and try again.")
-    return _decode(wanted, files)
+    return files
 
 
 def _found(wanted: Published, source: str | os.PathLike) -> dict[str, bytes] | None:

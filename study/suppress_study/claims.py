@@ -11,6 +11,7 @@ from pydantic import Field
 from suppress_privacy.evaluation import verdict
 from suppress_privacy.evaluation.game import OF_VICTIMS, RATES, over_victims
 from suppress_privacy.evaluation.gates import OF_GAMES, Gate, weaknesses
+from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.membership import auc_estimate
 from suppress_privacy.evaluation.metrics import label
 from suppress_privacy.evaluation.verdict import LEAST_SEEDS, Comparison, Evidence, Verdict
@@ -129,6 +130,43 @@ class Reproduces(Claim):
     def evidence(self, sources: Sources) -> Evidence:
         found = [[one for part in parts for one in part.comparisons(sources)] for parts in self.alternatives]
         return Evidence(found)
+
+
+class Margin(Checked):
+    """How far a metric of two models may be apart, of themselves or under an attack, and they still count as equal."""
+
+    attack: Attack | None = None
+    metric: str
+    margin: Annotated[float, Field(gt=0)]
+
+
+class Equal(Claim):
+    """Each pair of arms is equal within every margin, by two one-sided tests at 2.5 % (Schuirmann 1987)."""
+
+    kind: Literal["equal"]
+    pairs: Annotated[list[tuple[str, str]], Field(min_length=1)]
+    margins: Annotated[list[Margin], Field(min_length=1)]
+
+    def evidence(self, sources: Sources) -> Evidence:
+        return Evidence([[self._compared(sources, *one) for one in product(self.pairs, self.margins)]])
+
+    def _compared(self, sources: Sources, pair: tuple[str, str], margin: Margin) -> Comparison:
+        titles = [*map(sources.title, pair)]
+        if margin.attack is None:
+            both = [sources.arm(name) for name in pair]
+            seeds = [seed for seed in both[0].runs if seed in both[1].runs]
+            if len(seeds) < LEAST_SEEDS:
+                raise sources.too_few("a training", *pair)
+            values = [np.array([[each.accuracy()[seed]] for seed in seeds]) for each in both]
+            runs, by = [_runs(each, seeds) for each in both], ""
+        else:
+            *cells, seeds = sources.pair(margin.attack, margin.metric, pair)
+            values = [each.rows(margin.metric, seeds) for each in cells]
+            runs, by = [_runs(each, seeds) for each in cells], f"{sources.called(margin.attack)} on "
+        what = f"{by}{titles[0]}: {label(margin.metric)}, less that of {titles[1]}"
+        apart = verdict.lower("", "", *values)
+        found = verdict.inside(what, Estimate(apart.effect, apart.low, apart.high, len(seeds)), 0.0, margin.margin)
+        return replace(found, metric=margin.metric, runs=runs[0] + runs[1])
 
 
 class OfAttacks(Claim):
@@ -289,7 +327,7 @@ class Claims(File):
     strongest: Strongest
     checks: Checks
     game_checks: tuple[GameCheck, ...] = ()
-    claims: dict[str, Annotated[Reproduces | Lower | Found | Remembered | Members, Field(discriminator="kind")]]
+    claims: dict[str, Annotated[Reproduces | Equal | Lower | Found | Remembered | Members, Field(discriminator="kind")]]
 
 
 def verdicts(claims: Claims, measured: Measured, gates: list[Gate]) -> dict[str, Verdict]:

@@ -17,10 +17,12 @@ from mindspore import nn
 import suppress_privacy
 from suppress_privacy import training
 from suppress_privacy.convnet import ConvNet
+from suppress_privacy.fetch import DATASETS
 from suppress_privacy.files import atomically, sha256_of
 from suppress_privacy.lenet import Features, LeNet5, Rest
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.training import Defence, History, Plan, checkpoints_in, train, with_cross_entropy
+from suppress_study import packaged
 from suppress_study.jobs import Model
 from suppress_study.plan import Study
 from suppress_study.results import Run, read_job
@@ -51,7 +53,7 @@ class Trained:
         """
         if moment == "end":
             return self.network
-        if self.checkpoints is None:
+        if self.checkpoints is None or self.arm.package:
             raise ValueError(f"moment is {moment!r}; of a network from elsewhere only the end is known: use that.")
         if moment == "start" and self.base is not None:
             raise ValueError("moment is 'start'; this model started from a trained one: attack that at its end.")
@@ -104,6 +106,8 @@ class Trained:
         """A network made by this one's recipe on other data."""
         if self.defence.releases:
             raise ValueError("this model's protection is noise on its features, not its training: leave shadows out.")
+        if self.arm.package:
+            raise ValueError("this model was trained by MindArmour, which makes no shadows: leave them out.")
         arm, earlier = self.arm, {}
         if arm.cut:  # trained as long as this one was
             arm = arm.model_copy(update={"cut": None, "accuracy_of": None, "epochs": len(self.history.loss)})
@@ -156,6 +160,8 @@ def make(
     earlier = earlier or {}
     if checkpoints is not None:
         training.forget(checkpoints)
+    if arm.package:
+        return _by_package(arm, seed, data, checkpoints)
     network = NETWORKS[arm.network](seed=seed)
     wanted = earlier[arm.accuracy_of].history.to_choose_by()[-1] if arm.accuracy_of else None
     if arm.cut is not None and wanted is not None:
@@ -243,6 +249,18 @@ def _cut(arm: Arm, seed: int, network: nn.Cell, whole: Trained, wanted: float, c
             with atomically(checkpoints / path.name) as part:
                 shutil.copyfile(path, part)
     return Trained(network, arm, seed, found.until(epoch), _Cut(epoch, wanted), None, checkpoints)
+
+
+def _by_package(arm: Arm, seed: int, data: Mnist, checkpoints: Path | None) -> Trained:
+    """The network that MindArmour itself trained."""
+    if data.name != (wanted := DATASETS["mnist"].name):
+        raise ValueError(f"MindArmour's networks are trained on the whole {wanted}, and this run has {data.name}.")
+    network, history, defence = packaged.load(arm, seed)
+    history.test(defence.correct(network, data.test_images, data.test_labels), data.validation)
+    if checkpoints is not None:
+        steps = arm.epochs * (len(data.train_labels) // arm.batch_size)
+        training.save_checkpoint(network, checkpoints / f"{training.CHECKPOINT_PREFIX}-{arm.epochs}_{steps}.ckpt")
+    return Trained(network, arm, seed, history, defence, None, checkpoints)
 
 
 def _as_it_is(network: nn.Cell, checkpoints: Path | None) -> History:

@@ -31,6 +31,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from suppress_privacy.mnist import DataError, load_mnist
 from suppress_privacy.runtime import choose_device
+from suppress_study import packaged
 from suppress_study.claims import Claims
 from suppress_study.cost import costs, told
 from suppress_study.jobs import WILDCARDS
@@ -213,6 +214,18 @@ def notebook(options: argparse.Namespace) -> int:
     return 0
 
 
+def package(options: argparse.Namespace) -> int:
+    """One network that MindArmour's own package trains, by the name of its checkpoint."""
+    if LEADER in os.environ:
+        end_with(int(os.environ[LEADER]))
+    plan = Study.load()
+    for arm in (plan.arm(options.profile, name) for name, own in plan.arms.items() if own.package):
+        if packaged.path_of(arm, options.seed).name == options.checkpoint.name:
+            packaged.train(arm, options.seed)
+            return 0
+    raise SetupError(f"no arm has MindArmour train {options.checkpoint.name}: see study.yaml.")
+
+
 def parameters(pairs: list[str]) -> dict[str, Any]:
     """The parameters that a command line gives as name=value, their values in YAML."""
     values = {}
@@ -283,6 +296,9 @@ def parser() -> argparse.ArgumentParser:
     add("output", type=Path, help="where the executed notebook goes")
     add("values", nargs="*", help="parameters, name=value; values are YAML")
     command("summarise", summarised)("--allow-missing", action="store_true")
+    add = command("package", package)
+    add("checkpoint", type=Path, help="as the study calls it")
+    add("seed", type=int)
     command("publish", publish)
     command("cost", cost)
     return top

@@ -138,6 +138,7 @@ class Arm(Checked):
     batch_size: Count = 32
     optimizer: Optimizer | None = None
     defence: dict[str, Kept] | None = None  # its kind, and that kind's settings in lib/
+    package: StrictBool = False  # trained by MindArmour's own package, on the whole data of full size
 
     @model_validator(mode="before")
     @classmethod
@@ -171,6 +172,8 @@ class Arm(Checked):
                 raise ValueError(f"epochs is {self.epochs}; {kind} needs no training: make it 0")
             if self.epochs > 0:
                 made.fits(self.epochs, self.optimizer.lr if self.optimizer else 0.0)
+        if self.package and (self.defence or {}).get("kind") != "suppress":
+            raise ValueError("package is true; MindArmour's own package does nothing but suppress: set defence to that")
         if self.cut and (self.accuracy_of is None or (self.optimizer and self.optimizer.decay != "none")):
             raise ValueError("cut needs accuracy_of, and a training at a rate that does not decay: add or change it")
         if self.sweep and self.sweep.setting not in (self.defence or {}):
