@@ -24,7 +24,7 @@ from suppress_privacy.files import sha256_of
 from suppress_privacy.runtime import choose_device
 
 ROOT = Path(__file__).parent.parent
-LONGEST = ("test_full_size.py", "test_workflow.py")
+LONGEST = ("test_workflow.py", "test_full_size.py")  # begin, each in a process of its own
 
 # Properties are tried on the same examples everywhere, however slow the machine, and nothing is left in the checkout.
 set_hypothesis_home_dir(Path(tempfile.gettempdir(), "suppress-privacy-hypothesis"))

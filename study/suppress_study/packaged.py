@@ -64,7 +64,8 @@ def train(arm: Arm, seed: int) -> None:
         for name, content in files_of("mnist").items():
             Path(folder, name).write_bytes(content)
         command = [ROOT / PYTHON, DRIVER, folder, json.dumps(asked(arm, seed)), ROOT / path_of(arm, seed)]
-        ended = subprocess.run([*map(str, command)], env=os.environ | {"GLOG_v": "3"}, check=False).returncode
+        surroundings: dict[str, Any] = {"env": os.environ | {"GLOG_v": "3"}, "stdout": subprocess.DEVNULL}  # it prints
+        ended = subprocess.run([*map(str, command)], check=False, **surroundings).returncode
     if ended:
         raise RuntimeError(f"MindArmour's training of seed {seed} ended with exit code {ended}, see above")
 

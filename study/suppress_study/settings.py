@@ -168,12 +168,10 @@ class Arm(Checked):
             kind, made = self.defence["kind"], self.made_by()
             if made.starts_trained and self.start is None:
                 raise ValueError(f"start is missing; {kind} acts on a trained network: name its arm")
-            if self.epochs > 0 and not made.trains:
-                raise ValueError(f"epochs is {self.epochs}; {kind} needs no training: make it 0")
             if self.epochs > 0:
                 made.fits(self.epochs, self.optimizer.lr if self.optimizer else 0.0)
         if self.package and (self.defence or {}).get("kind") != "suppress":
-            raise ValueError("package is true; MindArmour's own package does nothing but suppress: set defence to that")
+            raise ValueError("package is true; MindArmour's own can do suppress alone: make that the defence")
         if self.cut and (self.accuracy_of is None or (self.optimizer and self.optimizer.decay != "none")):
             raise ValueError("cut needs accuracy_of, and a training at a rate that does not decay: add or change it")
         if self.sweep and self.sweep.setting not in (self.defence or {}):

@@ -60,7 +60,7 @@ def test_a_missed_aim_is_no_error_and_stands_beside_what_was_measured(bench, con
 def test_every_ratio_of_the_whole_run_has_an_interval(bench, contenders, tmp_path, monkeypatch, capsys):
     answer = json.loads(subprocess.run([sys.executable, "-c", CONTENDER, "3"], capture_output=True, text=True).stdout)
     taken = []
-    monkeypatch.setattr(bench, "measured", lambda command, number: taken.append((command, number)) or answer)
+    monkeypatch.setattr(bench, "measured", lambda command, number, threads=2: taken.append((command, number)) or answer)
     assert bench.main(["--out", str(tmp_path / "bench.json")]) == 0
     written = json.loads((tmp_path / "bench.json").read_text())
     for ratio in written["ratios"].values():

@@ -6,7 +6,7 @@ import pytest
 from mindspore import nn, ops
 
 from suppress_privacy import LeNet5, train
-from suppress_privacy.defences import dpsgd
+from suppress_privacy.defences import dpsgd, examplewise
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.training import Plan, with_cross_entropy
 
@@ -32,7 +32,7 @@ def defence(clip_norm=float("inf"), noise_multiplier=0.0, batch_size=20, seed=0)
 
 def clipped_sums(network, clip_norm, images, labels, present=None):
     parameters = ms.ParameterTuple(network.trainable_params())
-    cell = dpsgd.ClippedSum(with_cross_entropy(network), parameters, clip_norm)
+    cell = examplewise.ClippedSum(with_cross_entropy(network), parameters, clip_norm)
     present = np.ones(len(labels), np.float32) if present is None else present
     return [part.asnumpy() for part in cell(ms.Tensor(images), ms.Tensor(labels), ms.Tensor(present))]
 
@@ -62,7 +62,7 @@ def test_an_example_that_is_wrong_beyond_all_doubt_has_a_finite_loss(batch):
     bias[3] = 1000
     network.fc3.bias.set_data(ms.Tensor(bias))
     total, *found = clipped_sums(network, 1.0, images, labels, np.append(np.ones(19, np.float32), np.float32(0)))
-    assert total == pytest.approx(dpsgd.LARGEST_LOSS * np.sum(labels[:19] != 3))
+    assert total == pytest.approx(examplewise.LARGEST_LOSS * np.sum(labels[:19] != 3))
     assert all(np.isfinite(part).all() for part in found) and np.abs(found[-1]).max() > 0.1
 
 

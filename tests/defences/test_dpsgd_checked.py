@@ -12,7 +12,8 @@ from mindspore import nn
 from scipy.special import softmax
 from scipy.stats import binom, kstest, norm
 
-from suppress_privacy.defences.dpsgd import ClippedSum, DpSgd, PrivateStep
+from suppress_privacy.defences.dpsgd import DpSgd, PrivateStep
+from suppress_privacy.defences.examplewise import ClippedSum
 from suppress_privacy.runtime import generator
 from suppress_privacy.training import Defence, with_cross_entropy
 

@@ -123,7 +123,7 @@ def test_an_arm_of_the_package_becomes_a_model_like_any_other(place, few, tmp_pa
 
 
 def test_only_suppression_is_the_packages():
-    with pytest.raises(SettingsError, match="does nothing but suppress"):
+    with pytest.raises(SettingsError, match="can do suppress alone"):
         STUDY.arm("full", "magnitude-finetuned", {"package": True})
 
 

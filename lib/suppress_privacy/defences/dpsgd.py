@@ -13,9 +13,10 @@ from functools import partial
 import dp_accounting
 import numpy as np
 from dp_accounting import rdp
-from mindspore import ParameterTuple, Tensor, nn, ops
+from mindspore import Tensor, nn
 
 from suppress_privacy.checks import NotNegative, Positive, Seed, Share, Whole, checked
+from suppress_privacy.defences.examplewise import ClippedSum
 from suppress_privacy.defences.settings import DefenceSettings
 from suppress_privacy.runtime import generator
 from suppress_privacy.training import Defence, Facts, Plan
@@ -23,8 +24,6 @@ from suppress_privacy.training import Defence, Facts, Plan
 log = logging.getLogger(__name__)
 
 CHUNK = 128  # images whose gradients are held at a time
-LARGEST_LOSS = 88.0  # of one example, in nats: MindSpore's cross-entropy is infinite where a probability underflows
-TINY = 1e-12  # below any gradient's norm that matters; keeps the division defined
 MIXING = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 # MindSpore cannot differentiate these example by example.
 NOT_ALONE = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.RNN, nn.GRU, nn.LSTM, nn.Dropout)
@@ -68,50 +67,6 @@ def must_be_separable(network: nn.Cell) -> None:
             f"network has the layer {layer_name} which {fault}: put another in its place (for a norm nn.GroupNorm), "
             "or train without differential privacy."
         )
-
-
-class ClippedSum(nn.Cell):
-    """The sum of every example's own gradient, each at most as long as the clipping norm.
-
-    Args:
-        forward: from images and labels to their mean loss.
-        parameters: to differentiate by.
-        clip_norm: C, the largest Euclidean norm over all parameters together; infinity clips nothing.
-
-    Inputs:
-        images, float32 [B, ...]; labels, int32 [B]; present, float32 [B], 0 for examples that only fill the batch up.
-
-    Outputs:
-        The sum of losses, each counted as `LARGEST_LOSS` at most, then one sum a parameter, of its shape.
-    """
-
-    def __init__(self, forward: nn.Cell, parameters: ParameterTuple, clip_norm: float) -> None:
-        super().__init__(auto_prefix=False)
-        self.forward = forward
-        gradient = ops.grad(forward, None, parameters)
-
-        def loss_of_one(image: Tensor, label: Tensor) -> Tensor:
-            return forward(image.expand_dims(0), label.expand_dims(0))
-
-        def gradient_of_one(image: Tensor, label: Tensor) -> tuple[Tensor, ...]:
-            return gradient(image.expand_dims(0), label.expand_dims(0))
-
-        self.losses = ops.vmap(loss_of_one, (0, 0))
-        self.gradients = ops.vmap(gradient_of_one, (0, 0))
-        self.clip_norm = clip_norm
-
-    def construct(self, images: Tensor, labels: Tensor, present: Tensor) -> tuple[Tensor, ...]:
-        gradients = self.gradients(images, labels)
-        squares = ops.zeros_like(present)
-        for gradient in gradients:
-            squares += ops.square(gradient).reshape(gradient.shape[0], -1).sum(1)
-        factors = present * ops.minimum(self.clip_norm / (ops.sqrt(squares) + TINY), ops.ones_like(present))
-        losses = ops.minimum(self.losses(images, labels), LARGEST_LOSS * ops.ones_like(present))
-        sums: tuple[Tensor, ...] = ((losses * present).sum(),)
-        for gradient in gradients:
-            flat = gradient.reshape(gradient.shape[0], -1)
-            sums += (ops.matmul(factors.expand_dims(0), flat).reshape(gradient.shape[1:]),)
-        return sums
 
 
 class PrivateStep(nn.Cell):
