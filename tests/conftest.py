@@ -2,6 +2,10 @@ import os
 
 # One thread: MindSpore's threads spin, and results must not depend on the machine's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A core for each process that shares the files: on cores in common their threads, which spin, starve each other.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 for name in [name for name in os.environ if name.startswith("GIT_")]:
     del os.environ[name]  # a hook's, which name the repository that it is called in: tests make their own
 

@@ -22,6 +22,7 @@ from suppress_privacy.lenet import predict
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.runtime import generator
 
+RESIDUE = 1e-7  # up to it MindArmour counts as zero, for what acts through the gradient leaves some of a weight
 CHECKPOINT_PREFIX = "checkpoint_lenet"  # the tutorial's file names: checkpoint_lenet-{epoch}_{step}.ckpt
 CHECKPOINTS_KEPT = 10
 ToTrain = Annotated[nn.Cell, "the nn.Cell to train"]
@@ -55,6 +56,7 @@ class Defence(nn.Cell):
     """
 
     releases: str | None = None  # the one depth whose features leave the user's device under it; None: any
+    residue: float = 0.0  # what it leaves of a weight that it sets to zero, at most
 
     def begin(self, network: nn.Cell, *, count: int, batch_size: int, epochs: int, anew: bool) -> None:
         """Called before a training changes anything.
@@ -266,7 +268,7 @@ def train(
                     states.save(progress)
             must_be_finite(network, epoch, progress.loss)
             progress.history.test(defence.correct(network, data.test_images, data.test_labels), data.validation)
-            progress.end_epoch(rng.bit_generator.state, sparsity(network))
+            progress.end_epoch(rng.bit_generator.state, sparsity(network, defence.residue))
             of_epoch = {"loss": progress.history.loss[-1], "accuracy": progress.history.test_accuracy[-1]}
             bar.set_postfix({name: f"{value:.4f}" for name, value in of_epoch.items()})
             if states:
@@ -407,10 +409,10 @@ def accuracy(network: nn.Cell, images: np.ndarray, labels: np.ndarray) -> float:
     return float(correct(network, images, labels).mean())
 
 
-def sparsity(network: nn.Cell) -> dict[str, float]:
-    """Share of exact zeros in each weight (biases left out), by parameter name."""
+def sparsity(network: nn.Cell, residue: float = 0.0) -> dict[str, float]:
+    """Share of zeros in each weight (biases left out), by parameter name; up to `residue` all counts as zero."""
     weights = [parameter for parameter in network.get_parameters() if parameter.name.endswith("weight")]
-    return {weight.name: float(np.mean(weight.asnumpy() == 0)) for weight in weights}
+    return {weight.name: float(np.mean(np.abs(weight.asnumpy()) <= residue)) for weight in weights}
 
 
 @checked

@@ -30,7 +30,6 @@ DRIVER = FOLDER / "mindarmour" / "train.py"
 PYTHON = Path("_build/mindarmour/bin/python")  # from the project's folder; see the Makefile
 REQUIREMENTS = ROOT / "requirements-mindarmour.txt"
 PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
-ZERO = 1e-7  # the package leaves about 1e-9 of a weight, and counts what is below this as zero
 
 
 def asked(arm: Arm, seed: int) -> dict[str, Any]:
@@ -105,5 +104,5 @@ def load(arm: Arm, seed: int) -> tuple[LeNet5, training.History, Defence]:
     for parameter in network.get_parameters():
         if parameter.name in made["sparsity"]:
             weights = parameter.asnumpy()
-            parameter.set_data(ms.Tensor(np.where(np.abs(weights) < ZERO, np.float32(0), weights)))
+            parameter.set_data(ms.Tensor(np.where(np.abs(weights) <= training.RESIDUE, np.float32(0), weights)))
     return network, training.History(loss=made["loss"], sparsity=made["sparsity"]), Left(network, arm)

@@ -114,3 +114,22 @@ def test_wrong_arguments_are_named():
         pruning.Magnitude(LeNet5(seed=0), LAYERS, 1.5)
     with pytest.raises(ValueError, match="layer_name is 'fc9"):
         pruning.Magnitude(LeNet5(seed=0), [MaskLayerDes("fc9.weight", None, False, False, -1)], 0.5)
+
+
+def test_gradual_pruning_takes_the_smallest_at_every_update_and_moves_none(few):
+    network = LeNet5(seed=0)
+    moved = [layer | {"is_add_noise": True, "is_lower_clip": True} for layer in UNMOVED]
+    defence, before = made("gradual-magnitude", network, few, layers=moved), values(network)
+    earlier = None
+    for target in (0.3, 0.6, 0.9):
+        defence.update_masks(target)
+        masks = {mask.name.removeprefix("mask."): mask.asnumpy() > 0 for mask in defence.masks}
+        for name, mask in masks.items():
+            size, least = mask.size, MIN_NUM[name]
+            assert size - mask.sum() == int(size * min(1 - max(least, 0) / size, target)), name
+            assert np.abs(before[name][~mask]).max() <= np.abs(before[name][mask]).min()
+            assert earlier is None or np.all(mask <= earlier[name])
+        earlier = masks
+    defence()  # what the step after an update does
+    for name, mask in earlier.items():
+        assert np.array_equal(values(network)[name], before[name] * mask)

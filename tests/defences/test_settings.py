@@ -4,18 +4,20 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pytest
+from mindspore import nn
 
 from suppress_privacy import Defence, LeNet5, MaskLayerDes
 from suppress_privacy.checks import keywords
 from suppress_privacy.defences import DEFENCES, DefenceSettings, settings
 from suppress_privacy.defences.layers import PUBLISHED_LAYERS, mask_layers, matched
-from suppress_privacy.training import Plan, accuracy
+from suppress_privacy.training import Plan, accuracy, train
 
 RISE = {"start_epoch": 1, "end_epoch": 2, "mask_times": 4, "sparse_start": 0.0, "sparse_end": 0.9}
 LAYERS = {"layers": "mindarmour-example"}
 GOOD = {
-    "suppress": RISE | LAYERS,
-    "random-mask": RISE | LAYERS,
+    "suppress": RISE | LAYERS | {"compat": False},
+    "random-mask": RISE | LAYERS | {"compat": False},
+    "gradual-magnitude": RISE | LAYERS | {"compat": False},
     "magnitude": {"sparsity": 0.9} | LAYERS,
     "dpsgd": {"epsilon": 3, "delta": 1e-5, "clip_norm": 1},
     "feature-noise": {"depth": "fc1"},
@@ -39,6 +41,20 @@ def test_settings_are_plain_data_and_come_back_from_it(kind):
     settings = DEFENCES[kind](**GOOD[kind])
     assert asdict(settings) == GOOD[kind] == keywords(DEFENCES[kind], GOOD[kind])
     assert DEFENCES[kind](**asdict(settings)) == settings
+
+
+def test_with_the_originals_arithmetic_a_residue_counts_as_zero(few):
+    """In the defence's report, and in the history of a training."""
+    network = LeNet5(seed=0)
+    schedule = {"start_epoch": 1, "end_epoch": 1, "mask_times": 4}
+    control = DEFENCES["suppress"](**GOOD["suppress"] | schedule | {"compat": True}).make(
+        network, Plan(few, 1, 20, 0.1, seed=0)
+    )
+    assert control.compat
+    optimizer = nn.SGD(network.trainable_params(), 0.1)
+    history = train(network, optimizer, few, epochs=1, batch_size=20, seed=0, defence=control)
+    for name, entry in control.report().items():
+        assert history.sparsity[name][-1] == pytest.approx(entry["suppressed"] / entry["weights"], abs=0.01), name
 
 
 @pytest.mark.parametrize("kind", GOOD)

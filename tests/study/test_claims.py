@@ -414,7 +414,11 @@ def test_an_attack_is_called_by_its_title_and_its_scale():
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("claims", "H1", "kind"), "higher", r"claims\.H1\.kind is 'higher'; allowed are 'reproduces', 'equal', 'lower'"),
+        (
+            ("claims", "H1", "kind"),
+            "higher",
+            r"claims\.H1\.kind is 'higher'; allowed are 'reproduces', 'equal', 'lower'",
+        ),
         (("claims", "H1", "arms"), [], r"claims\.H1\.lower\.arms is not a setting"),
         (("claims", "H1", "metrics"), [], r"metrics is \[\]; list should have at least 1 item"),
         (("claims", "H2", "attacks"), [], r"attacks is \[\]; list should have at least 1 item"),

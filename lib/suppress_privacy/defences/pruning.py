@@ -83,16 +83,32 @@ class MagnitudePruning(DefenceSettings, kind="magnitude"):
         return Magnitude(network, mask_layers(self.layers), self.sparsity)
 
 
-class RandomMasks(SuppressCtrl):
-    """Suppression's schedule and counts; which weights go is drawn by lot, and none that stays is moved."""
+class MasksAlone(SuppressCtrl):
+    """Suppression's schedule and counts; none of the weights that stay is moved."""
 
     def updated(self, index: int, weights: np.ndarray, mask: np.ndarray, suppress: int) -> LayerUpdate | None:
         wanted = suppress - (mask.size - np.count_nonzero(mask))
         if wanted < 1:
             return None
         mask = mask.copy()
-        mask[self._rng.choice(np.flatnonzero(mask), wanted, replace=False)] = False
-        return LayerUpdate(mask, weights * mask, threshold=0.0)
+        gone = self.chosen(weights, np.flatnonzero(mask), wanted)
+        mask[gone] = False
+        return LayerUpdate(mask, weights * mask, threshold=self.threshold(weights[gone]))
+
+    def chosen(self, weights: np.ndarray, alive: np.ndarray, wanted: int) -> np.ndarray:
+        """Which of the positions `alive` go next, so many."""
+        raise NotImplementedError
+
+    def threshold(self, gone: np.ndarray) -> float:
+        """Up to what magnitude all go, if that decides; else 0."""
+        return 0.0
+
+
+class RandomMasks(MasksAlone):
+    """Which weights go is drawn by lot."""
+
+    def chosen(self, weights: np.ndarray, alive: np.ndarray, wanted: int) -> np.ndarray:
+        return self._rng.choice(alive, wanted, replace=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,3 +116,20 @@ class RandomMasking(Suppression, kind="random-mask"):
     """Settings of `RandomMasks`."""
 
     control: ClassVar[type[SuppressCtrl]] = RandomMasks
+
+
+class GradualMagnitude(MasksAlone):
+    """The smallest weights go (Zhu & Gupta 2017): suppression without its moves and noise."""
+
+    def chosen(self, weights: np.ndarray, alive: np.ndarray, wanted: int) -> np.ndarray:
+        return alive[np.argsort(np.abs(weights[alive]), kind="stable")[:wanted]]
+
+    def threshold(self, gone: np.ndarray) -> float:
+        return float(np.abs(gone).max())
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradualPruning(Suppression, kind="gradual-magnitude"):
+    """Settings of `GradualMagnitude`."""
+
+    control: ClassVar[type[SuppressCtrl]] = GradualMagnitude

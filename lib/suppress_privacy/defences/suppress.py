@@ -25,12 +25,11 @@ from suppress_privacy.defences import masks
 from suppress_privacy.defences.layers import NAME, Layers, MaskLayerDes, mask_layers, matched, named
 from suppress_privacy.defences.settings import DefenceSettings
 from suppress_privacy.runtime import generator
-from suppress_privacy.training import Defence, Facts, Plan, ToTrain, must_belong
+from suppress_privacy.training import RESIDUE, Defence, Facts, Plan, ToTrain, must_belong
 
 log = logging.getLogger(__name__)
 
 # All from the reference implementation.
-NEARLY_ZERO = 1e-7  # what the reference counts as zero: acting through the gradient leaves a residue
 DEAD_FIRST_LAYER = 0.02  # an update is given up while the first layer's largest weight is below it
 RECOMMENDED_INTERVAL = (10, 20)  # steps between updates
 LARGEST_RATE = 0.5
@@ -138,7 +137,7 @@ class SuppressCtrl(Defence):
             log.info("Masks are updated every %.4g steps; between %d and %d is recommended.", steps, low, high)
         super().__init__(auto_prefix=False)
         object.__setattr__(self, "networks", networks)  # not a child: this cell owns masks alone
-        self.schedule, self.compat = schedule, compat
+        self.schedule, self.compat, self.residue = schedule, compat, RESIDUE if compat else 0.0
         self.layers = matched(networks, mask_layers, first_wins=compat)
         self.weights = ParameterTuple([parameter for parameter, _ in self.layers])
         self.masks = ParameterTuple([beside(weight, "mask", 1) for weight in self.weights])
@@ -207,7 +206,7 @@ class SuppressCtrl(Defence):
 
     def _zeros(self, weight: Parameter) -> float:
         """The share of a parameter that counts as zero, in [0, 1]."""
-        return float(np.mean(np.abs(weight.asnumpy()) <= (NEARLY_ZERO if self.compat else 0)))
+        return float(np.mean(np.abs(weight.asnumpy()) <= self.residue))
 
     def attach(self, optimizer: nn.Optimizer) -> None:
         trained = {id(parameter) for parameter in optimizer.parameters}
@@ -424,6 +423,7 @@ class Suppression(Rise, DefenceSettings, kind="suppress"):
     """Settings of `SuppressCtrl`; `layers` is what `mask_layers` takes."""
 
     layers: Layers
+    compat: bool = False
 
     control: ClassVar[type[SuppressCtrl]] = SuppressCtrl
 
@@ -444,7 +444,7 @@ class Suppression(Rise, DefenceSettings, kind="suppress"):
     def make(self, network: nn.Cell, plan: Plan) -> SuppressCtrl:
         rise = {each.name: getattr(self, each.name) for each in fields(Rise)}
         schedule = Schedule(batch_num=plan.steps, **rise)
-        return self.control(network, mask_layers(self.layers), schedule, lr=plan.lr, seed=plan.seed, compat=False)
+        return self.control(network, mask_layers(self.layers), schedule, lr=plan.lr, seed=plan.seed, compat=self.compat)
 
 
 def beside(weight: Parameter, kind: str, values: np.ndarray | int) -> Parameter:
