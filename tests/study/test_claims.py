@@ -25,6 +25,7 @@ CLAIMS = TODAY.model_copy(update={"claims": TODAY.claims | {name: FIRST.claims[n
 STUDY = Study.load()
 GATES = [Gate(name, "above 0", 1.0, True, sees=sees) for sees, names in REQUIRED.items() for name in names]
 PROTECTED = "suppressed-example"
+SUPPRESSED = ("suppressed", "package")  # how the names of arms begin that are documented as that
 ATTACKS = (
     *CLAIMS.strongest.reconstruction,
     "loss",
@@ -66,7 +67,7 @@ def study_of(
     def values(arm, metric):
         shift = effect if arm == PROTECTED else 0.0
         if metric in documented["ordinary"] and metric != "label_accuracy":
-            model = "suppressed" if arm.startswith("suppressed") else "ordinary"
+            model = "suppressed" if arm.startswith(SUPPRESSED) else "ordinary"
             return np.full((seeds, images), documented[model][metric]) + 0.001 * rng.standard_normal((seeds, images))
         noise = 0.003 * rng.standard_normal((seeds, 1)) + 0.01 * rng.standard_normal((seeds, images))
         remembered = members * in_training * (arm == "baseline")
@@ -91,7 +92,7 @@ def study_of(
     for arm in STUDY.profile("full").arms:
         if arm in without:
             continue
-        of = documented["suppressed" if arm.startswith("suppressed") else "ordinary"]["test_accuracy"]
+        of = documented["suppressed" if arm.startswith(SUPPRESSED) else "ordinary"]["test_accuracy"]
         less = 0.05 if private and arm.startswith("dpsgd") else 0
         own = trainings(arm, of - less + accuracy + 0.0005 * rng.standard_normal(seeds))
         measured.arms[key(own.factors)] = own
@@ -124,6 +125,42 @@ def test_an_effect_that_is_there_is_found_and_none_is_not():
             wrong[name] += not_there[name] == "holds"
     assert min(right.values()) >= 11, right
     assert max(wrong.values()) <= 2, wrong
+
+
+@pytest.mark.parametrize(
+    ("effect", "verdict"), [(0.0, "holds"), (0.03, "holds"), (-0.03, "holds"), (0.05, "not shown"), (-0.15, "refuted")]
+)
+def test_our_networks_equal_the_packages_within_the_margins_alone(effect, verdict):
+    found = verdicts(CLAIMS, study_of(effect=effect), GATES)["E1"]
+    assert found.verdict == verdict
+    margins = [round(one.band, 3) for one in found.comparisons]
+    assert margins == [0.01, 0.1, 0.05] * 2  # accuracy, confidence and skill, of both configurations
+    skills = [one for one in found.comparisons if one.metric == "skill"]
+    assert skills[0].effect == pytest.approx(effect, abs=0.01) and skills[1].effect == pytest.approx(0, abs=0.01)
+    assert {name.rpartition("-seed")[0] for one in found.comparisons for name in one.runs} >= {
+        f"train-{arm}" for arm in ("suppressed-example", "suppressed-tutorial", "package-example", "package-tutorial")
+    }
+
+
+def test_other_accuracies_than_the_packages_are_not_equal():
+    measured = study_of()
+    own = measured.arm(PROTECTED)
+    for run in own.runs.values():
+        run.results["test_accuracy"] -= 0.02
+    found = verdicts(CLAIMS, measured, GATES)["E1"]
+    assert found.verdict == "refuted" and found.effect == pytest.approx(-0.02, abs=0.002)
+    assert found.reason.startswith("suppressed (example): test accuracy, less that of MindArmour itself (example) lies")
+
+
+def test_the_package_itself_is_asked_for_the_documented_figures():
+    found = verdicts(CLAIMS, study_of(seeds=5, private=True), GATES)
+    assert found["R1m"].verdict == "holds"
+    asked = {name.rpartition("-seed")[0] for one in found["R2m"].comparisons for name in one.runs}
+    scales = ("0.1-cpu", "0.1-ascend")
+    assert asked == {f"attack-reference-fc1-{scale}-package-{of}" for scale in scales for of in ("example", "tutorial")}
+    assert answers(seeds=5, accuracy=-0.02)["R1m"] == "refuted"
+    assert answers(seeds=5, without=("package-example",))["R1m"] == "not tested"
+    assert answers(seeds=2)["E1"] == answers(without=("package-tutorial",))["E1"] == "not tested"
 
 
 def test_more_leakage_than_the_controls_is_the_opposite_of_protection():
