@@ -45,6 +45,7 @@ class LeNet5(nn.Cell):
     Args:
         seed: seeds the initial weights, TruncatedNormal(0.05) cut at two sigma. None draws from
             MindSpore's global seed, as the tutorial's class does.
+        units: of fc1, 120 in the tutorial.
 
     Inputs:
         x: images, float32 [N, 1, 32, 32].
@@ -54,11 +55,11 @@ class LeNet5(nn.Cell):
     """
 
     @checked
-    def __init__(self, seed: Seed | None = None) -> None:
+    def __init__(self, seed: Seed | None = None, *, units: Whole = 120) -> None:
         super().__init__()
         start = None if seed is None else "zeros"  # drawn below
         self.conv1, self.conv2 = conv(1, 6, 5, start=start), conv(6, 16, 5, start=start)
-        shapes = ((400, 120), (120, 84), (84, 10))
+        shapes = ((400, units), (units, 84), (84, 10))
         self.fc1, self.fc2, self.fc3 = (fc_with_initialize(*shape, start=start) for shape in shapes)
         if seed is not None:
             rng = generator(seed, "initialisation")

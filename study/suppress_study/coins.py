@@ -29,10 +29,10 @@ from suppress_privacy.runtime import generator
 from suppress_privacy.training import History, checkpoints_in, load_checkpoint
 from suppress_study.attacking import few_bytes, few_digits
 from suppress_study.jobs import Model, Variant
-from suppress_study.models import NETWORKS, Press, Trained, key_of, make
+from suppress_study.models import Press, Trained, key_of, make, untrained
 from suppress_study.plan import Study
 from suppress_study.results import Arrays
-from suppress_study.settings import Game
+from suppress_study.settings import Arm, Game
 from suppress_study.targets import CLASSES, SEED
 
 TESTED = 10_000  # non-members that accuracy is taken on after each epoch
@@ -135,7 +135,7 @@ class Coin:
         for name, content in self.checkpoints.items():
             (folder / name).write_bytes(content.tobytes())
         arm = study.arm_of(profile, model)
-        network = NETWORKS[arm.network]()
+        network = untrained(arm)
         load_checkpoint(network, checkpoints_in(folder)[-1])
         return Trained(network, arm, model.seed, self.history, checkpoints=folder)
 
@@ -194,7 +194,7 @@ class Mint:
             press = self._presses.setdefault(model.kind, Press())
             half, kept = board.half(model.seed, self.data), folder / "own"
             made = make(arm, model.seed, half, kept, earlier=earlier, press=press)
-            logits = self._read(arm.network, checkpoints_in(kept)[-1])
+            logits = self._read(arm, checkpoints_in(kept)[-1])
             phi, out = scaled_confidence(logits, board.labels), ~board.member(model.seed)
             checkpoints = checkpoints_in(kept) if self._is_cut(model) else checkpoints_in(kept)[-1:]
             facts = {
@@ -207,10 +207,11 @@ class Mint:
             with atomically(path) as part, part.open("wb") as file:
                 np.savez(file, facts=np.array(json.dumps(facts)), phi=phi.astype(np.float32), **content)
 
-    def _read(self, kind: str, weights: Path) -> np.ndarray:
+    def _read(self, arm: Arm, weights: Path) -> np.ndarray:
         """What a network says of all images of the game, by one that stays compiled."""
+        kind = f"{arm.network}-{arm.units}"
         if kind not in self._readers:
-            self._readers[kind] = NETWORKS[kind]()
+            self._readers[kind] = untrained(arm)
         load_checkpoint(self._readers[kind], weights)
         return predict(self._readers[kind], self.board.images)
 

@@ -28,7 +28,12 @@ from suppress_study.plan import Study
 from suppress_study.results import Run, read_job
 from suppress_study.settings import ROOT, Arm, Optimizer, validated
 
-NETWORKS = {"lenet5": LeNet5, "convnet": lambda seed=None: ConvNet(8, channels=1, seed=seed)}
+
+def untrained(arm: Arm, seed: int | None = None) -> nn.Cell:
+    """A network of an arm's kind, its weights drawn from the seed."""
+    if arm.network == "convnet":
+        return ConvNet(8, channels=1, seed=seed)
+    return LeNet5(seed=seed, units=arm.units)
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Trained:
             raise ValueError(f"moment is {moment!r}; of a network from elsewhere only the end is known: use that.")
         if moment == "start" and self.base is not None:
             raise ValueError("moment is 'start'; this model started from a trained one: attack that at its end.")
-        network = NETWORKS[self.arm.network](seed=self.seed)
+        network = untrained(self.arm, self.seed)
         if moment == "middle":
             saved = checkpoints_in(self.checkpoints)
             training.load_checkpoint(network, saved[(len(saved) - 1) // 2])
@@ -162,7 +167,7 @@ def make(
         training.forget(checkpoints)
     if arm.package:
         return _by_package(arm, seed, data, checkpoints)
-    network = NETWORKS[arm.network](seed=seed)
+    network = untrained(arm, seed)
     wanted = earlier[arm.accuracy_of].history.to_choose_by()[-1] if arm.accuracy_of else None
     if arm.cut is not None and wanted is not None:
         return _cut(arm, seed, network, earlier[arm.cut], wanted, checkpoints)
@@ -310,7 +315,7 @@ class Models:
         path = checkpoints_of(folder, model) / run.checkpoint["name"]
         if not path.is_file() or sha256_of(path) != run.checkpoint["sha256"]:
             raise ValueError(f"{path} is missing or is not what run {run.name} was made with: train the model again.")
-        network = NETWORKS[arm.network]()
+        network = untrained(arm)
         training.load_checkpoint(network, path)
         base = self._recipe(Model(arm.start, model.seed)) if arm.start else None
         defence = arm.made_by().released(run.results["facts"]) if arm.defence else Defence()

@@ -131,6 +131,7 @@ class Arm(Checked):
     band: Band | None = None
     sweep: Sweep | None = None
     network: Literal["lenet5", "convnet"] = "lenet5"
+    units: Count = 120  # of LeNet5's fc1
     start: str | None = None  # an arm whose trained weights this one starts from
     cut: str | None = None  # an arm that this one is, after the epoch whose test accuracy is nearest to the wanted one
     accuracy_of: str | None = None  # the arm whose test accuracy is wanted, seed by seed
@@ -160,10 +161,9 @@ class Arm(Checked):
     @model_validator(mode="after")
     def _fits_together(self) -> "Arm":
         if (self.epochs > 0) != (self.optimizer is not None):
-            raise ValueError(
-                f"epochs is {self.epochs}, the optimizer {'missing' if self.optimizer is None else 'given'}; "
-                "training needs both, an arm without training neither: add or remove one"
-            )
+            given = "missing" if self.optimizer is None else "given"
+            needs = "training needs both, an arm without training neither"
+            raise ValueError(f"epochs is {self.epochs}, the optimizer {given}; {needs}: add or remove one")
         if self.defence is not None:
             kind, made = self.defence["kind"], self.made_by()
             if made.starts_trained and self.start is None:

@@ -130,7 +130,7 @@ def test_a_training(tmp_path, monkeypatch):
     """Again over an earlier one with other weights, whose run must not pass for that of the new ones."""
     begin, folder = tmp_path / "begin", tmp_path / "results"
     with monkeypatch.context() as patch:
-        patch.setitem(models.NETWORKS, "lenet5", lambda seed=None: LeNet5(seed=7))
+        patch.setattr(models, "untrained", lambda arm, seed=None: LeNet5(seed=7))
         session.Training(session_parameters("train", begin, overrides={"epochs": 1})).train()
     made = session.Training(session_parameters("train", folder, overrides={"epochs": 1}))
 

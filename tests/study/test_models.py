@@ -51,6 +51,16 @@ def same(one, other):
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
+def test_a_narrow_network_is_narrow_in_its_first_dense_layer_alone(few, tmp_path):
+    made = make(arm("untrained", {"units": 7}), 3, few, tmp_path)
+    shapes = {name: each.shape for name, each in weights(made.network).items()}
+    assert shapes["fc1.weight"] == (7, 400) and shapes["fc2.weight"] == (84, 7) and shapes["fc3.weight"] == (10, 84)
+    features, rest = made.halves("fc1")
+    seen = features(ms.Tensor(few.test_images[:3]))
+    assert seen.shape == (3, 7)
+    assert np.array_equal(rest(seen).asnumpy(), made.network(ms.Tensor(few.test_images[:3])).asnumpy())
+
+
 def test_an_untrained_arm_is_its_seeds_draw_with_a_checkpoint(few, tmp_path):
     (tmp_path / "checkpoint_lenet-9_1.ckpt").write_bytes(b"of an earlier run")
     made = make(arm("untrained"), 3, few, tmp_path)
