@@ -4,10 +4,12 @@ A file's name has a hash of all that it depends on: the package's version, the d
 one that is there is never trained again, whatever else changes, and one that no longer fits is not found.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ from suppress_study.settings import FOLDER, ROOT, Arm
 
 PLACE = Path("results/mindarmour")  # from the project's folder
 DRIVER = FOLDER / "mindarmour" / "train.py"
-PYTHON = Path("_build/mindarmour/bin/python")  # from the project's folder; see the Makefile
+READY = Path("_build/mindarmour/ready")  # from the project's folder: its environment, see the Makefile
 REQUIREMENTS = ROOT / "requirements-mindarmour.txt"
 PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 
@@ -59,14 +61,32 @@ def train(arm: Arm, seed: int) -> None:
         RuntimeError: the package failed.
     """
     (ROOT / PLACE).mkdir(parents=True, exist_ok=True)
+    _set_up()
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files_of("mnist").items():
             Path(folder, name).write_bytes(content)
-        command = [ROOT / PYTHON, DRIVER, folder, json.dumps(asked(arm, seed)), ROOT / path_of(arm, seed)]
+        command = [
+            ROOT / READY.with_name("bin") / "python",
+            DRIVER,
+            folder,
+            json.dumps(asked(arm, seed)),
+            ROOT / path_of(arm, seed),
+        ]
         surroundings: dict[str, Any] = {"env": os.environ | {"GLOG_v": "3"}, "stdout": subprocess.DEVNULL}  # it prints
         ended = subprocess.run([*map(str, command)], check=False, **surroundings).returncode
     if ended:
         raise RuntimeError(f"MindArmour's training of seed {seed} ended with exit code {ended}, see above")
+
+
+def _set_up() -> None:
+    """Make the package's environment, where it is missing; another process that does so is waited for."""
+    lock = (ROOT / READY.parent).with_suffix(".lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        command = ["make", "--no-print-directory", str(READY), f"PYTHON={sys.executable}"]
+        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+            raise RuntimeError("MindArmour's environment could not be set up, see above")
 
 
 class Left(Defence):
