@@ -7,16 +7,28 @@ it need never be written out (Goodfellow 2015, "Efficient per-example gradient c
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
-from suppress_privacy.runtime import operator_by_operator
+from suppress_privacy.runtime import generator, operator_by_operator
 
 LARGEST_LOSS = 88.0  # of one example, in nats: MindSpore's cross-entropy is infinite where a probability underflows
 TINY = 1e-12  # below any gradient's norm that matters; keeps the division defined
+TRIED = 3  # examples on which the one is held beside the other
 CLOSE = 1e-3, 1e-6  # relative and absolute, within which two ways to the same gradient agree in float32
+
+
+class Counted(nn.Dense):
+    """A dense layer that counts how often its weight and its bias are asked for, by itself or by others."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("weight", "bias"):
+            reads = super().__getattribute__("reads")
+            reads[name] = reads.get(name, 0) + 1
+        return super().__getattribute__(name)
 
 
 class Seen(nn.Cell):
@@ -32,45 +44,60 @@ class Seen(nn.Cell):
 class Probed(nn.Dense):
     """A dense layer that tells, as gradients by zeros, what goes into it and what comes back to its output."""
 
-    def probe(self, name: str) -> tuple[Parameter, Parameter]:
-        """Make an ordinary layer of this class ready; what its gradients are to be taken by."""
+    def probe(self, name: str) -> None:
+        """Make an ordinary layer that is of this class now ready."""
         self.look = Seen()
         self.into = Parameter(Tensor(np.zeros((1, self.in_channels), np.float32)), name=f"into.{name}")
         self.back = Parameter(Tensor(np.zeros((1, self.out_channels), np.float32)), name=f"back.{name}")
-        return self.into, self.back
 
     def construct(self, x: Tensor) -> Tensor:
         return super().construct(self.look(x, self.into)) + self.back
 
-
-def probed(forward: nn.Cell) -> tuple[nn.Cell, list[tuple[Probed, Parameter, Parameter]]]:
-    """A copy of a network and its loss that shares all parameters, and its dense layers with their probes."""
-    twin = copy.deepcopy(forward, {id(parameter): parameter for parameter in forward.get_parameters()})
-    layers = []
-    for name, layer in twin.cells_and_names():
-        if type(layer) is nn.Dense:
-            layer.__class__ = Probed
-            layers.append((layer, *layer.probe(name)))
-    return twin, layers
+    def own(self) -> list[Parameter]:
+        return [self.weight, self.bias] if self.has_bias else [self.weight]
 
 
-def tells_all(
-    forward: nn.Cell, twin: nn.Cell, layers: Sequence[tuple[Probed, Parameter, Parameter]], *one: Tensor
-) -> bool:
-    """Whether outer products are the whole gradients of the layers' weights, tried on one example.
+def probed(forward: nn.Cell, images: Tensor, labels: Tensor) -> tuple[nn.Cell, list[Probed]]:
+    """A copy of a network and its loss that shares all parameters, and its dense layers if they tell their gradients.
 
-    They are not where a weight is used twice, or elsewhere than in its layer.
+    They do where outer products are the whole gradients: not where a weight is used twice, or elsewhere than in its
+    layer. That is looked for in how often it is asked for, and tried on each example, as it is and in noise.
     """
-    weights = [layer.weight for layer, _, _ in layers] + [layer.bias for layer, _, _ in layers if layer.has_bias]
-    probes = [probe for _, *both in layers for probe in both]
+    twin = copy.deepcopy(forward, {id(parameter): parameter for parameter in forward.get_parameters()})
+    layers = {name: layer for name, layer in twin.cells_and_names() if type(layer) is nn.Dense}
+    for layer in layers.values():
+        layer.reads = {}
+        layer.__class__ = Counted
     with operator_by_operator():
-        whole = ops.grad(forward, None, ParameterTuple(weights))(*one)
-        parts = [part.asnumpy() for part in ops.grad(twin, None, ParameterTuple(probes))(*one)]
-    if any(part.shape != probe.shape for part, probe in zip(parts, probes, strict=True)):
-        return False
-    told = [back.T @ into for into, back in zip(parts[::2], parts[1::2], strict=True)]
-    told += [back[0] for (layer, _, _), back in zip(layers, parts[1::2], strict=True) if layer.has_bias]
-    return all(np.allclose(mine, full.asnumpy(), *CLOSE) for mine, full in zip(told, whole, strict=True))
+        twin(images[:1], labels[:1])
+    once = all(layer.reads == dict.fromkeys(("weight", "bias")[: 1 + layer.has_bias], 1) for layer in layers.values())
+    for name, layer in layers.items():
+        layer.__class__ = Probed
+        layer.probe(name)
+    found = list(layers.values())
+    return twin, found if found and once and tells_all(forward, twin, found, images, labels) else []
+
+
+def tells_all(forward: nn.Cell, twin: nn.Cell, layers: Sequence[Probed], images: Tensor, labels: Tensor) -> bool:
+    """Whether outer products are the gradients of the layers' weights, and what comes back those of their biases."""
+    owned = ParameterTuple([parameter for layer in layers for parameter in layer.own()])
+    probes = ParameterTuple([probe for layer in layers for probe in (layer.into, layer.back)])
+    rng = generator(0, "trials")
+    with operator_by_operator():
+        for number in range(len(labels)):
+            image, label = images[number : number + 1].asnumpy(), labels[number : number + 1]
+            noise = rng.standard_normal(image.shape) if np.issubdtype(image.dtype, np.floating) else 0
+            for tried in (Tensor(image), Tensor((image + noise).astype(image.dtype))):
+                whole = [each.asnumpy() for each in ops.grad(forward, None, owned)(tried, label)]
+                parts = [part.asnumpy() for part in ops.grad(twin, None, probes)(tried, label)]
+                if any(part.shape != probe.shape for part, probe in zip(parts, probes, strict=True)):
+                    return False
+                told: list[np.ndarray] = []
+                for layer, into, back in zip(layers, parts[::2], parts[1::2], strict=True):
+                    told += [back.T @ into, back[0]][: len(layer.own())]
+                if not all(np.allclose(mine, full, *CLOSE) for mine, full in zip(told, whole, strict=True)):
+                    return False
+    return True
 
 
 class ClippedSum(nn.Cell):
@@ -95,37 +122,32 @@ class ClippedSum(nn.Cell):
 
     def __call__(self, images: Tensor, labels: Tensor, present: Tensor) -> tuple[Tensor, ...]:
         if not self.ready:
-            self._prepare(images[:1], labels[:1])
+            self._prepare(images[:TRIED], labels[:TRIED])
             self.ready = True
         return super().__call__(images, labels, present)
 
-    def _prepare(self, *one: Tensor) -> None:
-        """Settle, on one example, which gradients are written out and which are told by their layers."""
-        wanted = {id(parameter) for parameter in self.parameters}
-        forward, layers = self.forward, []
+    def _prepare(self, *examples: Tensor) -> None:
+        """Settle, on a few examples, which gradients are written out and which are told by their layers."""
+        forward, layers, wanted = self.forward, [], {id(parameter) for parameter in self.parameters}
         if ms.get_context("mode") == ms.GRAPH_MODE:
             try:
-                twin, found = probed(forward)
-                dense = [each for each in found if {id(each[0].weight)} | self._bias(each[0]) <= wanted]
-                if dense and len(dense) == len(found) and tells_all(forward, twin, dense, *one):
-                    forward, layers = twin, dense
+                twin, found = probed(forward, *examples)
+                if found and {id(parameter) for layer in found for parameter in layer.own()} <= wanted:
+                    forward, layers = twin, found
             except (RuntimeError, TypeError, ValueError, AttributeError):
                 pass  # a network that cannot be copied, or is no function of one example: all is written out
         self._settle(forward, layers)
 
-    @staticmethod
-    def _bias(layer: nn.Dense) -> set[int]:
-        return {id(layer.bias)} if layer.has_bias else set()
-
-    def _settle(self, forward: nn.Cell, layers: Sequence[tuple[Probed, Parameter, Parameter]]) -> None:
-        of_layers = {id(layer.weight): (1, number) for number, (layer, _, _) in enumerate(layers)}
-        of_layers |= {id(layer.bias): (2, number) for number, (layer, _, _) in enumerate(layers) if layer.has_bias}
-        whole = [parameter for parameter in self.parameters if id(parameter) not in of_layers]
-        of_whole = {id(parameter): (0, number) for number, parameter in enumerate(whole)}
-        self.whole, self.places = len(whole), tuple((of_layers | of_whole)[id(each)] for each in self.parameters)
-        self.biased = tuple(float(layer.has_bias) for layer, _, _ in layers)
+    def _settle(self, forward: nn.Cell, layers: Sequence[Probed]) -> None:
+        told = {
+            id(each): (1 + of, number) for number, layer in enumerate(layers) for of, each in enumerate(layer.own())
+        }
+        whole = [parameter for parameter in self.parameters if id(parameter) not in told]
+        places = told | {id(parameter): (0, number) for number, parameter in enumerate(whole)}
+        self.whole, self.places = len(whole), tuple(places[id(parameter)] for parameter in self.parameters)
+        self.biased = tuple(float(layer.has_bias) for layer in layers)
         self.twin = forward  # a child, so that train and eval modes reach it
-        sought = ParameterTuple([*whole, *(probe for _, *both in layers for probe in both)])
+        sought = ParameterTuple([*whole, *(probe for layer in layers for probe in (layer.into, layer.back))])
         loss_and_gradient = ops.value_and_grad(forward, None, sought)
 
         def of_one(image: Tensor, label: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
