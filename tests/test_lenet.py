@@ -15,7 +15,10 @@ def images():
     return np.random.default_rng(0).random((4, 1, 32, 32)).astype(np.float32)
 
 
-def forward(network, image):
+ACTIVATIONS = {"relu": lambda x: np.maximum(x, 0), "tanh": np.tanh}
+
+
+def forward(network, image, act=ACTIVATIONS["relu"]):
     """LeNet5 written out in NumPy and SciPy for one image: features by depth."""
     weights = {parameter.name: parameter.asnumpy().astype(np.float64) for parameter in network.get_parameters()}
 
@@ -25,21 +28,22 @@ def forward(network, image):
     def pool(x):
         return x.reshape(x.shape[0], x.shape[1] // 2, 2, x.shape[2] // 2, 2).max((2, 4))
 
-    found = {"conv1": np.maximum(convolution(image, weights["conv1.weight"]), 0)}
-    found["conv2"] = np.maximum(convolution(pool(found["conv1"]), weights["conv2.weight"]), 0)
+    found = {"conv1": act(convolution(image, weights["conv1.weight"]))}
+    found["conv2"] = act(convolution(pool(found["conv1"]), weights["conv2.weight"]))
     x = pool(found["conv2"]).ravel()
-    found["fc1"] = np.maximum(weights["fc1.weight"] @ x + weights["fc1.bias"], 0)
-    found["fc2"] = np.maximum(weights["fc2.weight"] @ found["fc1"] + weights["fc2.bias"], 0)
+    found["fc1"] = act(weights["fc1.weight"] @ x + weights["fc1.bias"])
+    found["fc2"] = act(weights["fc2.weight"] @ found["fc1"] + weights["fc2.bias"])
     found["logits"] = weights["fc3.weight"] @ found["fc2"] + weights["fc3.bias"]
     return found
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_features_equal_the_network_written_out(images, depth):
-    network = LeNet5(seed=1)
+def test_features_equal_the_network_written_out(images, depth, activation):
+    network = LeNet5(seed=1, activation=activation)
     found = predict(Features(network, depth), images)
     assert found.shape == (4, *SHAPES[depth])
-    expected = np.array([forward(network, image)[depth] for image in images])
+    expected = np.array([forward(network, image, ACTIVATIONS[activation])[depth] for image in images])
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 

@@ -36,6 +36,9 @@ def fc_with_initialize(input_channels: int, out_channels: int, *, start: Initial
     return nn.Dense(input_channels, out_channels, start, start)
 
 
+Activation = Literal["relu", "tanh"]
+
+
 class LeNet5(nn.Cell):
     """LeNet5 for 1x32x32 images in [0, 1] (LeCun et al. 1998, in the tutorial's variant).
 
@@ -46,6 +49,8 @@ class LeNet5(nn.Cell):
         seed: seeds the initial weights, TruncatedNormal(0.05) cut at two sigma. None draws from
             MindSpore's global seed, as the tutorial's class does.
         units: of fc1, 120 in the tutorial.
+        activation: in place of ReLU, which the tutorial has; bounded, it suits training with differential privacy
+            (Papernot et al. 2021).
 
     Inputs:
         x: images, float32 [N, 1, 32, 32].
@@ -55,7 +60,7 @@ class LeNet5(nn.Cell):
     """
 
     @checked
-    def __init__(self, seed: Seed | None = None, *, units: Whole = 120) -> None:
+    def __init__(self, seed: Seed | None = None, *, units: Whole = 120, activation: Activation = "relu") -> None:
         super().__init__()
         start = None if seed is None else "zeros"  # drawn below
         self.conv1, self.conv2 = conv(1, 6, 5, start=start), conv(6, 16, 5, start=start)
@@ -66,25 +71,29 @@ class LeNet5(nn.Cell):
             for parameter in self.trainable_params():
                 drawn = truncnorm.rvs(-2, 2, scale=WEIGHT_SIGMA, size=parameter.shape, random_state=rng)
                 parameter.set_data(Tensor(drawn.astype(np.float32)))
-        self.relu, self.flatten = nn.ReLU(), nn.Flatten()
+        self.activation, self.flatten = nn.ReLU() if activation == "relu" else nn.Tanh(), nn.Flatten()
         self.pooled_conv1 = PooledConvolution(self.conv1.out_channels, size=14)
         # The same numbers and gradients as a 2x2 max pool, at a third of its time on a CPU; untried on Ascend.
         self.pool1, self.pool2 = nn.AdaptiveMaxPool2d((14, 14)), nn.AdaptiveMaxPool2d((5, 5))
         # In the order of `DEPTHS`: layer, activation (its features end here), and what leads to the next layer.
         self.stages = (
-            (self.conv1, self.relu, (self.pool1,)),  # [N, 1, 32, 32] -> [N, 6, 28, 28] -> [N, 6, 14, 14]
-            (self.conv2, self.relu, (self.pool2, self.flatten)),  # -> [N, 16, 10, 10] -> [N, 16, 5, 5] -> [N, 400]
-            (self.fc1, self.relu, ()),  # -> [N, 120]
-            (self.fc2, self.relu, ()),  # -> [N, 84]
+            (self.conv1, self.activation, (self.pool1,)),  # [N, 1, 32, 32] -> [N, 6, 28, 28] -> [N, 6, 14, 14]
+            (
+                self.conv2,
+                self.activation,
+                (self.pool2, self.flatten),
+            ),  # -> [N, 16, 10, 10] -> [N, 16, 5, 5] -> [N, 400]
+            (self.fc1, self.activation, ()),  # -> [N, 120]
+            (self.fc2, self.activation, ()),  # -> [N, 84]
             (self.fc3, nn.Identity(), ()),  # -> [N, 10]
         )
 
     def features(self, x: Tensor, depth: str) -> Tensor:
-        """What the network computes up to `depth`, one of `DEPTHS`: after that layer's ReLU."""
+        """What the network computes up to `depth`, one of `DEPTHS`: after that layer's activation."""
         if depth == "conv1":
-            return self.relu(self.conv1(x))
+            return self.activation(self.conv1(x))
         last = DEPTHS.index(depth)
-        x = self.relu(self.pooled_conv1(x, self.conv1.weight))
+        x = self.activation(self.pooled_conv1(x, self.conv1.weight))
         layer, activation, _ = self.stages[last]
         return activation(layer(through(x, self.stages[1:last])))
 
@@ -106,7 +115,7 @@ def through(x: Tensor, stages: tuple[Any, ...]) -> Tensor:
         x = layer(x)
         for operation in onward:
             x = operation(x)
-        # ReLU after the pool: the same numbers and gradients as before it, on a quarter of the values.
+        # After the pool: as it never falls, the same numbers and gradients as before it, on a quarter of the values.
         x = activation(x)
     return x
 

@@ -209,7 +209,7 @@ class Mint:
 
     def _read(self, arm: Arm, weights: Path) -> np.ndarray:
         """What a network says of all images of the game, by one that stays compiled."""
-        kind = f"{arm.network}-{arm.units}"
+        kind = f"{arm.network}-{arm.units}-{arm.activation}"
         if kind not in self._readers:
             self._readers[kind] = untrained(arm)
         load_checkpoint(self._readers[kind], weights)

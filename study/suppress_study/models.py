@@ -33,7 +33,7 @@ def untrained(arm: Arm, seed: int | None = None) -> nn.Cell:
     """A network of an arm's kind, its weights drawn from the seed."""
     if arm.network == "convnet":
         return ConvNet(8, channels=1, seed=seed)
-    return LeNet5(seed=seed, units=arm.units)
+    return LeNet5(seed=seed, units=arm.units, activation=arm.activation)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from suppress_privacy.attacks import ATTACKS
 from suppress_privacy.checks import keywords
 from suppress_privacy.controls import CONTROLS
 from suppress_privacy.defences import DEFENCES
-from suppress_privacy.lenet import DEPTHS
+from suppress_privacy.lenet import DEPTHS, Activation
 from suppress_study.reading import SettingsError, read_yaml
 
 FOLDER = Path(__file__).parents[1]  # of study.yaml
@@ -132,6 +132,7 @@ class Arm(Checked):
     sweep: Sweep | None = None
     network: Literal["lenet5", "convnet"] = "lenet5"
     units: Count = 120  # of LeNet5's fc1
+    activation: Activation = "relu"  # of LeNet5
     start: str | None = None  # an arm whose trained weights this one starts from
     cut: str | None = None  # an arm that this one is, after the epoch whose test accuracy is nearest to the wanted one
     accuracy_of: str | None = None  # the arm whose test accuracy is wanted, seed by seed
@@ -220,13 +221,8 @@ class Sees(Checked):
     known: list[Literal["another-seed"]] = []  # not the victim, but the arm's network of another seed
 
     def what(self) -> str:
-        kinds = {
-            "features": self.features,
-            "gallery": self.gallery,
-            "gradients": self.gradients,
-            "outputs": self.candidates,
-        }
-        kinds["images"] = self.images
+        kinds: dict[str, Any] = {"features": self.features, "gallery": self.gallery, "gradients": self.gradients}
+        kinds |= {"outputs": self.candidates, "images": self.images}
         given = [kind for kind, value in kinds.items() if value] or ["nothing"]
         if len(given) > 1:
             raise ValueError(f"sees has {' and '.join(given)}; an attack sees one kind of thing: make it two attacks")
