@@ -131,8 +131,8 @@ def _arms(study: Study, profile: str) -> list[Arm]:
             title=study.arm_of(profile, seeds[0]).title,
             documented=study.arm_of(profile, seeds[0]).documented,
             seeds=[model.seed for model in seeds],
-            test_accuracy=[0.9 + number / 200 + model.seed / 1000 for model in seeds],
-            reported_accuracy=[0.9 + number / 200 + model.seed / 1000 for model in seeds],
+            test_accuracy=[min(0.9 + number / 200, 0.99) + model.seed / 1000 for model in seeds],
+            reported_accuracy=[min(0.9 + number / 200, 0.99) + model.seed / 1000 for model in seeds],
             sparsity={"fc1.weight": [0.95 for _ in seeds]},
             mechanism=Mechanism(effective_rank=estimate(30 + number), feature_norm=estimate(5), dead_units=[0.1]),
         )

@@ -85,7 +85,7 @@ def test_documented_figures_are_dashed_lines(report):
 def test_figures_of_all_models_tell_them_apart(full):
     for figure in (figures.trade_off(full), figures.rank(full)):
         looks = [(each[0].get_color(), each[0].get_marker()) for each in figure.axes[0].containers]
-        assert len(looks) == 17 == len(set(looks))
+        assert len(looks) == len(full.summary.arms) == len(set(looks)) > 17
         assert {text.get_text() for text in figure.legends[0].get_texts()} == {arm.title for arm in full.summary.arms}
     arm = full.summary.arms[3]
     strongest = len(arm.factors["arm"]) / 100 + len("decoder") / 1000
@@ -103,11 +103,12 @@ def test_errors_can_be_read_off_whether_models_are_alike_or_not(full):
     def labels(figure):
         figure.canvas.draw()
         axis = figure.axes[0].xaxis
-        return [label.get_text() for label in (*axis.get_majorticklabels(), *axis.get_minorticklabels())]
+        shown = [label.get_text() for label in (*axis.get_majorticklabels(), *axis.get_minorticklabels())]
+        return [float(label) for label in shown if label]
 
-    assert {"2", "3", "5"} <= set(labels(figures.trade_off(full)))
+    assert {2, 3, 5} <= set(labels(figures.trade_off(full)))
     alike = replace(full, summary=full.summary.model_copy(update={"arms": full.summary.arms[-2:]}))
-    assert sum(bool(label) for label in labels(figures.trade_off(alike))) > 1
+    assert len(labels(figures.trade_off(alike))) > 1
 
 
 def test_the_sweep_is_in_the_order_of_sparsity(full):
