@@ -111,7 +111,7 @@ def _scores(report: Report, row: front.Row) -> list[str]:
 def _first_of_each_class(report: Report) -> dict[int, int]:
     """The first private image of each class."""
     images = report.results.images
-    return images[images.campaign == report.summary.campaign].groupby("label").image.min().to_dict()
+    return images[images.campaign == report.study.campaign].groupby("label").image.min().to_dict()
 
 
 @figure

@@ -65,10 +65,6 @@ class Study(Content):
     def profile(self, name: str) -> Profile:
         return named(self.profiles, name, "profile")
 
-    def campaign_of(self, profile: str) -> str:
-        """The campaign that a profile's runs belong to."""
-        return self.profile(profile).campaign or self.campaign
-
     # Arms and models
 
     def arm(self, profile: str, name: str, overrides: Changes = None, value: float | None = None) -> Arm:
@@ -227,7 +223,7 @@ class Study(Content):
         """The job that makes a model, which may be of any arm and seed."""
         arm = self.arm(profile, model.arm, overrides, model.value)
         factors = {"arm": model.arm, **arm.factors()}
-        run = Run(f"train-{model}", "train", self.campaign_of(profile), profile, factors, model.seed, arm.recipe())
+        run = Run(f"train-{model}", "train", self.campaign, profile, factors, model.seed, arm.recipe())
         return Job("train", model, "", (run,))
 
     def attacking(
@@ -262,7 +258,7 @@ class Study(Content):
         if model.arm in self.arms:
             self._require_released(profile, model, variants)
             self.another(profile, model, variants)
-        of_model, campaign, seed = dict(factors or self.factors(profile, model)), self.campaign_of(profile), model.seed
+        of_model, campaign, seed = dict(factors or self.factors(profile, model)), self.campaign, model.seed
         runs = [
             Run(f"attack-{each}-{model}", "attack", campaign, profile, of_model | each.columns(), seed, each.recipe())
             for each in variants
@@ -314,7 +310,7 @@ class Study(Content):
 
         Without an arm: of the attacks that see no network, on the same draws.
         """
-        game, own, campaign = self.game(profile, name), [], self.campaign_of(profile)
+        game, own, campaign = self.game(profile, name), [], self.campaign
         if model.arm != NONE:
             own.append(self.arm_of(profile, model))
             if own[0].defence and own[0].made_by().releases:

@@ -29,8 +29,7 @@ from typing import Any
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from suppress_privacy.fetch import DATASETS
-from suppress_privacy.mnist import DataError
+from suppress_privacy.mnist import DataError, load_mnist
 from suppress_privacy.runtime import choose_device
 from suppress_study import packaged
 from suppress_study.claims import Claims
@@ -45,7 +44,7 @@ from suppress_study.settings import ROOT
 from suppress_study.starter import Starter
 from suppress_study.summary import summarise
 from suppress_study.surroundings import surroundings
-from suppress_study.targets import choose_targets, images_of
+from suppress_study.targets import choose_targets
 
 LOCK = ROOT / ".snakemake" / "study.lock"
 ANSWER = ROOT / "_build" / "answer.txt"  # written with the book
@@ -105,7 +104,7 @@ def prepare(options: argparse.Namespace, study: Study) -> str:
         if judge not in published and not (options.results / "runs" / f"{judge}.npz").is_file():
             raise SetupError(f"{options.results} has no run {judge}: run the study of that profile first.")
         return device
-    data = images_of(profile.data)
+    data = load_mnist(profile.data)
     choose_targets(data, profile.targets)  # refuses more targets than there are images
     described, description = options.results / "data.json", describe(data)
     known = [run.environment["data"] for run in published.values()]
@@ -179,8 +178,8 @@ def study(options: argparse.Namespace) -> int:
         raise SetupError(
             f"--results is {str(options.results)!r}; it must not have {min(strange)!r}: name another folder."
         )
-    for variable in (each.variable for each in DATASETS.values() if os.environ.get(each.variable)):
-        os.environ[variable] = os.path.abspath(os.path.expanduser(os.environ[variable]))
+    if os.environ.get("MNIST_DIR"):
+        os.environ["MNIST_DIR"] = os.path.abspath(os.path.expanduser(os.environ["MNIST_DIR"]))
     os.chdir(ROOT)
     held = lock()
     plan = Study.load()

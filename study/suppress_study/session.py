@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from suppress_privacy import configure
+from suppress_privacy import configure, load_mnist
 from suppress_privacy.evaluation.game import gained, over_victims
 from suppress_privacy.evaluation.intervals import Estimate, seed_mean
 from suppress_study import attacking, coins, models
@@ -19,7 +19,7 @@ from suppress_study.provenance import environment, made
 from suppress_study.reading import named
 from suppress_study.results import Arrays, Pictures, Run, as_text, show, write_job
 from suppress_study.settings import ROOT
-from suppress_study.targets import choose_targets, images_of
+from suppress_study.targets import choose_targets
 
 
 class Session:
@@ -45,7 +45,7 @@ class Session:
         self.models = models.Models(places, self.study, self.profile)
         runtime = configure(parameters["device"], parameters["mode"])
         chosen = self.study.profile(self.profile)
-        data = images_of(chosen.data)
+        data = load_mnist(chosen.data)
         self.targets = choose_targets(data, chosen.targets)
         self.data = replace(data, validation=self.targets.choice)
         self.environment = environment(runtime, self.data)

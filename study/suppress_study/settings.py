@@ -273,8 +273,7 @@ class Group(Checked):
 
 class Profile(Checked):
     note: str = ""  # what a reader must know before believing a figure; on every page
-    campaign: str = ""  # in place of the study's own, whose documented figures then say nothing of it
-    data: str  # a name in lib/'s DATASETS, or a source of MNIST
+    data: str
     arms: Annotated[dict[str, Seeds], Field(min_length=1)]
     sweeps: dict[str, Seeds] = {}  # arms at all values of their sweep
     attacks: Names  # on every model

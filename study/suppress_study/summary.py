@@ -127,7 +127,7 @@ def summarise(results: Results, study: Study, profile: str, claims: Claims, *, a
     cells = [cell for cell in measured.cells.values() if "game" not in cell.attack]
     decided = list(_gates(measured, claims))
     return Summary(
-        campaign=study.campaign_of(profile),
+        campaign=study.campaign,
         profile=profile,
         data=Data(**{name: data[name] for name in ("name", "train", "test")}),
         notice=data["notice"],

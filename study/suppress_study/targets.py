@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from suppress_privacy.fetch import DATASETS
-from suppress_privacy.mnist import Mnist, load_images, load_mnist
+from suppress_privacy.mnist import Mnist
 from suppress_privacy.runtime import generator
 from suppress_study.settings import Targets as Counts
 
@@ -14,15 +13,6 @@ SEED = 0  # the same targets in every arm, attack and seed
 CHOICE = 0.2  # of the test images, which are set apart for choices: 2,000 of MNIST's
 GALLERY = 999  # others of its class among which an image is to be identified
 EXTREMES = 3  # best, median and worst reconstructions that are kept, each
-
-
-def images_of(name: str) -> Mnist:
-    """The images that a profile is about: of a published data set, or MNIST from a source.
-
-    Raises:
-        DataError: they are not to be had.
-    """
-    return load_images(name) if name in DATASETS else load_mnist(name)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -163,16 +163,6 @@ def test_the_package_itself_is_asked_for_the_documented_figures():
     assert answers(seeds=2)["E1"] == answers(without=("package-tutorial",))["E1"] == "not tested"
 
 
-def test_documented_figures_are_asked_of_no_other_data():
-    measured = study_of(private=True, effect=-0.1)
-    measured.profile = "fashion"
-    found = verdicts(CLAIMS, measured, GATES)
-    for name in ("R1", "R2", "R3", "R1m", "R2m"):
-        assert found[name].verdict == "not tested"
-        assert found[name].reason == "the documented figures are of mnist-lenet5, and this run is of fashion-lenet5"
-    assert found["H2"].verdict == found["H3"].verdict == "holds"
-
-
 def test_more_leakage_than_the_controls_is_the_opposite_of_protection():
     found = verdicts(CLAIMS, study_of(private=True, effect=0.1, membership=0.4, members=-0.05), GATES)
     assert {found[name].verdict for name in ("H2", "H3", "H4", "H5", "H8")} == {"refuted"}

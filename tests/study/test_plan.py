@@ -174,15 +174,8 @@ def test_a_profile_and_a_rerunner_change_the_settings_of_attacks():
         STUDY.variants("quick", "tuned", overrides={"itres": 3})
 
 
-def test_runs_belong_to_the_campaign_of_their_profile():
-    campaigns = {
-        profile: {run.campaign for job in STUDY.jobs(profile) for run in job.runs} for profile in ("full", "fashion")
-    }
-    assert campaigns == {"full": {"mnist-lenet5"}, "fashion": {"fashion-lenet5"}}
-
-
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(SettingsError, match="profile is 'nope'; allowed are smoke, quick, fashion, full"):
+    with pytest.raises(SettingsError, match="profile is 'nope'; allowed are smoke, quick, full"):
         STUDY.profile("nope")
     with pytest.raises(SettingsError, match="attack is 'nope'; allowed are black, mean"):
         STUDY.variants("quick", "nope")

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from suppress_privacy.mnist import Mnist
-from suppress_study import targets
 from suppress_study.settings import Targets as Counts
 from suppress_study.targets import CLASSES, EXTREMES, choose_targets, extremes, pictured
 
@@ -15,13 +14,6 @@ def chosen(data, train, test):
 
 def held(images):
     return {image.tobytes() for image in images}
-
-
-def test_a_profile_names_a_data_set_or_a_source_of_mnist(monkeypatch):
-    monkeypatch.setattr(targets, "load_images", lambda name: f"whole {name}")
-    monkeypatch.setattr(targets, "load_mnist", lambda source: f"MNIST from {source}")
-    assert targets.images_of("fashion-mnist") == "whole fashion-mnist"
-    assert targets.images_of("auto") == "MNIST from auto"
 
 
 def test_targets_are_the_same_ones_every_time_half_of_them_from_training(digits):
