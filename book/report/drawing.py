@@ -82,7 +82,7 @@ def training_curves(history: Mapping[str, Any]) -> Figure | None:
     """Loss, test accuracy and sparsity of one training, epoch by epoch; None where there was none.
 
     Args:
-        history: loss and test_accuracy, one value an epoch; sparsity the same by layer.
+        history: loss, one value an epoch; sparsity the same by layer; test_accuracy of as many of the last.
     """
     if not history["loss"]:
         return None
@@ -90,7 +90,8 @@ def training_curves(history: Mapping[str, Any]) -> Figure | None:
     figure, (loss, accuracy, zeros) = plt.subplots(1, 3, figsize=(10, 3))
     loss.plot(epochs, history["loss"], **look_of(0, line=True))
     loss.set(xlabel="epoch", ylabel="training loss (nats)", yscale="log")
-    accuracy.plot(epochs, 100 * np.array(history["test_accuracy"]), **look_of(0, line=True))
+    tested = epochs[-len(history["test_accuracy"]) :]
+    accuracy.plot(tested, 100 * np.array(history["test_accuracy"]), **look_of(0, line=True))
     accuracy.set(xlabel="epoch", ylabel="test accuracy (%)")
     for number, (layer, shares) in enumerate(history["sparsity"].items()):
         zeros.plot(epochs, 100 * np.array(shares), label=layer.removesuffix(".weight"), **look_of(number, line=True))

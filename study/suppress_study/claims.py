@@ -3,17 +3,17 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from suppress_privacy.evaluation import verdict
 from suppress_privacy.evaluation.game import OF_VICTIMS, RATES, over_victims
 from suppress_privacy.evaluation.gates import OF_GAMES, Gate, weaknesses
 from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.membership import auc_estimate
-from suppress_privacy.evaluation.metrics import label
+from suppress_privacy.evaluation.metrics import METRICS, label
 from suppress_privacy.evaluation.verdict import LEAST_SEEDS, Comparison, Evidence, Verdict
 from suppress_study.measured import Cell, Measured, Reference, Trainings
 from suppress_study.settings import Checked, File, Names, Value
@@ -139,6 +139,13 @@ class Margin(Checked):
     metric: str
     margin: Annotated[float, Field(gt=0)]
 
+    @model_validator(mode="after")
+    def _is_measured(self) -> Self:
+        metrics = [name for name, one in METRICS.items() if one.of == "image"] if self.attack else ["test_accuracy"]
+        if self.metric not in metrics:
+            raise ValueError(f"metric is {self.metric!r}; allowed are {', '.join(metrics)}: correct it")
+        return self
+
 
 class Equal(Claim):
     """Each pair of arms is equal within every margin, by two one-sided tests at 2.5 % (Schuirmann 1987)."""
@@ -148,7 +155,10 @@ class Equal(Claim):
     margins: Annotated[list[Margin], Field(min_length=1)]
 
     def evidence(self, sources: Sources) -> Evidence:
-        return Evidence([[self._compared(sources, *one) for one in product(self.pairs, self.margins)]])
+        found = [self._compared(sources, *one) for one in product(self.pairs, self.margins)]
+        seen = [sources.seen(each.attack, each.metric) for each in self.margins if each.attack]
+        arms = tuple(dict.fromkeys(arm for pair in self.pairs for arm in pair))
+        return Evidence([found], models=arms, sees=next(iter(seen), ""))
 
     def _compared(self, sources: Sources, pair: tuple[str, str], margin: Margin) -> Comparison:
         titles = [*map(sources.title, pair)]

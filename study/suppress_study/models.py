@@ -137,8 +137,9 @@ class Press:
         if self._cells is None:
             self._cells = network, defence, by, step
         else:
-            for own, new in zip(self._cells[-1].get_parameters(), step.get_parameters(), strict=True):
-                own.set_data(ms.Tensor(new.asnumpy()))
+            own = {parameter.name: parameter for parameter in self._cells[-1].get_parameters()}
+            for new in step.get_parameters():  # a step that has been taken may have more
+                own[new.name].set_data(ms.Tensor(new.asnumpy()))
             self._cells[1].restore(defence.state())
         return self._cells
 

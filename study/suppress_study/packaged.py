@@ -1,13 +1,17 @@
 """Networks that MindArmour's own package trains, in an environment of its own: how they are called, made and read.
 
-A file's name has a hash of all that it depends on: the package's version, the driver, the data, and the settings. So
-one that is there is never trained again, whatever else changes, and one that no longer fits is not found.
+A file's name has a hash of what it is made to depend on: the package's version, the driver's, the data, and the
+settings. So one that is there is never trained again, whatever else changes, and one that no longer fits is not found.
+What else may tell in the last bits, such as MindSpore's version, stands in the file beside it.
 """
 
+import ctypes
 import fcntl
 import hashlib
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +25,7 @@ from suppress_privacy import training
 from suppress_privacy.defences.layers import mask_layers, matched
 from suppress_privacy.defences.masks import LayerUpdate, weights_to_suppress
 from suppress_privacy.fetch import DATASETS
-from suppress_privacy.files import sha256_of
+from suppress_privacy.files import atomically, sha256_of
 from suppress_privacy.lenet import LeNet5
 from suppress_privacy.mnist import files_of
 from suppress_privacy.training import Defence, Facts
@@ -47,35 +51,54 @@ def path_of(arm: Arm, seed: int) -> Path:
     """Where a training's checkpoint is, from the project's folder; how it was made stands beside it."""
     package = next(line for line in REQUIREMENTS.read_text("utf-8").splitlines() if line.startswith("mindarmour=="))
     data = {name: DATASETS["mnist"].sha256[name] for name in PARTS}
-    content = [package.split()[0], sha256_of(DRIVER), data, asked(arm, seed)]
+    version = next(line for line in DRIVER.read_text("utf-8").splitlines() if line.startswith("VERSION = "))
+    content = [package.split()[0], version.split()[2], data, asked(arm, seed)]
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
     layers = arm.defence and arm.defence["layers"]
     return PLACE / f"{layers if isinstance(layers, str) else 'mindarmour'}-seed{seed}-{key}.ckpt"
 
 
+class PackageError(ValueError):
+    """Why MindArmour did not train a network, in one sentence."""
+
+
 def train(arm: Arm, seed: int) -> None:
-    """Have the package train a network of an arm.
+    """Have the package train a network of an arm, unless it is there.
 
     Raises:
         DataError: there is no full MNIST.
-        RuntimeError: the package failed.
+        PackageError: the package cannot be set up, or failed.
     """
-    (ROOT / PLACE).mkdir(parents=True, exist_ok=True)
+    if (ROOT / path_of(arm, seed)).is_file() and (ROOT / path_of(arm, seed)).with_suffix(".json").is_file():
+        return
+    files, place = files_of("mnist"), ROOT / path_of(arm, seed)
+    place.parent.mkdir(parents=True, exist_ok=True)
     _set_up()
     with tempfile.TemporaryDirectory() as folder:
-        for name, content in files_of("mnist").items():
+        for name, content in files.items():
             Path(folder, name).write_bytes(content)
-        command = [
-            ROOT / READY.with_name("bin") / "python",
-            DRIVER,
-            folder,
-            json.dumps(asked(arm, seed)),
-            ROOT / path_of(arm, seed),
-        ]
-        surroundings: dict[str, Any] = {"env": os.environ | {"GLOG_v": "3"}, "stdout": subprocess.DEVNULL}  # it prints
-        ended = subprocess.run([*map(str, command)], check=False, **surroundings).returncode
-    if ended:
-        raise RuntimeError(f"MindArmour's training of seed {seed} ended with exit code {ended}, see above")
+        made = Path(folder, place.name)
+        command = [ROOT / READY.with_name("bin") / "python", DRIVER, folder, json.dumps(asked(arm, seed)), made]
+        ended = subprocess.run(
+            [*map(str, command)],
+            env=os.environ | {"GLOG_v": "3"},
+            stdout=subprocess.DEVNULL,  # it prints much
+            preexec_fn=_end_with_parent,  # or it would go on for half an hour beside one that is started anew
+            check=False,
+        ).returncode
+        if ended:
+            raise PackageError(
+                f"MindArmour's training of seed {seed} ended with exit code {ended}: see above, and mend it."
+            )
+        for whole in (place.with_suffix(".json"), place):
+            with atomically(whole) as part:
+                shutil.copyfile(made.with_suffix(whole.suffix), part)
+
+
+def _end_with_parent() -> None:
+    """Have the system end this process when its parent has ended, however that happens; Linux alone can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _set_up() -> None:
@@ -86,7 +109,7 @@ def _set_up() -> None:
         fcntl.flock(held, fcntl.LOCK_EX)
         command = ["make", "--no-print-directory", str(READY), f"PYTHON={sys.executable}"]
         if subprocess.run(command, cwd=ROOT, check=False).returncode:
-            raise RuntimeError("MindArmour's environment could not be set up, see above")
+            raise PackageError("MindArmour's environment could not be set up: see above, mend it, and run again.")
 
 
 class Left(Defence):
@@ -115,7 +138,10 @@ def load(arm: Arm, seed: int) -> tuple[LeNet5, training.History, Defence]:
     path = ROOT / path_of(arm, seed)
     beside = path.with_suffix(".json")
     if not (path.is_file() and beside.is_file()):
-        raise ValueError(f"{path_of(arm, seed)} is missing: make run TARGET=train-ARM-seed{seed} has it trained.")
+        raise ValueError(
+            f"{path_of(arm, seed)}, or the .json beside it, is missing: restore both from the repository, or delete "
+            "both and run again, to have MindArmour train it."
+        )
     made = json.loads(beside.read_text("utf-8"))
     if sha256_of(path) != made["checkpoint"] or made["settings"] != asked(arm, seed):
         raise ValueError(f"{path.name} is not what {beside.name} says: restore both, or delete them and run again.")

@@ -29,6 +29,7 @@ from typing import Any
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from suppress_privacy.fetch import DATASETS
 from suppress_privacy.mnist import DataError, load_mnist
 from suppress_privacy.runtime import choose_device
 from suppress_study import packaged
@@ -219,6 +220,8 @@ def package(options: argparse.Namespace) -> int:
     if LEADER in os.environ:
         end_with(int(os.environ[LEADER]))
     plan = Study.load()
+    if (data := load_mnist(plan.profile(options.profile).data)).name != DATASETS["mnist"].name:
+        raise SetupError(f"MindArmour's networks are of the whole MNIST, and this profile has {data.name}: have that.")
     for arm in (plan.arm(options.profile, name) for name, own in plan.arms.items() if own.package):
         if packaged.path_of(arm, options.seed).name == options.checkpoint.name:
             packaged.train(arm, options.seed)

@@ -27,6 +27,7 @@ from suppress_study.reading import SettingsError, read_yaml
 
 FOLDER = Path(__file__).parents[1]  # of study.yaml
 ROOT = FOLDER.parent  # the project's
+LENET5 = 120, "relu"  # units of fc1 and activation, in the tutorial
 LEAST_COINS = 5  # models in a game: four shadows for each
 MOMENTS = ("start", "middle", "end")  # of a training
 Number = StrictFloat | StrictInt
@@ -163,16 +164,19 @@ class Arm(Checked):
     def _fits_together(self) -> "Arm":
         if (self.epochs > 0) != (self.optimizer is not None):
             given = "missing" if self.optimizer is None else "given"
-            needs = "training needs both, an arm without training neither"
-            raise ValueError(f"epochs is {self.epochs}, the optimizer {given}; {needs}: add or remove one")
+            raise ValueError(f"epochs is {self.epochs}, the optimizer {given}; training needs both: change one")
         if self.defence is not None:
             kind, made = self.defence["kind"], self.made_by()
             if made.starts_trained and self.start is None:
                 raise ValueError(f"start is missing; {kind} acts on a trained network: name its arm")
             if self.epochs > 0:
                 made.fits(self.epochs, self.optimizer.lr if self.optimizer else 0.0)
-        if self.package and (self.defence or {}).get("kind") != "suppress":
-            raise ValueError("package is true; MindArmour's own can do suppress alone: make that the defence")
+        shape, own, by = (self.units, self.activation), self.defence or {}, self.optimizer
+        if self.network != "lenet5" and shape != LENET5:
+            raise ValueError(f"units and activation are LeNet5's, and network is {self.network}: leave them out")
+        how = own.get("kind"), own.get("compat"), by and (by.name, by.decay), self.network, shape, self.earlier()
+        if self.package and how != ("suppress", False, ("sgd", "none"), "lenet5", LENET5, []):
+            raise ValueError("package is true, which is for LeNet5 by plain sgd under suppress: leave all else out")
         if self.cut and (self.accuracy_of is None or (self.optimizer and self.optimizer.decay != "none")):
             raise ValueError("cut needs accuracy_of, and a training at a rate that does not decay: add or change it")
         if self.sweep and self.sweep.setting not in (self.defence or {}):

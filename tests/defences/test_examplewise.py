@@ -44,6 +44,50 @@ class Rarely(Plain):
         return self.last(ops.tanh(self.first(x)) + ops.relu(x[:, :1] + 0.5) * ops.matmul(x, self.first.weight))
 
 
+class Held(Plain):
+    """As before, but by a weight that another name has."""
+
+    def __init__(self):
+        super().__init__()
+        self.held = self.first.weight
+
+    def construct(self, x):
+        x = self.flatten(x)
+        return self.last(ops.tanh(self.first(x)) + ops.relu(x[:, :1] + 0.5) * ops.matmul(x, self.held))
+
+
+class HeldByAnother(Plain):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Cell()
+        self.inner.several = ms.ParameterTuple([self.first.weight])
+
+    def construct(self, x):
+        x = self.flatten(x)
+        gate = ops.relu(x[:, :1] + 0.5)
+        return self.last(ops.tanh(self.first(x)) + gate * ops.matmul(x, self.inner.several[0]))
+
+
+class Activated(nn.Cell):
+    """What comes back to the layer has passed its own activation; at first nothing does."""
+
+    def __init__(self):
+        super().__init__()
+        self.flatten, self.first = nn.Flatten(), nn.Dense(16, 16, activation="relu")
+        self.last = nn.Dense(16, 3, weight_init="zeros")
+
+    def construct(self, x):
+        return self.last(self.first(self.flatten(x)))
+
+
+class Decayed(Plain):
+    """A little of the weights themselves is in the loss."""
+
+    def construct(self, x):
+        logits = super().construct(x)
+        return logits + 1e-3 * (self.first.bias**2).sum() * ms.Tensor([1.0, 0, 0])
+
+
 class Sequence(nn.Cell):
     """A layer sees four things of each example."""
 
@@ -75,7 +119,19 @@ def looped(network, images, labels):
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"), [(Plain, 2), (Twice, 0), (Elsewhere, 0), (Rarely, 0), (Sequence, 0), (lambda: LeNet5(seed=0), 3)]
+    ("kind", "told"),
+    [
+        (Plain, 2),
+        (Twice, 0),
+        (Elsewhere, 0),
+        (Rarely, 0),
+        (Held, 0),
+        (HeldByAnother, 0),
+        (Activated, 0),
+        (Decayed, 0),
+        (Sequence, 0),
+        (lambda: LeNet5(seed=0), 3),
+    ],
 )
 def test_sums_are_those_of_a_loop_whether_layers_tell_them_or_not(kind, told):
     ms.set_seed(1)
@@ -89,7 +145,7 @@ def test_sums_are_those_of_a_loop_whether_layers_tell_them_or_not(kind, told):
         for one, other in zip(found, wanted, strict=True):
             assert np.abs(one.asnumpy() - other).max() <= 1e-4 * np.abs(other).max()
         for parameter in network.trainable_params():  # as an optimiser does: the sums are of the weights as they are
-            parameter.set_data(parameter * 1.5)
+            parameter.set_data(parameter * 1.5 + 0.01)
     assert len(cell.biased) == told
 
 

@@ -10,7 +10,7 @@ from suppress_privacy.evaluation.game import over_victims
 from suppress_privacy.lenet import predict
 from suppress_study import coins
 from suppress_study.jobs import Model
-from suppress_study.models import make
+from suppress_study.models import Press, make
 from suppress_study.plan import Study
 from suppress_study.reading import read_yaml
 from suppress_study.settings import FOLDER, Game
@@ -202,3 +202,16 @@ def test_a_network_that_knows_random_labels_by_heart_is_found(study, few, tmp_pa
         areas = [table.attacked(variants(study, "random", "memoriser")[attack], seed)[0]["others"] for seed in range(5)]
         assert over_victims([each["auc"] for each in areas]).low > 0.9, attack
     assert max(coin.test_accuracy for coin in made) < 0.3  # there was nothing else to learn
+
+
+def test_models_of_a_private_training_are_made_in_one_press_as_alone(study, few):
+    """Its step has more parameters once it has been taken."""
+    short = {"epochs": 1, "batch_size": 100}
+    private = study.arm("full", "dpsgd-eps7", short)
+    press, alone = Press(), [make(private, seed, few).network for seed in (0, 1)]
+    pressed = []
+    for seed in (0, 1):
+        network = make(private, seed, few, press=press).network
+        pressed.append([parameter.asnumpy().copy() for parameter in network.trainable_params()])
+    for one, other in zip(pressed, alone, strict=True):
+        assert all(np.array_equal(a, b.asnumpy()) for a, b in zip(one, other.trainable_params(), strict=True))

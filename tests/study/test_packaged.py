@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import mindspore as ms
 import numpy as np
 import pytest
 
+from report import drawing
 from suppress_privacy.lenet import LeNet5
 from suppress_privacy.training import History, checkpoints_in, load_checkpoint
 from suppress_study import packaged
@@ -54,7 +56,10 @@ def test_a_name_changes_with_what_decides_the_network_and_with_nothing_else(monk
     names = [own, packaged.path_of(arm(), 1), *(packaged.path_of(each, 0) for each in others)]
     assert len(set(names)) == len(names)
     assert packaged.path_of(arm(overrides={"title": "another"}), 0) == own
-    for place, content in (("DRIVER", b"# another driver"), ("REQUIREMENTS", b"mindarmour==1.9.0\nnumpy==1.26.4\n")):
+    for place, content in (
+        ("DRIVER", b"# another driver\nVERSION = 2  # later\n"),
+        ("REQUIREMENTS", b"mindarmour==1.9.0\nnumpy==1.26.4\n"),
+    ):
         changed = tmp_path / place
         changed.write_bytes(content)
         with monkeypatch.context() as patched:
@@ -75,7 +80,6 @@ def test_all_published_networks_are_those_of_the_driver_as_it_is():
     for path in (ROOT / packaged.PLACE).glob("*.ckpt"):
         made = json.loads(path.with_suffix(".json").read_text())
         assert made["checkpoint"] == packaged.sha256_of(path)
-        assert made["driver"] == packaged.sha256_of(packaged.DRIVER)
 
 
 def test_what_the_package_counts_as_zero_is_zero(place):
@@ -99,6 +103,42 @@ def test_files_that_do_not_belong_together_are_refused(place):
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(ValueError, match="is not what"):
         packaged.load(arm(), 0)
+    left(place, {"fc2.weight": weights})
+    beside = path.with_suffix(".json")
+    beside.write_text(beside.read_text().replace('"epochs": 10', '"epochs": 11'))
+    with pytest.raises(ValueError, match="is not what"):
+        packaged.load(arm(), 0)
+
+
+def test_a_network_that_is_there_is_not_trained_again(place, monkeypatch):
+    left(place, {"fc2.weight": nearly_zero()[0]})
+    monkeypatch.setattr(packaged, "_set_up", lambda: pytest.fail("it was there"))
+    packaged.train(arm(), 0)
+
+
+def test_in_a_fresh_checkout_the_published_networks_are_there(tmp_path):
+    """Snakemake has no record of them, and would train none."""
+    published = sorted((ROOT / packaged.PLACE).glob("mindarmour-example-seed0-*.ckpt"))
+    assert [path.name for path in published] == [packaged.path_of(arm(), 0).name]
+    command = [sys.executable, "-m", "suppress_study.run", "run", "--profile", "full", f"--results={tmp_path}"]
+    run = subprocess.run(
+        [*command, "--snakemake=-n --forceall", "--", "train-package-example-seed0"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "train" in run.stdout + run.stderr
+
+
+def test_what_trained_it_can_be_drawn(place, few):
+    weights, _ = nearly_zero()
+    left(place, {"fc2.weight": weights})
+    made = make(arm(), 0, replace(few, name="MNIST"))
+    figure = drawing.training_curves(made.history.as_dict())
+    loss, accuracy, _ = figure.axes
+    assert loss.lines[0].get_xdata().tolist() == [1, 2] and accuracy.lines[0].get_xdata().tolist() == [2]
 
 
 def test_an_arm_of_the_package_becomes_a_model_like_any_other(place, few, tmp_path, monkeypatch):
@@ -106,7 +146,7 @@ def test_an_arm_of_the_package_becomes_a_model_like_any_other(place, few, tmp_pa
     left(place, {"fc2.weight": weights})
     with pytest.raises(ValueError, match="the whole MNIST, and this run has"):
         make(arm(), 0, few)
-    object.__setattr__(few, "name", "MNIST")
+    few = replace(few, name="MNIST")
     checkpoints = tmp_path / "checkpoints"
     checkpoints.mkdir()
     made = make(arm(), 0, few, checkpoints)
@@ -122,9 +162,22 @@ def test_an_arm_of_the_package_becomes_a_model_like_any_other(place, few, tmp_pa
         made.shadow(1, few)
 
 
-def test_only_suppression_is_the_packages():
-    with pytest.raises(SettingsError, match="can do suppress alone"):
-        STUDY.arm("full", "magnitude-finetuned", {"package": True})
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [
+        ("magnitude-finetuned", {"package": True}),
+        ("package-example", {"optimizer": {"decay": "linear"}}),
+        ("package-example", {"optimizer": {"name": "momentum"}}),
+        ("package-example", {"units": 60}),
+        ("package-example", {"activation": "tanh"}),
+        ("package-example", {"network": "convnet"}),
+        ("package-example", {"defence": {"compat": True}}),
+        ("package-example", {"start": "dense-sgd"}),
+    ],
+)
+def test_what_the_package_does_not_do_is_refused(name, overrides):
+    with pytest.raises(SettingsError, match="which is for LeNet5 by plain sgd under suppress"):
+        STUDY.arm("full", name, overrides)
 
 
 def test_the_driver_has_the_package_suppress_a_network(place, tmp_path):

@@ -399,14 +399,15 @@ class Masked(Defence):
     Args:
         network: as suppression has left it, at whatever moment.
         mask_layers: the layers that were suppressed.
+        residue: what may be left of a weight that was suppressed.
     """
 
-    def __init__(self, network: nn.Cell, mask_layers: list[MaskLayerDes]) -> None:
+    def __init__(self, network: nn.Cell, mask_layers: list[MaskLayerDes], residue: float = 0.0) -> None:
         super().__init__(auto_prefix=False)
         suppressed = {weight.name for weight, _ in matched(network, mask_layers)}
         self.masks = ParameterTuple(
             [
-                beside(weight, "sent", (weight.asnumpy() != 0) if weight.name in suppressed else 1)
+                beside(weight, "sent", (np.abs(weight.asnumpy()) > residue) if weight.name in suppressed else 1)
                 for weight in network.trainable_params()
             ]
         )
@@ -439,7 +440,7 @@ class Suppression(Rise, DefenceSettings, kind="suppress"):
             raise ValueError(f"optimizer.lr is {lr}; with suppression it is at most {LARGEST_RATE}: lower it.")
 
     def sender(self, network: nn.Cell) -> Masked:
-        return Masked(network, mask_layers(self.layers))
+        return Masked(network, mask_layers(self.layers), RESIDUE if self.compat else 0.0)
 
     def make(self, network: nn.Cell, plan: Plan) -> SuppressCtrl:
         rise = {each.name: getattr(self, each.name) for each in fields(Rise)}
