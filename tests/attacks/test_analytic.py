@@ -11,6 +11,7 @@ from suppress_privacy.attacks import analytic, decoder, gradients, perceptron
 from suppress_privacy.attacks.views import GradientView
 from suppress_privacy.controls import Perceptron
 from suppress_privacy.convnet import ConvNet
+from suppress_privacy.defences import DEFENCES
 from suppress_privacy.defences.layers import mask_layers
 from suppress_privacy.defences.suppress import Masked
 from suppress_privacy.lenet import LeNet5, predict
@@ -200,6 +201,21 @@ def test_what_a_suppressed_networks_client_sends_has_nothing_of_its_zeros(digits
     wanted = predict(upto, images)
     assert 0.5 < known.mean() < 1
     assert np.abs(found - wanted)[known].max() <= 1e-4 * np.abs(wanted).max()
+
+
+def test_what_the_originals_arithmetic_leaves_of_a_weight_is_masked_too(digits):
+    network = LeNet5(seed=0)
+    kept = np.random.default_rng(0).random(network.fc1.weight.shape) < 0.1
+    network.fc1.weight.set_data(ms.Tensor(np.where(kept, network.fc1.weight.asnumpy(), np.float32(1e-9))))
+    rise = {"start_epoch": 1, "end_epoch": 2, "mask_times": 4, "sparse_start": 0.0, "sparse_end": 0.9}
+    settings = DEFENCES["suppress"](**rise, layers="mindarmour-example", compat=True)
+    view = view_of(network, digits, digits.train_images[:1], digits.train_labels[:1], settings.sender(network))
+    (sent,) = (
+        gradient
+        for weight, gradient in zip(network.trainable_params(), view.gradients, strict=True)
+        if weight.name == "fc1.weight"
+    )
+    assert not sent[~kept].any() and sent[kept].any()
 
 
 def test_a_gradient_of_zeros_gives_nothing_away(digits):

@@ -2,7 +2,7 @@
 
 import copy
 import re
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from itertools import chain
 
 import numpy as np
@@ -140,6 +140,14 @@ def test_our_networks_equal_the_packages_within_the_margins_alone(effect, verdic
     assert {name.rpartition("-seed")[0] for one in found.comparisons for name in one.runs} >= {
         f"train-{arm}" for arm in ("suppressed-example", "suppressed-tutorial", "package-example", "package-tutorial")
     }
+
+
+def test_networks_are_not_equal_because_attacks_fail_or_one_is_not_what_it_should_be():
+    weak = [replace(gate, passed=gate.sees != "features") for gate in GATES]
+    assert verdicts(CLAIMS, study_of(), weak)["E1"].verdict == "not tested"
+    off = Gate("accuracy", "above 0", -0.1, False, "package-example", "MindArmour itself (example)", True)
+    found = verdicts(CLAIMS, study_of(), [*GATES, off])["E1"]
+    assert found.verdict == "not tested" and found.reason.startswith("a model is not what it should be: ")
 
 
 def test_other_accuracies_than_the_packages_are_not_equal():
@@ -451,6 +459,12 @@ def test_an_attack_is_called_by_its_title_and_its_scale():
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
+        (
+            ("claims", "E1", "margins", 0, "metric"),
+            "kept",
+            r"claims\.E1\.equal\.margins\.0: metric is 'kept'; allowed are test_accuracy: correct it",
+        ),
+        (("claims", "E1", "margins", 2, "metric"), "skil", r"metric is 'skil'; allowed are .*skill, .*: correct it"),
         (
             ("claims", "H1", "kind"),
             "higher",
