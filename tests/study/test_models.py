@@ -220,7 +220,7 @@ def test_a_model_comes_back_from_its_run_with_the_recipe_it_was_made_by(found_ag
     model = Model("magnitude-finetuned", 2)
     found, (made, _) = found_again.load(model), found_again.found(model)
     assert found.sha256 == made.checkpoint["sha256"] and made.results["history"] == found.history.as_dict()
-    assert found.arm.epochs == 2 and arm("magnitude-finetuned").epochs == 3  # a rerunner's override is kept
+    assert found.arm.epochs == 2 and arm("magnitude-finetuned").epochs == 10  # a rerunner's override is kept
     assert found.base.recipe() == arm("dense-sgd", SHORT).recipe()
     assert accuracy(found.network, few.test_images, few.test_labels) == made.results["test_accuracy"]
     assert made.networks == {"dense-sgd": found_again.found(Model("dense-sgd", 2))[0].checkpoint["sha256"]}
