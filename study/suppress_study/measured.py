@@ -14,8 +14,9 @@ from suppress_privacy.evaluation.membership import auc, roc
 from suppress_privacy.evaluation.metrics import METRICS, averaged
 from suppress_study.jobs import NONE, Job, Model
 from suppress_study.plan import Study
+from suppress_study.reading import validated
 from suppress_study.results import ResultError, Results, Run, key
-from suppress_study.settings import Arm, Value, validated
+from suppress_study.settings import Arm, Value
 
 Factors = Mapping[str, Value]
 Columns = dict[tuple[str, str], np.ndarray]  # (metric or other column, evaluator or "") -> [S, N]

@@ -25,8 +25,9 @@ from suppress_privacy.training import Defence, History, Plan, checkpoints_in, tr
 from suppress_study import packaged
 from suppress_study.jobs import Model
 from suppress_study.plan import Study
+from suppress_study.reading import validated
 from suppress_study.results import Run, read_job
-from suppress_study.settings import ROOT, Arm, Optimizer, validated
+from suppress_study.settings import ROOT, Arm, Optimizer
 
 
 def untrained(arm: Arm, seed: int | None = None) -> nn.Cell:

@@ -105,7 +105,7 @@ def _set_up() -> None:
     """Make the package's environment, where it is missing; another process that does so is waited for."""
     lock = (ROOT / READY.parent).with_suffix(".lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as held:
+    with lock.open("wb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         command = ["make", "--no-print-directory", str(READY), f"PYTHON={sys.executable}"]
         if subprocess.run(command, cwd=ROOT, check=False).returncode:

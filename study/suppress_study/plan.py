@@ -11,9 +11,9 @@ from pydantic import PrivateAttr, model_validator
 from suppress_privacy.attacks import ATTACKS
 from suppress_privacy.checks import check
 from suppress_study.jobs import NONE, OF_GRADIENTS, PLACES, WEAKER, Job, Model, Variant
-from suppress_study.reading import SettingsError, merged, named
+from suppress_study.reading import SettingsError, merged, named, validated
 from suppress_study.results import Run, key
-from suppress_study.settings import LEAST_COINS, Arm, Attack, Content, Game, Profile, Sees, Value, validated
+from suppress_study.settings import LEAST_COINS, Arm, Attack, Content, Game, Profile, Sees, Value
 
 Changes = Mapping[str, Any] | None  # settings, or values of them, in place of the study's
 

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
 K = TypeVar("K")
+T = TypeVar("T", bound=BaseModel)
 VALUES = 100_000  # that a file may come to; study.yaml has some thousands
 
 
@@ -21,8 +24,17 @@ def read_yaml(path: Path) -> Any:
     Raises:
         SettingsError: it cannot be read, is not YAML, or is too much.
     """
+    return from_yaml(read(path), str(path))
+
+
+def read(path: Path) -> bytes:
+    """What is in a file of settings.
+
+    Raises:
+        SettingsError: it cannot be read.
+    """
     try:
-        return from_yaml(path.read_bytes(), str(path))
+        return path.read_bytes()
     except OSError as error:
         raise SettingsError(f"{path} cannot be read ({error.strerror}): run from the project's folder.") from error
 
@@ -64,3 +76,26 @@ def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
         nested = isinstance(value, dict) and isinstance(result.get(key), dict)
         result[key] = merged(result[key], value) if nested else value
     return result
+
+
+@lru_cache(maxsize=16)
+def loaded(model: type[T], content: bytes, path: Path, place: str, **context: Any) -> T:
+    """A file's content as a `model`, checked once a process, and once for all jobs that are forked from it."""
+    return validated(model, from_yaml(content, str(path)), place, **context)
+
+
+def validated(model: type[T], content: Any, place: str, **context: Any) -> T:
+    """`content` as a `model`; the first thing wrong with it as a SettingsError in one sentence."""
+    try:
+        return model.model_validate(content, context=context)
+    except ValidationError as error:
+        first = error.errors()[0]
+        # A union's branches are in a setting's path, but no part of the file.
+        where = ".".join(str(part) for part in first["loc"] if part not in ("float", "int"))
+        message, context = first["msg"].removeprefix("Value error, ").removesuffix("."), first.get("ctx", {})
+        said = {
+            "value_error": f"{where}: {message}" if where else message,
+            "extra_forbidden": f"{where} is not a setting; remove it or correct its name",
+            "union_tag_invalid": f"{where}.kind is {context.get('tag')!r}; allowed are {context.get('expected_tags')}",
+        }.get(first["type"], f"{where} is {first['input']!r}; {message[0].lower()}{message[1:]}")
+        raise SettingsError(f"{place}: {said}.") from error

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -13,7 +13,6 @@ from pydantic import (
     StrictBool,
     StrictFloat,
     StrictInt,
-    ValidationError,
     ValidationInfo,
 )
 from pydantic.functional_validators import AfterValidator, field_validator, model_validator
@@ -23,7 +22,7 @@ from suppress_privacy.checks import keywords
 from suppress_privacy.controls import CONTROLS
 from suppress_privacy.defences import DEFENCES
 from suppress_privacy.lenet import DEPTHS, Activation
-from suppress_study.reading import SettingsError, read_yaml
+from suppress_study.reading import loaded, read
 
 FOLDER = Path(__file__).parents[1]  # of study.yaml
 ROOT = FOLDER.parent  # the project's
@@ -72,7 +71,7 @@ class File(Checked):
             SettingsError: it is missing, is not YAML, or something in it is wrong.
         """
         path = path or FOLDER / cls.FILE
-        return validated(cls, read_yaml(path), path.name)
+        return loaded(cls, read(path), path, path.name)
 
     @classmethod
     def of(cls, results: Path) -> Self:
@@ -84,7 +83,7 @@ class File(Checked):
         published = results / cls.FILE
         if made_in(results) or not published.is_file():
             return cls.load()
-        return validated(cls, read_yaml(published), str(published), published=True)
+        return loaded(cls, read(published), published, str(published), published=True)
 
 
 class Optimizer(Checked):
@@ -386,23 +385,3 @@ class Content(File):
 def made_in(results: Path) -> list[Path]:
     """The files of the runs that a folder of results has beside its published tables."""
     return sorted((results / "runs").glob("[!.]*.npz"))
-
-
-T = TypeVar("T", bound=BaseModel)
-
-
-def validated(model: type[T], content: Any, place: str, **context: Any) -> T:
-    """`content` as a `model`; the first thing wrong with it as a SettingsError in one sentence."""
-    try:
-        return model.model_validate(content, context=context)
-    except ValidationError as error:
-        first = error.errors()[0]
-        # A union's branches are in a setting's path, but no part of the file.
-        where = ".".join(str(part) for part in first["loc"] if part not in ("float", "int"))
-        message, context = first["msg"].removeprefix("Value error, ").removesuffix("."), first.get("ctx", {})
-        said = {
-            "value_error": f"{where}: {message}" if where else message,
-            "extra_forbidden": f"{where} is not a setting; remove it or correct its name",
-            "union_tag_invalid": f"{where}.kind is {context.get('tag')!r}; allowed are {context.get('expected_tags')}",
-        }.get(first["type"], f"{where} is {first['input']!r}; {message[0].lower()}{message[1:]}")
-        raise SettingsError(f"{place}: {said}.") from error

@@ -76,13 +76,15 @@ def serve(listening: socket.socket) -> None:
 
 
 def _load() -> dict[Path, int]:
-    """Import what jobs use; the files of this checkout that were loaded, and when each was written.
+    """Import what jobs use, and read the study; the files of this checkout that were loaded, and when each was written.
 
     Not what draws: Matplotlib takes its backend from the environment when it is loaded, and that is the kernel's.
     """
     import suppress_study.run
     import suppress_study.session  # noqa: F401
+    from suppress_study.plan import Study
 
+    Study.load()
     gc.collect()
     gc.freeze()  # MindSpore collects garbage at each compilation: of what is loaded there is none
     places = [getattr(module, "__file__", None) for module in [*sys.modules.values()]]

@@ -12,8 +12,8 @@ from suppress_privacy.mnist import Mnist
 from suppress_study import notebook, run
 from suppress_study.claims import Claims
 from suppress_study.plan import Study
-from suppress_study.reading import SettingsError, merged, read_yaml
-from suppress_study.settings import FOLDER, validated
+from suppress_study.reading import SettingsError, merged, read_yaml, validated
+from suppress_study.settings import FOLDER
 from suppress_study.settings import Targets as Counts
 from suppress_study.targets import choose_targets, extremes, pictured
 
