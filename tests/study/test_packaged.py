@@ -15,7 +15,8 @@ from suppress_privacy.training import History, checkpoints_in, load_checkpoint
 from suppress_study import packaged
 from suppress_study.models import make
 from suppress_study.plan import Study
-from suppress_study.settings import ROOT, SettingsError
+from suppress_study.reading import SettingsError
+from suppress_study.settings import ROOT
 
 STUDY = Study.load()
 
