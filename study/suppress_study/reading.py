@@ -1,4 +1,4 @@
-"""YAML as plain data, whoever wrote it: what is wrong with it, or too much, is refused in one sentence."""
+"""YAML as plain data, whoever wrote it, and as a model: what is wrong, or too much, is refused in one sentence."""
 
 import math
 from collections.abc import Mapping

@@ -26,7 +26,7 @@ from suppress_study.reading import loaded, read
 
 FOLDER = Path(__file__).parents[1]  # of study.yaml
 ROOT = FOLDER.parent  # the project's
-LENET5 = 120, "relu"  # units of fc1 and activation, in the tutorial
+LENET5: tuple[int, Activation] = 120, "relu"  # units of fc1 and activation, in the tutorial
 LEAST_COINS = 5  # models in a game: four shadows for each
 MOMENTS = ("start", "middle", "end")  # of a training
 Number = StrictFloat | StrictInt
@@ -131,8 +131,8 @@ class Arm(Checked):
     band: Band | None = None
     sweep: Sweep | None = None
     network: Literal["lenet5", "convnet"] = "lenet5"
-    units: Count = 120  # of LeNet5's fc1
-    activation: Activation = "relu"  # of LeNet5
+    units: Count = LENET5[0]  # of LeNet5's fc1
+    activation: Activation = LENET5[1]  # of LeNet5
     start: str | None = None  # an arm whose trained weights this one starts from
     cut: str | None = None  # an arm that this one is, after the epoch whose test accuracy is nearest to the wanted one
     accuracy_of: str | None = None  # the arm whose test accuracy is wanted, seed by seed
