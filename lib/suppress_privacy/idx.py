@@ -119,15 +119,39 @@ def pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """The images and labels of one part of a data set, as MindSpore's MnistDataset will find them in a folder.
 
     Args:
-        folder: where its files are, uncompressed and under their published names.
-        part: "train" or "t10k".
+        folder, part: as of `any_pair`.
 
     Returns:
         uint8 [N, 28, 28] and [N].
 
     Raises:
+        DataError: as `any_pair`; or the images are of another size, or labels not of ten classes.
+    """
+    images, labels = any_pair(folder, part)
+    if images.shape[1:] != (28, 28):
+        rows, columns = images.shape[1:]
+        raise DataError(f"{folder} has {part} images of {rows}x{columns} pixels; MNIST's are 28x28: replace them.")
+    if len(labels) and labels.max() > 9:
+        low, high = labels.min(), labels.max()
+        raise DataError(
+            f"{folder} has {part} labels from {low} to {high}; there are ten classes, from 0: renumber them."
+        )
+    return images, labels
+
+
+def any_pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """The images and labels of one part of a data set in MNIST's format, of any size and classes.
+
+    Args:
+        folder: where its files are, uncompressed and under MNIST's names.
+        part: "train" or "t10k".
+
+    Returns:
+        uint8 [N, H, W] and [N].
+
+    Raises:
         DataError: a file is missing, has another name or is something else, or one stands there that would be taken
-            for one of the two; the images are of another size, or labels of another number or not of ten classes.
+            for one of the two; or there are more labels than images, or fewer.
     """
     arrays = []
     for name, dimensions in ((f"{part}-images-idx3-ubyte", 3), (f"{part}-labels-idx1-ubyte", 1)):
@@ -144,14 +168,6 @@ def pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
             raise DataError(f"{path} is gzipped: unzip it (mv {name} {name}.gz; gunzip {name}.gz).")
         arrays.append(parsed(content, path, dimensions))
     images, labels = arrays
-    if images.shape[1:] != (28, 28):
-        rows, columns = images.shape[1:]
-        raise DataError(f"{folder} has {part} images of {rows}x{columns} pixels; MNIST's are 28x28: replace them.")
     if len(labels) != len(images):
         raise DataError(f"{folder} has {len(images)} {part} images and {len(labels)} labels: replace the wrong file.")
-    if len(labels) and labels.max() > 9:
-        low, high = labels.min(), labels.max()
-        raise DataError(
-            f"{folder} has {part} labels from {low} to {high}; there are ten classes, from 0: renumber them."
-        )
     return images, labels

@@ -1,5 +1,6 @@
 """LeNet5 as the tutorial trains it, with its features at any depth."""
 
+import inspect
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
@@ -8,6 +9,7 @@ from mindspore.common.initializer import Initializer, TruncatedNormal
 from scipy.stats import truncnorm
 
 from suppress_privacy.checks import Seed, Whole, checked
+from suppress_privacy.cut import cut
 from suppress_privacy.runtime import cure_pynative, generator
 
 WEIGHT_SIGMA = 0.05  # the tutorial's initialiser, for weights and biases alike
@@ -161,21 +163,17 @@ class Features(nn.Cell):
     """A trained network seen from outside up to one depth; it shares the network's weights.
 
     Args:
-        network: has a method `features(x, depth)`.
-        depth: one of `DEPTHS`.
+        network: any; or one that has a method `features(x, depth)`, as `LeNet5` does.
+        depth: a layer's name, see `cut`; with such a method, one of `DEPTHS`.
 
     Raises:
-        TypeError, ValueError: no such network, unknown depth.
+        TypeError, ValueError: no network, unknown depth, or one that the network cannot be cut at.
     """
 
     @checked
-    def __init__(self, network: Annotated[nn.Cell, "a nn.Cell with a method features(x, depth)"], depth: str) -> None:
+    def __init__(self, network: Annotated[nn.Cell, "a nn.Cell"], depth: str) -> None:
         super().__init__(auto_prefix=False)
-        if not callable(getattr(network, "features", None)):
-            raise ValueError(f"network is {type(network).__name__}, which has no features(x, depth): give it one.")
-        if depth not in DEPTHS:
-            raise ValueError(f"depth is {depth!r}; allowed are {', '.join(DEPTHS)}: name one of these layers.")
-        self.network, self.depth = network, depth
+        self.network, self.depth = _in_two(network, depth), depth
 
     def construct(self, x: Tensor) -> Tensor:
         return self.network.features(x, self.depth)
@@ -185,16 +183,28 @@ class Rest(nn.Cell):
     """The other half of a network split at one depth: from its features to logits; it shares the weights.
 
     Args:
-        network: has a method `rest(x, depth)`.
-        depth: one of `DEPTHS`.
+        network: any; or one that has a method `rest(x, depth)`, as `LeNet5` does.
+        depth: as of `Features`.
+
+    Raises:
+        ValueError: as `Features`.
     """
 
     def __init__(self, network: nn.Cell, depth: str) -> None:
         super().__init__(auto_prefix=False)
-        self.network, self.depth = network, depth
+        self.network, self.depth = _in_two(network, depth), depth
 
     def construct(self, x: Tensor) -> Tensor:
         return self.network.rest(x, self.depth)
+
+
+def _in_two(network: nn.Cell, depth: str) -> nn.Cell:
+    """The network as one that has both halves as methods."""
+    if not inspect.ismethod(getattr(network, "features", None)):  # a layer may have that name
+        return cut(network, depth)
+    if depth not in DEPTHS:
+        raise ValueError(f"depth is {depth!r}; allowed are {', '.join(DEPTHS)}: name one of these layers.")
+    return network
 
 
 @checked

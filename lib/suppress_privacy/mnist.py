@@ -33,11 +33,11 @@ EMBEDDED_NOTICE = (
 
 @dataclass(frozen=True)
 class Mnist:
-    """Images float32 [N, 1, 32, 32] in [0, 1] and labels int32 [N], in their published order.
+    """Images float32 [N, C, H, W] in [0, 1] and labels int32 [N], in their published order; MNIST's are [N, 1, 32, 32].
 
-    `name` is "MNIST", "MNIST-5000" or "Fashion-MNIST"; `sha256` identifies the bytes; `notice` is empty, or one
-    sentence to show with whatever is made from this data. `validation` has the positions of the test images
-    that choices are made on, so that what is chosen can be reported on the others; none: on all of them.
+    `name` is "MNIST", "MNIST-5000", "Fashion-MNIST", or that of one's own; `sha256` identifies the bytes; `notice` is
+    empty, or one sentence to show with whatever is made from this data. `validation` has the positions of the test
+    images that choices are made on, so that what is chosen can be reported on the others; none: on all of them.
     """
 
     train_images: np.ndarray
@@ -48,6 +48,11 @@ class Mnist:
     sha256: dict[str, str]
     notice: str = ""
     validation: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def classes(self) -> int:
+        """How many there are, numbered from 0."""
+        return int(self.train_labels.max()) + 1
 
     def to_choose_on(self) -> tuple[np.ndarray, np.ndarray]:
         """The images that choices are made on, and their labels."""

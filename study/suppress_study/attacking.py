@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mindspore import nn
+from mindspore import Tensor, nn, ops
 
 from suppress_privacy.attacks import ATTACKS, gradients, views
 from suppress_privacy.controls import CONTROLS
@@ -32,12 +32,13 @@ from suppress_privacy.training import Defence
 from suppress_study.jobs import WEAKER, Variant
 from suppress_study.models import Trained, key_of
 from suppress_study.results import JUDGED, Arrays, column_of, key
-from suppress_study.targets import CLASSES, SEED, Targets, pictured
+from suppress_study.targets import SEED, Targets, pictured
 
 SHADOW_SEED = 0  # the same shadows for all victims of one recipe
 View = views.NothingView | views.FeatureView | views.GalleryView | list[views.GradientView] | views.MembershipView
 CURVE_QUANTILES = (0.25, 0.5, 0.75)
 JACOBIAN_IMAGES = 50  # auxiliary images on which the mechanism is measured
+JACOBIAN_UNITS = 128  # of features that are more, so many drawn by lot: a backward pass each
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def attack(variant: Variant, scene: Scene) -> Found:
 
     Returns:
         Found. Of an attack on images: `image`, the targets' positions; metrics, those of evaluators as
-        judged/EVALUATOR/METRIC; `reconstruction` and `original`, uint8 [K, 1, 32, 32], of the targets at the
+        judged/EVALUATOR/METRIC; `reconstruction` and `original`, uint8 [K, C, H, W], of the targets at the
         positions `pictured`; where the attack has them objective, quartiles of its curve and whether it fell; index,
         in_training and label. Of one that knows candidates: image, index, in_training, label, and whether the target
         was identified. Of one on membership: candidate, score, member, index and label.
@@ -195,7 +196,7 @@ def _gradients(variant: Variant, scene: Scene, victim: Trained) -> View:
 
 def _gradients_of(network: nn.Cell, sent: Defence, variant: Variant, scene: Scene) -> View:
     network, targets = gradients.twice_differentiable(network), scene.targets
-    observe = gradients.Observer(network, CLASSES, sent)
+    observe = gradients.Observer(network, scene.data.classes, sent)
     given = targets.images.shape[1:], targets.auxiliary, targets.auxiliary_labels, variant.batch_size, sent
     batches = _sent(variant, scene).reshape(-1, variant.batch_size)
     return [
@@ -290,16 +291,29 @@ def _judged(found: views.Reconstruction, shown: np.ndarray, scene: Scene) -> Fou
     return Found(arrays, found.chosen or {}, found.search_seconds)
 
 
-def measure_mechanism(victim: Trained, targets: Targets) -> dict[str, Any]:
-    """What is left of an image in the first dense layer: dead units, and by image rank and norm of its features."""
-    features, _ = victim.halves("fc1")
-    values = predict(features, targets.auxiliary)
-    jacobians = mechanism.jacobians(features, targets.auxiliary[:JACOBIAN_IMAGES])
+def measure_mechanism(victim: Trained, targets: Targets, depth: str) -> dict[str, Any]:
+    """What is left of an image at a depth: dead units, and by image rank and norm of its features."""
+    features, _ = victim.halves(depth)
+    values = predict(features, targets.auxiliary).reshape(len(targets.auxiliary), -1)
+    units = generator(SEED, "units of a Jacobian").permutation(values.shape[1])[:JACOBIAN_UNITS]
+    jacobians = mechanism.jacobians(_Units(features, np.sort(units)), targets.auxiliary[:JACOBIAN_IMAGES])
     return {
         "dead_units": mechanism.dead_units(values),
         "effective_rank": mechanism.effective_rank(jacobians).tolist(),
         "feature_norm": mechanism.feature_norm(values[:JACOBIAN_IMAGES]).tolist(),
     }
+
+
+class _Units(nn.Cell):
+    """Some units of a cell's outputs: [N, ...] -> [N, U]."""
+
+    def __init__(self, cell: nn.Cell, units: np.ndarray) -> None:
+        super().__init__(auto_prefix=False)
+        self.cell, self.units = cell, Tensor(units.astype(np.int32))
+
+    def construct(self, x: Tensor) -> Tensor:
+        values = self.cell(x)
+        return ops.gather(values.reshape(values.shape[0], -1), self.units, 1)
 
 
 def few_digits(values: np.ndarray) -> np.ndarray:

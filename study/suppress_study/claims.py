@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -15,8 +15,9 @@ from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.membership import auc_estimate
 from suppress_privacy.evaluation.metrics import METRICS, label
 from suppress_privacy.evaluation.verdict import LEAST_SEEDS, Comparison, Evidence, Verdict
+from suppress_study.content import File
 from suppress_study.measured import Cell, Measured, Reference, Trainings
-from suppress_study.settings import Checked, File, Names, Value
+from suppress_study.settings import Checked, Names, Value
 
 STRONGEST = "strongest"
 ON_GRADIENTS = "strongest-on-gradients"
@@ -47,7 +48,13 @@ class Sources:
         return found
 
     def title(self, arm: str) -> str:
-        return self.measured.study.arms[arm].title
+        return self.measured.study.arms[arm].title if arm in self.measured.study.arms else arm
+
+    def documented(self, model: str) -> dict[str, float]:
+        found = self.measured.study.documented
+        if found is None:
+            raise Untested("nothing is documented of this campaign")
+        return found.models[model]
 
     def called(self, attack: Reference) -> str:
         """An attack's title, with its scale of smoothness if it has one."""
@@ -110,7 +117,7 @@ class Part(Checked):
     def comparisons(self, sources: Sources) -> Iterator[Comparison]:
         source = sources.cell(self.attack, self.arm) if self.attack else sources.arm(self.arm)
         of = (f"{sources.called(self.attack)} on training images, " if self.attack else "") + sources.title(self.arm)
-        documented = sources.measured.study.documented.models[self.documented]
+        documented = sources.documented(self.documented)
         for metric, band in self.bands.items():
             found = verdict.inside(f"{of}: {label(metric)}", source.reproduced(metric), documented[metric], band)
             yield replace(found, runs=_runs(source, source.runs))
@@ -313,7 +320,7 @@ class Checks(Checked):
     tuned: dict[str, Value]
     start: dict[str, Value]
     learned: dict[str, Value] | None = None  # the first edition asked nothing of it
-    positive: dict[str, Value]
+    positive: dict[str, Value] | None = None  # a campaign may look at no layer so near to the image
     shuffled: dict[str, Value]
     planted: dict[str, Value] | None = None  # of attacks on gradients: exact on a control network,
     sigmoids: dict[str, Value] | None = None  # near perfect on another,
@@ -330,8 +337,33 @@ class GameCheck(Checked):
     among: Literal["canaries", "others"]
 
 
+def _arms_of(claim: dict[str, Any]) -> set[str]:
+    """The arms that a claim asks of, as claims.yaml has it; a game, which a campaign has none of, is no arm of it."""
+    if claim["kind"] not in ("lower", "members"):
+        return {claim["kind"]}
+    more = [*claim.get("controls", ()), *claim.get("nearest_in_accuracy", ()), claim.get("control")]
+    return {claim["arm"], *filter(None, more)}
+
+
 class Claims(File):
     FILE = "claims.yaml"
+
+    @classmethod
+    def laid_over(cls, content: dict[str, Any], campaign: Any) -> dict[str, Any]:
+        """Of the claims those that a campaign's arms can answer, and the question; its checks look at its own layers.
+
+        Documented figures are of the study's own campaign, and games are played in that alone.
+        """
+        own = campaign["campaign"]
+        checks = {name: check for name, check in content["checks"].items() if name != "positive"}
+        if own["near"]:
+            checks["positive"] = content["checks"]["positive"] | {"depth": own["near"]}
+        asked = {
+            name: claim
+            for name, claim in content["claims"].items()
+            if name == content["question"] or _arms_of(claim) <= {*own["arms"]}
+        }
+        return content | {"checks": checks, "game_checks": [], "claims": asked}
 
     question: str
     strongest: Strongest

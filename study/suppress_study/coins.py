@@ -33,7 +33,7 @@ from suppress_study.models import Press, Trained, key_of, make, untrained
 from suppress_study.plan import Study
 from suppress_study.results import Arrays
 from suppress_study.settings import Arm, Game
-from suppress_study.targets import CLASSES, SEED
+from suppress_study.targets import SEED
 
 TESTED = 10_000  # non-members that accuracy is taken on after each epoch
 
@@ -42,7 +42,7 @@ TESTED = 10_000  # non-members that accuracy is taken on after each epoch
 class Board:
     """The images of a game, the same for all its models."""
 
-    images: np.ndarray  # float32 [N, 1, 32, 32]
+    images: np.ndarray  # float32 [N, C, H, W]
     true_labels: np.ndarray  # int32 [N]
     labels: np.ndarray  # int32 [N], under which they are trained on
     canaries: np.ndarray  # int64 [C], positions of those with a wrong label
@@ -103,11 +103,11 @@ def board(data: Mnist, game: Game, targets: np.ndarray) -> Board:
     rng = generator(SEED, "game")
     index = np.sort(rng.choice(count, size, replace=False))
     true = data.train_labels[index]
-    labels = true if game.labels == "true" else rng.integers(0, CLASSES, size).astype(true.dtype)
+    labels = true if game.labels == "true" else rng.integers(0, data.classes, size).astype(true.dtype)
     free = np.flatnonzero(~np.isin(index, targets))
     canaries = np.sort(rng.choice(free, game.canaries, replace=False))
     labels = labels.copy()
-    labels[canaries] = (true[canaries] + rng.integers(1, CLASSES, len(canaries))) % CLASSES
+    labels[canaries] = (true[canaries] + rng.integers(1, data.classes, len(canaries))) % data.classes
     return Board(data.train_images[index], true, labels, canaries, index)
 
 

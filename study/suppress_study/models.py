@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import inspect
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -33,8 +34,10 @@ from suppress_study.settings import ROOT, Arm, Optimizer
 def untrained(arm: Arm, seed: int | None = None) -> nn.Cell:
     """A network of an arm's kind, its weights drawn from the seed."""
     if arm.network == "convnet":
-        return ConvNet(8, channels=1, seed=seed)
-    return LeNet5(seed=seed, units=arm.units, activation=arm.activation)
+        return ConvNet(8, arm.classes, channels=arm.channels, seed=seed)
+    if arm.network == "lenet5":
+        return LeNet5(seed=seed, units=arm.units, activation=arm.activation)
+    return _own(arm.network, seed, "network")
 
 
 @dataclass(frozen=True)
@@ -342,26 +345,39 @@ def own_network(source: str, arm: Arm, seed: int) -> Trained:
 
     Args:
         source: a checkpoint file of a LeNet5, from the project's folder, or "module:callable" that makes the network
-            (your own code, which is run); it needs the methods features(x, depth) and rest(x, depth), and operators
-            with second derivatives for attacks on gradients.
+            (your own code, which is run); for attacks on gradients it needs operators with second derivatives.
         arm, seed: how shadow networks of it are trained.
 
     Raises:
-        ValueError: there is no such file, module or callable, or it makes no such network.
+        ValueError: there is no such file, module or callable, or it makes no network.
     """
-    module, colon, name = source.partition(":")
-    if not colon:
+    if ":" not in source:
         network = LeNet5()
         training.load_checkpoint(network, ROOT / source)
         return Trained(network, arm, seed, file=ROOT / source)
+    return Trained(_own(source, None, "victim"), arm, seed)
+
+
+def _own(source: str, seed: int | None, what: str) -> nn.Cell:
+    """The network that the user's own code makes, whose initial weights are drawn from the seed, if there is one.
+
+    The code gets it by an argument `seed`, if it has one; otherwise it is MindSpore's global one.
+
+    Raises:
+        ValueError: there is no such module or callable, or it makes no network.
+    """
+    module, _, name = source.partition(":")
     try:
-        network = getattr(importlib.import_module(module), name)()
-    except (ImportError, AttributeError, TypeError) as error:
-        raise ValueError(f"victim is {source!r}, which cannot be made ({error}): correct it.") from error
-    for method in ("features", "rest"):
-        if not callable(getattr(network, method, None)):
-            raise ValueError(f"victim {source} has no method {method}(x, depth): add it.")
-    return Trained(network, arm, seed)
+        maker = getattr(importlib.import_module(module), name)
+        takes = seed is not None and "seed" in inspect.signature(maker).parameters
+        if seed is not None:
+            ms.set_seed(seed)
+        network = maker(seed=seed) if takes else maker()
+    except Exception as error:  # of any kind: it is the user's code
+        raise ValueError(f"{what} is {source!r}, which cannot be made ({error}): correct it.") from error
+    if not isinstance(network, nn.Cell):
+        raise ValueError(f"{what} is {source!r}, which makes a {type(network).__name__} and no nn.Cell: correct it.")
+    return network
 
 
 def own_name(source: str) -> str:

@@ -66,7 +66,7 @@ def checked_parameters(name: str, values: dict[str, Any]) -> dict[str, Any]:
             wanted = f"{wanted} ({declared[key]['help']})"
             raise SettingsError(f"{key} is {value!r}; it must be of type {wanted}.") from error
         parameters[key] = value
-    _check(parameters, Study.load())
+    _check(parameters, Study.today(ROOT / parameters["results"]))
     return parameters
 
 
@@ -119,8 +119,6 @@ def _check_victim(parameters: dict[str, Any], study: Study, variants: Sequence[V
         raise SettingsError(f"attacks has none that fits arm {arm!r}: name attacks that see something of a network.")
     if arm == NONE:
         return
-    if study.arms[arm].network != "lenet5":
-        raise SettingsError(f"arm is {arm!r}, whose features at a depth are not defined: attack a LeNet5.")
     if not victim:
         if Model(arm, seed) in study.judges().values():
             raise SettingsError(f"arm {arm} with seed {seed} is an evaluator, which would judge itself: take another.")

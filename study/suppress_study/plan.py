@@ -10,10 +10,12 @@ from pydantic import PrivateAttr, model_validator
 
 from suppress_privacy.attacks import ATTACKS
 from suppress_privacy.checks import check
+from suppress_privacy.lenet import DEPTHS
+from suppress_study.content import Content
 from suppress_study.jobs import NONE, OF_GRADIENTS, PLACES, WEAKER, Job, Model, Variant
 from suppress_study.reading import SettingsError, merged, named, validated
 from suppress_study.results import Run, key
-from suppress_study.settings import LEAST_COINS, Arm, Attack, Content, Game, Profile, Sees, Value
+from suppress_study.settings import LEAST_COINS, Arm, Attack, Game, Profile, Sees, Value
 
 Changes = Mapping[str, Any] | None  # settings, or values of them, in place of the study's
 
@@ -29,6 +31,10 @@ class Study(Content):
 
     @model_validator(mode="after")
     def _can_be_run(self) -> Self:
+        self._require_depths("roles.depth", [self.roles.depth])
+        for name, arm in self.arms.items():
+            if arm.defence and (released := arm.made_by().releases):
+                self._require_depths(f"arms.{name}.defence.depth", [released])
         for profile in self.profiles:
             for arm in self.arms:
                 self._require_earlier(profile, arm)
@@ -182,6 +188,7 @@ class Study(Content):
                 raise ValueError(f"at is {at}, but what {name} sees, {what}, has no depth or moment: leave it out")
             looks = PLACES.get(what)
             seen = {looks: list(at) or getattr(attack.sees, what)} if looks else {}
+            self._require_depths("depth", seen.get("depth", ()))
             less = validated(Sees, attack.sees.model_dump() | dict(more or {}), "sees")
             seen |= {place: values for place in WEAKER if (values := getattr(less, place))}
             if not {*WEAKER}.isdisjoint(seen) and what != "features":
@@ -200,6 +207,13 @@ class Study(Content):
             return found
         except (TypeError, ValueError) as error:
             raise SettingsError(f"{own}: {str(error).removesuffix('.')}.") from error
+
+    def _require_depths(self, place: str, depths: Sequence[str]) -> None:
+        """Raise unless a LeNet5 has these; of another network that is known once it is made."""
+        if self.arms[self.roles.ordinary].network == "lenet5":
+            for depth in depths:
+                if depth not in DEPTHS:
+                    raise ValueError(f"{place} is {depth!r}; allowed are {', '.join(DEPTHS)}: name one of these")
 
     def variant(self, profile: str, reference: str | Mapping[str, Value]) -> Variant:
         """The one variant of an attack with these factors, or by its name; factors not given are its own."""

@@ -79,9 +79,21 @@ def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
 
 
 @lru_cache(maxsize=16)
-def loaded(model: type[T], content: bytes, path: Path, place: str, **context: Any) -> T:
-    """A file's content as a `model`, checked once a process, and once for all jobs that are forked from it."""
-    return validated(model, from_yaml(content, str(path)), place, **context)
+def loaded(model: type[T], content: bytes, path: Path, place: str, campaign: bytes = b"", **context: Any) -> T:
+    """A file's content as a `model`, checked once a process, and once for all jobs that are forked from it.
+
+    Args:
+        model: with `laid_over(content, campaign)` where there is a campaign to lay over the content.
+        content, path: the file's bytes, and where they are from.
+        place: what messages call it.
+        campaign: JSON.
+        context: for the model's validators.
+    """
+    settings = from_yaml(content, str(path))
+    if campaign:
+        settings = model.laid_over(settings, from_yaml(campaign, "the campaign"))  # type: ignore[attr-defined]
+        place += " under the campaign"
+    return validated(model, settings, place, **context)
 
 
 def validated(model: type[T], content: Any, place: str, **context: Any) -> T:

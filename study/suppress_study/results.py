@@ -26,7 +26,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from suppress_privacy.files import atomically, read_arrays, sha256_of
-from suppress_study.settings import FOLDER, Value, made_in
+from suppress_study.content import made_in
+from suppress_study.settings import FOLDER, Value
 
 PUBLISHED = Path("results/full")  # the published run, from the project's folder
 JUDGED = "judged"  # begins, before evaluator and metric, the arrays of what evaluators say

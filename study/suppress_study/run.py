@@ -30,10 +30,11 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from suppress_privacy.fetch import DATASETS
-from suppress_privacy.mnist import DataError, load_mnist
+from suppress_privacy.mnist import DataError
 from suppress_privacy.runtime import choose_device
-from suppress_study import packaged
+from suppress_study import campaigns, packaged
 from suppress_study.claims import Claims
+from suppress_study.content import made_in
 from suppress_study.cost import costs, told
 from suppress_study.jobs import WILDCARDS
 from suppress_study.notebook import execute
@@ -45,7 +46,7 @@ from suppress_study.settings import ROOT
 from suppress_study.starter import Starter
 from suppress_study.summary import summarise
 from suppress_study.surroundings import surroundings
-from suppress_study.targets import choose_targets
+from suppress_study.targets import choose_targets, load_data
 
 LOCK = ROOT / ".snakemake" / "study.lock"
 ANSWER = ROOT / "_build" / "answer.txt"  # written with the book
@@ -105,7 +106,7 @@ def prepare(options: argparse.Namespace, study: Study) -> str:
         if judge not in published and not (options.results / "runs" / f"{judge}.npz").is_file():
             raise SetupError(f"{options.results} has no run {judge}: run the study of that profile first.")
         return device
-    data = load_mnist(profile.data)
+    data = load_data(profile.data)
     choose_targets(data, profile.targets)  # refuses more targets than there are images
     described, description = options.results / "data.json", describe(data)
     known = [run.environment["data"] for run in published.values()]
@@ -151,6 +152,21 @@ def snakemake(options: argparse.Namespace, device: str) -> list[str]:
     return [*command, "--config", *(f"{name}={value}" for name, value in config.items())]
 
 
+def profile_of(options: argparse.Namespace) -> str:
+    """The profile that is asked for; if none is, the one of the campaign that a folder of results is of."""
+    kept = campaigns.kept(options.results) if options.results else None
+    options.profile = options.profile or (str(kept["name"]) if kept else "quick")
+    return options.profile
+
+
+def require_free(results: Path, campaign: str) -> None:
+    """Raise if a folder of results has runs of another campaign."""
+    kept = campaigns.kept(results)
+    if kept["name"] != campaign if kept else made_in(results) or (results / "runs.jsonl").exists():
+        whose = f"campaign {kept['name']}" if kept else "the study's own campaign"
+        raise SetupError(f"{results} has runs of {whose}: name another folder as RESULTS.")
+
+
 def require_target(target: str, plan: Study, profile: str) -> None:
     """Raise unless a run that is asked for by name is one that the study can make."""
     arm = "(?P<arm>{arm})(?P<value>{value})"
@@ -172,7 +188,14 @@ def require_target(target: str, plan: Study, profile: str) -> None:
 def study(options: argparse.Namespace) -> int:
     """All of a profile, seed by seed; or the runs that are named, with what they need."""
     # Paths are the user's, from where the user stands.
-    options.results = options.results.absolute() if options.results else Path("results") / options.profile
+    campaign = None
+    if options.campaign:
+        campaign = campaigns.find(options.campaign, Study.load().campaigns)
+        if options.profile not in ("", campaign[0]):
+            raise SetupError(f"PROFILE is {options.profile!r}, and a campaign has one of its own: leave it out.")
+        options.profile = campaign[0]
+    profile = profile_of(options)
+    options.results = options.results.absolute() if options.results else Path("results") / profile
     if options.results.is_relative_to(ROOT):  # a checkout that is renamed finds its runs again
         options.results = options.results.relative_to(ROOT)
     if strange := set("{}\n") & {*str(options.results)}:
@@ -183,7 +206,10 @@ def study(options: argparse.Namespace) -> int:
         os.environ["MNIST_DIR"] = os.path.abspath(os.path.expanduser(os.environ["MNIST_DIR"]))
     os.chdir(ROOT)
     held = lock()
-    plan = Study.load()
+    if campaign:
+        require_free(options.results, campaign[0])
+        campaigns.keep(options.results, *campaign)
+    plan = Study.today(options.results)
     for target in options.targets:
         require_target(target, plan, options.profile)
     device = prepare(options, plan)
@@ -220,7 +246,7 @@ def package(options: argparse.Namespace) -> int:
     if LEADER in os.environ:
         end_with(int(os.environ[LEADER]))
     plan = Study.load()
-    if (data := load_mnist(plan.profile(options.profile).data)).name != DATASETS["mnist"].name:
+    if (data := load_data(plan.profile(options.profile).data)).name != DATASETS["mnist"].name:
         raise SetupError(f"MindArmour's networks are of the whole MNIST, and this profile has {data.name}: have that.")
     for arm in (plan.arm(options.profile, name) for name, own in plan.arms.items() if own.package):
         if packaged.path_of(arm, options.seed).name == options.checkpoint.name:
@@ -278,7 +304,9 @@ def parser() -> argparse.ArgumentParser:
         part = commands.add_parser(name, help=(function.__doc__ or "").split(".")[0])
         part.set_defaults(function=function, name=name)
         if name != "notebook":
-            part.add_argument("--profile", default="quick", help="a profile of study.yaml (default: quick)")
+            part.add_argument(
+                "--profile", default="", help="a profile of study.yaml (default: quick, or the campaign's)"
+            )
             part.add_argument(
                 "--results",
                 type=lambda given: Path(given).expanduser(),
@@ -289,6 +317,7 @@ def parser() -> argparse.ArgumentParser:
     for name, count in (("study", "*"), ("run", "+")):
         add = command(name, study)
         add("targets", nargs=count, help="runs, such as train-baseline-seed7")
+        add("--campaign", default="", help="a campaign of study.yaml, or a YAML file of your own")
         add("--device", default="auto", help="auto, Ascend, GPU or CPU (default: auto)")
         add("--cores", type=int, help="runs at a time (default: one a core, one on an accelerator)")
         add("--redraw", action="store_true", help="figures and book again, from the results alone")
@@ -318,9 +347,10 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.update(own)
     if options.name == "cost":
         options.results = options.results or ROOT / PUBLISHED
-    if options.name in ("summarise", "publish"):
-        options.results = options.results or ROOT / "results" / options.profile
     try:
+        if options.name in ("summarise", "publish", "package", "cost"):
+            profile_of(options)
+            options.results = options.results or ROOT / "results" / options.profile
         return options.function(options)
     except PapermillExecutionError as error:
         code, said = 1, f"cell {error.exec_count} failed: {error.ename}: {error.evalue}"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from suppress_privacy import configure, load_mnist
+from suppress_privacy import configure
 from suppress_privacy.evaluation.game import gained, over_victims
 from suppress_privacy.evaluation.intervals import Estimate, seed_mean
 from suppress_study import attacking, coins, models
@@ -19,7 +19,7 @@ from suppress_study.provenance import environment, made
 from suppress_study.reading import named
 from suppress_study.results import Arrays, Pictures, Run, as_text, show, write_job
 from suppress_study.settings import ROOT
-from suppress_study.targets import choose_targets
+from suppress_study.targets import choose_targets, load_data
 
 
 class Session:
@@ -38,14 +38,14 @@ class Session:
     def __init__(self, notebook: str, variables: Mapping[str, Any]) -> None:
         self.parameters = parameters = parameters_of(notebook, variables)
         self.profile: str = parameters["profile"]
-        self.study = Study.load()
         self.results = Path(parameters["results"])
+        self.study = Study.today(ROOT / self.results)
         self.model = self.study.model(parameters["arm"], parameters.get("seed", 0), parameters["swept"])
         places = self.results, Path(parameters.get("models", self.results))
         self.models = models.Models(places, self.study, self.profile)
         runtime = configure(parameters["device"], parameters["mode"])
         chosen = self.study.profile(self.profile)
-        data = load_mnist(chosen.data)
+        data = load_data(chosen.data)
         self.targets = choose_targets(data, chosen.targets)
         self.data = replace(data, validation=self.targets.choice)
         self.environment = environment(runtime, self.data)
@@ -140,7 +140,7 @@ class Attacking(Session):
         if victim is None or self.parameters["group"] or self.parameters["attacks"]:
             return {}
         with made("mechanism", self.environment) as making:
-            measured = attacking.measure_mechanism(victim, self.scene.targets)
+            measured = attacking.measure_mechanism(victim, self.scene.targets, self.study.roles.depth)
         for run in self.job.runs[len(self.variants) :]:  # none of a network from elsewhere
             self._keep(run, {}, results=measured, settings=victim.arm.recipe(), **making)
         return measured

@@ -1,33 +1,30 @@
 """The parts of study.yaml as typed models: unknown keys, wrong types and unknown names are refused in one sentence."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PrivateAttr,
     StrictBool,
     StrictFloat,
     StrictInt,
-    ValidationInfo,
 )
 from pydantic.functional_validators import AfterValidator, field_validator, model_validator
 
-from suppress_privacy.attacks import ATTACKS
 from suppress_privacy.checks import keywords
 from suppress_privacy.controls import CONTROLS
 from suppress_privacy.defences import DEFENCES
-from suppress_privacy.lenet import DEPTHS, Activation
-from suppress_study.reading import loaded, read
+from suppress_privacy.fetch import DATASETS
+from suppress_privacy.lenet import Activation
 
 FOLDER = Path(__file__).parents[1]  # of study.yaml
 ROOT = FOLDER.parent  # the project's
 LENET5: tuple[int, Activation] = 120, "relu"  # units of fc1 and activation, in the tutorial
 LEAST_COINS = 5  # models in a game: four shadows for each
+NETWORKS = ("lenet5", "convnet")
 MOMENTS = ("start", "middle", "end")  # of a training
 Number = StrictFloat | StrictInt
 Count = Annotated[StrictInt, Field(ge=1)]
@@ -49,6 +46,16 @@ def _kept(value: Any) -> Any:
     return value
 
 
+def _made(network: str) -> str:
+    module, colon, maker = network.partition(":")
+    if network not in NETWORKS and not (
+        colon and maker.isidentifier() and all(map(str.isidentifier, module.split(".")))
+    ):
+        raise ValueError(f"{network!r} is none of {', '.join(NETWORKS)}, nor of your own, as module:callable")
+    return network
+
+
+Network = Annotated[str, AfterValidator(_made)]  # one of NETWORKS, or what makes one of the user's own
 Kept = Annotated[Any, AfterValidator(_kept)]  # what is kept with a run
 
 
@@ -56,34 +63,6 @@ class Checked(BaseModel):
     """A part of study.yaml or claims.yaml: what it does not know is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class File(Checked):
-    """One of these files as a whole."""
-
-    FILE: ClassVar[str]
-
-    @classmethod
-    def load(cls, path: Path | None = None) -> Self:
-        """Read and check the file.
-
-        Raises:
-            SettingsError: it is missing, is not YAML, or something in it is wrong.
-        """
-        path = path or FOLDER / cls.FILE
-        return loaded(cls, read(path), path, path.name)
-
-    @classmethod
-    def of(cls, results: Path) -> Self:
-        """As the published results of a folder were made by; today's where it has none, or has runs made since.
-
-        Raises:
-            SettingsError: see `load`.
-        """
-        published = results / cls.FILE
-        if made_in(results) or not published.is_file():
-            return cls.load()
-        return loaded(cls, read(published), published, str(published), published=True)
 
 
 class Optimizer(Checked):
@@ -130,7 +109,9 @@ class Arm(Checked):
     documented: str | None = None
     band: Band | None = None
     sweep: Sweep | None = None
-    network: Literal["lenet5", "convnet"] = "lenet5"
+    network: Network = "lenet5"
+    channels: Count = 1  # of the images, which a ConvNet must know
+    classes: Count = 10
     units: Count = LENET5[0]  # of LeNet5's fc1
     activation: Activation = LENET5[1]  # of LeNet5
     start: str | None = None  # an arm whose trained weights this one starts from
@@ -171,6 +152,11 @@ class Arm(Checked):
             if self.epochs > 0:
                 made.fits(self.epochs, self.optimizer.lr if self.optimizer else 0.0)
         shape, own, by = (self.units, self.activation), self.defence or {}, self.optimizer
+        if self.network == "lenet5" and (self.channels, self.classes) != (1, 10):
+            of = f"{self.channels} channels and {self.classes} classes"
+            raise ValueError(
+                f"network is lenet5, for one channel and ten classes, and the images have {of}: name another"
+            )
         if self.network != "lenet5" and shape != LENET5:
             raise ValueError(f"units and activation are LeNet5's, and network is {self.network}: leave them out")
         how = own.get("kind"), own.get("compat"), by and (by.name, by.decay), self.network, shape, self.earlier()
@@ -208,8 +194,8 @@ class Evaluator(Checked):
 class Sees(Checked):
     """What an attacker has: one of the first five; nothing if none is given. Of the last ones every value is tried."""
 
-    features: list[Literal[DEPTHS]] = []  # type: ignore[valid-type]
-    gallery: list[Literal[DEPTHS]] = []  # type: ignore[valid-type]  # features there, and who the images may be
+    features: list[str] = []  # by the names of layers
+    gallery: list[str] = []  # features there, and who the images may be
     gradients: list[Literal[MOMENTS]] = []  # type: ignore[valid-type]
     candidates: Annotated[StrictInt, Field(ge=0)] = 0  # for each of which it has the network's outputs
     images: StrictBool = False  # the candidates themselves, and no network: in games alone
@@ -274,9 +260,18 @@ class Group(Checked):
     sweep: Sweeps = {}  # in place of the attacks' own
 
 
+class OwnData(Checked):
+    """Images of the user's own, see `load_own`; and what they are, so that a plan can be made before they are read."""
+
+    train: str
+    test: str
+    classes: Annotated[StrictInt, Field(ge=2)]
+    shape: Annotated[list[Count], Field(min_length=3, max_length=3)]  # channels, rows and columns
+
+
 class Profile(Checked):
     note: str = ""  # what a reader must know before believing a figure; on every page
-    data: str
+    data: str | OwnData
     arms: Annotated[dict[str, Seeds], Field(min_length=1)]
     sweeps: dict[str, Seeds] = {}  # arms at all values of their sweep
     attacks: Names  # on every model
@@ -293,6 +288,37 @@ class Profile(Checked):
         return sorted({seed for seeds in self.arms.values() for seed in seeds})
 
 
+CONTROLLED = ("accuracy-matched", "magnitude-finetuned", "feature-noise")  # that a campaign compares with, unasked
+BESIDE = ("ridge-shuffled", "matching")  # and attacks that are a check, and a bound
+
+
+class Campaign(Checked):
+    """What of the study is asked of another network or other data; what is left out is the study's."""
+
+    title: str
+    data: str | OwnData  # a data set that lib/ knows by name; auto and embedded are MNIST; or files of one's own
+    network: Network = "lenet5"
+    layers: list[Kept] | str | None = None  # to suppress or prune, see `mask_layers`; None: as the arms have it
+    depth: str = "fc1"  # the layer whose features leave the user's device
+    near: str | None = None  # a layer so near to the image that an attack must do well there, as a check
+    seeds: Seeds = [0]
+    training: dict[str, Any] = {}  # of all arms that are trained: epochs, batch_size, optimizer
+    arms: Names = ["baseline", "dense-sgd", "suppressed-example", *CONTROLLED]
+    overrides: dict[str, dict[str, Any]] = {}  # of arms, evaluators' too
+    attacks: Names = ["black", "mean", "class-mean", "nearest", "reference", "ridge", "decoder", "tuned", *BESIDE]
+    attack_overrides: dict[str, dict[str, Any]] = {}
+    further: dict[str, Group] = {}
+    targets: Targets = Targets(train_per_class=25, test_per_class=25)
+    matched: bool = True  # whether controls of equal accuracy must be equal
+
+    def shape(self) -> tuple[int, int]:
+        """Channels of its images, and classes."""
+        if isinstance(self.data, OwnData):
+            return self.data.shape[0], self.data.classes
+        known = DATASETS.get(self.data, DATASETS["mnist"])
+        return known.channels, known.classes
+
+
 class Documented(Checked):
     source: str
     images: Count
@@ -306,82 +332,4 @@ class Roles(Checked):
     control: str
     matched: str
     noise: str
-    depth: Literal[DEPTHS]  # type: ignore[valid-type]
-
-
-class Content(File):
-    """study.yaml: every name in it is one that it defines, or that lib/ has."""
-
-    FILE = "study.yaml"
-
-    campaign: str
-    documented: Documented
-    roles: Roles
-    arms: dict[str, Arm]
-    evaluators: Annotated[dict[str, Evaluator], Field(min_length=1)]
-    attacks: dict[str, Attack]
-    games: dict[Annotated[str, Field(pattern="^[a-z]+$")], Game] = {}
-    profiles: dict[str, Profile]
-    _published: bool = PrivateAttr(default=False)  # then its attacks are what they were, and not asked of today's
-
-    @model_validator(mode="after")
-    def _is_published(self, info: ValidationInfo) -> Self:
-        self._published = bool((info.context or {}).get("published"))
-        return self
-
-    @property
-    def published(self) -> bool:
-        return self._published
-
-    @model_validator(mode="after")
-    def _names_exist(self) -> Self:
-        for place, names, known in self._uses():
-            for name in names:
-                if name not in known:
-                    allowed = ", ".join(map(str, known))
-                    raise ValueError(f"{place} names {name!r}; allowed are {allowed}: correct the name or define it")
-        return self
-
-    @model_validator(mode="after")
-    def _seeds_differ(self) -> Self:
-        judges = {judge.seed for judge in self.evaluators.values()}
-        for name, profile in self.profiles.items():
-            for seeds in profile.arms.values():
-                if len(set(seeds)) < len(seeds) or judges & {*seeds}:
-                    raise ValueError(
-                        f"profiles.{name}.arms has the seeds {seeds}; seeds must differ from each other and from "
-                        f"the evaluators' ({', '.join(map(str, sorted(judges)))}): they would judge themselves"
-                    )
-        return self
-
-    def _uses(self) -> Iterator[tuple[str, Iterable[Any], Collection[Any]]]:
-        """Where names stand, which, and the names that there are."""
-        yield "roles", self.roles.model_dump(exclude={"depth"}).values(), self.arms
-        yield "evaluators", (judge.arm for judge in self.evaluators.values()), self.arms
-        yield "documented", (arm.documented for arm in self.arms.values() if arm.documented), self.documented.models
-        if not self._published:
-            yield "attacks", (attack.kind or name for name, attack in self.attacks.items()), ATTACKS
-        in_games = ("candidates", "images", "features")
-        of_games = [name for name, attack in self.attacks.items() if any(getattr(attack.sees, one) for one in in_games)]
-        for name, played in self.games.items():
-            yield f"games.{name}.attacks", played.attacks, of_games
-        elsewhere = [name for name, attack in self.attacks.items() if not attack.sees.images]
-        for name, profile in self.profiles.items():
-            place = f"profiles.{name}"
-            yield f"{place}.games", [*profile.games, *profile.game_overrides], self.games
-            for game, arms in profile.games.items():
-                yield f"{place}.games.{game}", arms, self.arms
-            for part, known in (("arms", self.arms), ("overrides", self.arms), ("attacks", elsewhere)):
-                yield f"{place}.{part}", getattr(profile, part), known
-            yield f"{place}.attack_overrides", profile.attack_overrides, self.attacks
-            yield f"{place}.sweeps", profile.sweeps, [arm for arm in profile.arms if self.arms[arm].sweep]
-            for group, entry in profile.further.items():
-                yield f"{place}.further.{group}.attacks", entry.attacks, elsewhere
-                yield f"{place}.further.{group}.arms", entry.arms, profile.arms  # only what is trained can be attacked
-                for arm in entry.arms:
-                    yield f"{place}.further.{group}.seeds", entry.seeds, profile.arms[arm]
-
-
-def made_in(results: Path) -> list[Path]:
-    """The files of the runs that a folder of results has beside its published tables."""
-    return sorted((results / "runs").glob("[!.]*.npz"))
+    depth: str

@@ -91,7 +91,7 @@ class Summary(Checked):
     bounds: list[Row]
     gates: list[Gate]
     verdicts: dict[str, Verdict]
-    documented: Documented
+    documented: Documented | None = None
     games: list[Row] = Field(default_factory=list)
     audits: list[Row] = Field(default_factory=list)
     game_differences: list[Row] = Field(default_factory=list)

@@ -69,7 +69,7 @@ def test_nothing_is_wrong_without_a_change(tmp_path):
         (("profiles", "own", "attack_overrides"), {"tune": {}}, "profiles.own.attack_overrides names 'tune'"),
         (("profiles", "own", "sweeps"), {"baseline": [0]}, "profiles.own.sweeps names 'baseline'; allowed are supp"),
         (("roles", "control"), "dense", "roles names 'dense'; allowed are baseline"),
-        (("roles", "depth"), "fc9", "roles.depth is 'fc9'; input should be 'conv1'"),
+        (("roles", "depth"), "fc9", "roles.depth is 'fc9'; allowed are conv1"),
         (("evaluators", "lenet", "arm"), "judge", "evaluators names 'judge'; allowed are baseline"),
         (("arms", "baseline", "documented"), "normal", "documented names 'normal'; allowed are ordinary"),
         # what belongs together
@@ -109,7 +109,11 @@ def test_nothing_is_wrong_without_a_change(tmp_path):
         (("profiles", "own", "targets", "train_per_class"), 0, "profiles.own.targets.train_per_class is 0; input shou"),
         (("arms", "baseline", "epochs"), "ten", "arms.baseline.epochs is 'ten'; input should be a valid integer"),
         (("arms", "baseline", "batch_size"), 0, "arms.baseline.batch_size is 0; input should be greater than or eq"),
-        (("arms", "baseline", "network"), "resnet", "arms.baseline.network is 'resnet'; input should be 'lenet5' or"),
+        (
+            ("arms", "baseline", "network"),
+            "resnet",
+            "arms.baseline.network: 'resnet' is none of lenet5, convnet, nor of your own, as",
+        ),
         (("arms", "baseline", "band", "sparsity"), [0, 2], "arms.baseline.band.sparsity.1 is 2; input should be less"),
         (
             ("arms", "baseline", "optimizer", "name"),
@@ -148,7 +152,11 @@ def test_nothing_is_wrong_without_a_change(tmp_path):
         ((*DEFENCE, "layers"), "all", "defence.layers is 'all'; there are mindarmour-example, mindarmour-tutorial"),
         (("arms", "suppressed-example", "optimizer", "lr"), 0.6, "optimizer.lr is 0.6; with suppression it is at most"),
         (("arms", "dpsgd-eps3", "defence", "delta"), 1, "arms.dpsgd-eps3: defence.delta is 1; it must be a number"),
-        (("arms", "feature-noise", "defence", "depth"), "fc9", "defence.depth is 'fc9'; it must be 'conv1' or 'conv2'"),
+        (
+            ("arms", "feature-noise", "defence", "depth"),
+            "fc9",
+            "arms.feature-noise.defence.depth is 'fc9'; allowed are conv1",
+        ),
         # its sweep
         ((*SWEEP, "setting"), "sparse", "arms.suppressed-example: sweep.setting is 'sparse', which the defence has no"),
         ((*SWEEP, "bands", 0.95), {}, "profiles.own asks for train-suppressed-example@0.95-seed0 twice: remove"),
@@ -156,7 +164,7 @@ def test_nothing_is_wrong_without_a_change(tmp_path):
         ((*SWEEP, "bands", 0.5), {"skill": [0, 1], "sparsity": [2, 3]}, "sweep.bands.0.5.sparsity.0 is 2; input shou"),
         # attacks, by their own definitions
         (("attacks", "tuned", "kind"), "guess", "attacks names 'guess'; allowed are "),
-        (("attacks", "tuned", "sees", "features"), ["fc7"], "attacks.tuned.sees.features.0 is 'fc7'; input should be"),
+        (("attacks", "tuned", "sees", "features"), ["fc7"], "depth is 'fc7'; allowed are conv1"),
         (("attacks", "dlg", "sees", "gradients"), ["late"], "attacks.dlg.sees.gradients.0 is 'late'; input should be"),
         (
             ("attacks", "tuned", "sees", "candidates"),

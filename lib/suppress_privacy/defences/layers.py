@@ -56,30 +56,45 @@ PUBLISHED_LAYERS = {
     "mindarmour-example": _rows(("conv1.weight", 0, False, True, 10), ("conv2.weight", 1, False, True, 150), *DENSE),
     "mindarmour-tutorial": _rows(("conv1.weight", 0, True, True, 10), ("conv2.weight", 1, True, True, 50), *DENSE),
 }
-NAMES = " or ".join(map(repr, PUBLISHED_LAYERS))
-Layers = Annotated[str | list[dict], f"{NAMES}, or a list of dictionaries of MaskLayerDes's arguments"]
+PROPOSED = "proposed"  # all maskable layers of whatever network it is
+NAMES = ", ".join(map(repr, [*PUBLISHED_LAYERS, PROPOSED]))
+Layers = Annotated[
+    str | list[dict | str], f"{NAMES}, or a list of parameters' names or of dictionaries of MaskLayerDes's arguments"
+]
 
 
-def mask_layers(layers: str | list[dict[str, Any]]) -> list[MaskLayerDes]:
+def mask_layers(layers: str | list[dict[str, Any] | str], network: nn.Cell | None = None) -> list[MaskLayerDes]:
     """The descriptions that settings stand for.
 
     Args:
-        layers: a name of `PUBLISHED_LAYERS`, or for each layer the arguments of `MaskLayerDes`; grad_idx may be
-            left out.
+        layers: a name of `PUBLISHED_LAYERS`, or for each layer the arguments of `MaskLayerDes`, of which grad_idx may
+            be left out; or its parameter's name alone, or a pattern, and it is described as `propose_mask_layers`
+            does; "proposed" takes all layers so.
+        network: whose layers they are; None leaves out those that are named alone, for a check before there is one.
 
     Raises:
         TypeError, ValueError: no such name, no layer, or not the arguments of `MaskLayerDes`.
     """
     check("layers", layers, Layers)
-    given = PUBLISHED_LAYERS.get(layers) if isinstance(layers, str) else layers
+    published: dict[str, list] = {**PUBLISHED_LAYERS, PROPOSED: ["*"]}
+    given = published.get(layers) if isinstance(layers, str) else layers
     if not given:
-        raise ValueError(f"layers is {layers!r}; there are {', '.join(PUBLISHED_LAYERS)}: name one or describe layers.")
-    for layer in given:
+        raise ValueError(f"layers is {layers!r}; there are {', '.join(published)}: name one or describe layers.")
+    return [layer for each in given for layer in _described(each, network)]
+
+
+def _described(layer: dict[str, Any] | str, network: nn.Cell | None) -> list[MaskLayerDes]:
+    """The descriptions of one layer, or of those that a name or a pattern stands for."""
+    if not isinstance(layer, str):
         try:
             inspect.signature(MaskLayerDes).bind(**({"grad_idx": None} | layer))
         except TypeError as error:
             raise ValueError(f"layers has {described(layer)}, of which {error}: correct its names.") from error
-    return [MaskLayerDes(**({"grad_idx": None} | layer)) for layer in given]
+        return [MaskLayerDes(**({"grad_idx": None} | layer))]
+    if network is None:
+        return []
+    meant = _meant(network, layer, first_wins=False)
+    return [proposed for proposed in propose_mask_layers(network) if proposed.layer_name in meant]
 
 
 @dataclass(frozen=True)

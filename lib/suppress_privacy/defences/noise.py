@@ -13,8 +13,9 @@ import numpy as np
 from mindspore import nn
 
 from suppress_privacy.checks import Bounds, NotNegative, Seed, checked
+from suppress_privacy.cut import Layer
 from suppress_privacy.defences.settings import DefenceSettings
-from suppress_privacy.lenet import Depth, Features, Rest, predict
+from suppress_privacy.lenet import Features, Rest, predict
 from suppress_privacy.runtime import generator
 from suppress_privacy.training import Defence, Facts, Plan
 
@@ -27,7 +28,7 @@ def outcomes_under(network: nn.Cell, images: np.ndarray, labels: np.ndarray, *, 
     """What a network gets right whose features at `depth` are released with noise.
 
     Args:
-        network: with methods features(x, depth) and rest(x, depth).
+        network: any that can be cut there, see `Features`.
         images, labels: float32 [N, C, H, W] and int [N].
         depth: where the network is split.
         seed: draws the noise, the same for every sigma but for its scale.
@@ -78,7 +79,7 @@ class FeatureNoise(Defence):
     The noise is added by `release` alone: the network stays as it is, and who calls it by itself gets plain features.
 
     Args:
-        depth: of the features, one of `lenet.DEPTHS`.
+        depth: of the features, a layer's name.
         sigma: standard deviation, in units of the features.
         seed: draws the noise under which accuracy is measured.
         wanted_accuracy: what sigma was set by, if it was.
@@ -88,7 +89,7 @@ class FeatureNoise(Defence):
     """
 
     @checked
-    def __init__(self, depth: Depth, sigma: NotNegative, seed: Seed = 0, wanted_accuracy: float | None = None) -> None:
+    def __init__(self, depth: Layer, sigma: NotNegative, seed: Seed = 0, wanted_accuracy: float | None = None) -> None:
         super().__init__(auto_prefix=False)
         self.depth = self.releases = depth
         self.sigma = sigma
@@ -109,7 +110,7 @@ class FeatureNoise(Defence):
 class NoisyFeatures(DefenceSettings, kind="feature-noise"):
     """Settings of `FeatureNoise`, as strong as brings the network down to the plan's `wanted_accuracy`."""
 
-    depth: Depth = "fc1"
+    depth: Layer = "fc1"
 
     starts_trained: ClassVar[bool] = True
     trains: ClassVar[bool] = False

@@ -80,7 +80,7 @@ class MagnitudePruning(DefenceSettings, kind="magnitude"):
         mask_layers(self.layers)
 
     def make(self, network: nn.Cell, plan: Plan) -> Magnitude:
-        return Magnitude(network, mask_layers(self.layers), self.sparsity)
+        return Magnitude(network, mask_layers(self.layers, network), self.sparsity)
 
 
 class MasksAlone(SuppressCtrl):

@@ -440,12 +440,14 @@ class Suppression(Rise, DefenceSettings, kind="suppress"):
             raise ValueError(f"optimizer.lr is {lr}; with suppression it is at most {LARGEST_RATE}: lower it.")
 
     def sender(self, network: nn.Cell) -> Masked:
-        return Masked(network, mask_layers(self.layers), RESIDUE if self.compat else 0.0)
+        return Masked(network, mask_layers(self.layers, network), RESIDUE if self.compat else 0.0)
 
     def make(self, network: nn.Cell, plan: Plan) -> SuppressCtrl:
         rise = {each.name: getattr(self, each.name) for each in fields(Rise)}
         schedule = Schedule(batch_num=plan.steps, **rise)
-        return self.control(network, mask_layers(self.layers), schedule, lr=plan.lr, seed=plan.seed, compat=self.compat)
+        return self.control(
+            network, mask_layers(self.layers, network), schedule, lr=plan.lr, seed=plan.seed, compat=self.compat
+        )
 
 
 def beside(weight: Parameter, kind: str, values: np.ndarray | int) -> Parameter:

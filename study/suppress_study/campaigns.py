@@ -1,0 +1,147 @@
+"""Campaigns: the study's arms and attacks on other data and another network, the study's own or a user's.
+
+    title: a residual network on my images
+    data: {train: train.npz, test: test.npz, classes: 10, shape: [3, 32, 32]}
+    network: my_network:Residual
+    depth: blocks.1
+
+A campaign is laid over the content of study.yaml; what comes out is a study like any other, with one profile.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from suppress_privacy.files import atomically
+from suppress_study.reading import SettingsError, merged, read_yaml, validated
+from suppress_study.settings import Campaign, OwnData
+
+FILE = "campaign.json"  # in a folder of results: of which campaign they are
+
+
+def find(name: str, known: Mapping[str, Campaign]) -> tuple[str, Campaign, Path | None]:
+    """A campaign by its name in study.yaml, or by the path of a file that has one.
+
+    Returns:
+        its name, itself with absolute paths, and the folder of its file, from which modules are imported.
+
+    Raises:
+        SettingsError: there is neither, or something in the file is wrong.
+    """
+    if name in known:
+        return name, known[name], None
+    path = Path(name).expanduser().absolute()
+    if not path.is_file():
+        names = ", ".join(known)
+        raise SettingsError(f"CAMPAIGN is {name!r}; it must be a YAML file, or one of {names}: correct it.")
+    content, called = read_yaml(path), path.stem.lower().replace("_", "-")
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path.name} is no mapping of names to values: see CONTRIBUTING.md for an example.")
+    campaign = validated(Campaign, content, path.name)
+    if isinstance(own := campaign.data, OwnData):
+        places = {part: str(path.parent / Path(getattr(own, part)).expanduser()) for part in ("train", "test")}
+        campaign = campaign.model_copy(update={"data": own.model_copy(update=places)})
+    if called in known or not called[0].isalpha() or not called.replace("-", "").isalnum():
+        raise SettingsError(f"{path.name} would be called {called!r}, which is no name or the study's: rename it.")
+    return called, campaign, path.parent
+
+
+def keep(results: Path, name: str, campaign: Campaign, folder: Path | None) -> None:
+    """Write into a folder of results of which campaign they are."""
+    content = {"name": name, "folder": str(folder) if folder else None, "campaign": campaign.model_dump(mode="json")}
+    if content != kept(results):
+        with atomically(results / FILE) as part:
+            part.write_text(json.dumps(content, indent=1), "utf-8")
+
+
+def kept(results: Path) -> dict[str, Any] | None:
+    """What `keep` wrote, or None where the results are of the study's own campaign."""
+    path = results / FILE
+    return read_yaml(path) if path.is_file() else None  # JSON is YAML
+
+
+def understood(content: Any) -> tuple[str, Campaign]:
+    """Name and settings of what `keep` wrote; its modules can be imported from then on.
+
+    Raises:
+        SettingsError: it is something else.
+    """
+    if not isinstance(content, dict) or {*content} != {"name", "folder", "campaign"}:
+        raise SettingsError(f"{FILE} is not what the study writes: name another folder as RESULTS.")
+    if content["folder"] and content["folder"] not in sys.path:
+        sys.path.append(content["folder"])
+    return str(content["name"]), validated(Campaign, content["campaign"], FILE)
+
+
+def laid_over(study: Mapping[str, Any], name: str, campaign: Campaign) -> dict[str, Any]:
+    """The content of study.yaml with a campaign in place of its own.
+
+    Raises:
+        SettingsError: it names an arm or attack that the study has not.
+    """
+    depths, roles = (study["roles"]["depth"], campaign.depth), study["roles"]
+    of_arms, of_attacks = [*campaign.arms, *campaign.overrides], [*campaign.attacks, *campaign.attack_overrides]
+    for what, asked in (("arms", of_arms), ("attacks", of_attacks)):
+        if unknown := next((each for each in asked if each not in study[what]), None):
+            known = ", ".join(study[what])
+            raise SettingsError(f"campaign {name}: {what} has {unknown!r}; allowed are {known}: correct it.")
+    arms = {arm: _arm(arm, study["arms"][arm], campaign) for arm in _needed(study, campaign)}
+    further = {each: group.model_dump() for each, group in campaign.further.items()}
+    if campaign.near:
+        seed, ordinary = campaign.seeds[0], roles["ordinary"]
+        further["near"] = {"attacks": ["tuned"], "at": [campaign.near], "arms": [ordinary], "seeds": [seed]}
+    return {
+        "campaign": name,
+        "roles": roles | {"depth": campaign.depth},
+        "arms": arms,
+        "evaluators": study["evaluators"],
+        "attacks": {each: _attack(own, *depths) for each, own in study["attacks"].items()},
+        "profiles": {
+            name: {
+                "note": "",
+                "data": campaign.model_dump()["data"],
+                "arms": dict.fromkeys(campaign.arms, campaign.seeds),
+                "attacks": campaign.attacks,
+                "attack_overrides": campaign.attack_overrides,
+                "further": further,
+                "targets": campaign.targets.model_dump(),
+                "matched": campaign.matched,
+            }
+        },
+    }
+
+
+def _needed(study: Mapping[str, Any], campaign: Campaign) -> list[str]:
+    """A campaign's arms, those that have a role or judge, and what they build on; in the study's order."""
+    roles = [arm for role, arm in study["roles"].items() if role != "depth"]
+    wanted = {*campaign.arms, *roles, *(judge["arm"] for judge in study["evaluators"].values())}
+    for arm in [*wanted]:
+        wanted |= {study["arms"][arm][how] for how in ("start", "cut", "accuracy_of") if how in study["arms"][arm]}
+    return [arm for arm in study["arms"] if arm in wanted]
+
+
+def _arm(name: str, own: Mapping[str, Any], campaign: Campaign) -> dict[str, Any]:
+    """An arm of the study as a campaign has it; its bands and documented figures are of the study's own campaign."""
+    arm = deepcopy({part: value for part, value in own.items() if part not in ("documented", "band", "sweep")})
+    arm.setdefault("network", campaign.network)
+    if arm["network"] != "lenet5":
+        channels, classes = campaign.shape()
+        arm = {part: value for part, value in arm.items() if part not in ("units", "activation")}
+        arm |= {"channels": channels, "classes": classes}
+    defence = arm.get("defence", {})
+    for setting in ("layers", "depth"):
+        if setting in defence and (value := getattr(campaign, setting)):
+            defence[setting] = value
+    return merged(merged(arm, campaign.training if "optimizer" in arm else {}), campaign.overrides.get(name, {}))
+
+
+def _attack(own: Mapping[str, Any], depth: str, campaigns: str) -> dict[str, Any]:
+    """An attack as a campaign has it, looking where features leave the user's device."""
+    sees = dict(own.get("sees", {}))
+    for what in ("features", "gallery"):
+        if sees.get(what) == [depth]:
+            sees[what] = [campaigns]
+    return {**own, **({"sees": sees} if sees else {})}
