@@ -89,7 +89,7 @@ def test_each_makes_its_defence(kind, few):
         ("dpsgd", {"epsilon": 0}, ValueError, "epsilon is 0; it must be a number above 0"),
         ("dpsgd", {"delta": 1.0}, ValueError, "delta is 1.0; it must be a number above 0, below 1"),
         ("dpsgd", {"clip_norm": True}, TypeError, "clip_norm is True; it must be a number above 0"),
-        ("feature-noise", {"depth": ""}, ValueError, "depth is ''; it must be text"),
+        ("feature-noise", {"depth": ""}, ValueError, "depth is ''; it must be a layer's name"),
     ],
 )
 def test_what_is_not_allowed_is_named(kind, changes, error, message):
