@@ -19,6 +19,7 @@ from report.numbers import NUMBERS, substitutions
 from report.runs import runs_table
 from report.sentences import banner
 from suppress_study.jobs import Model
+from suppress_study.plan import Study
 from suppress_study.settings import ROOT
 
 BOOK = Path(__file__).parent
@@ -27,6 +28,12 @@ TOC = BOOK / "generated" / "_toc.yml"
 OVERVIEWS = ("overview.png", "overview_narrow.png")
 YOURS = "your_run"  # the page on a run beside the published one
 SAID = BUILD / "answer.txt"  # the answer, for who has just run the study
+
+
+def campaigns(published: Path) -> dict[str, Path]:
+    """The folders beside the published run that have published results of the study's other campaigns, by name."""
+    folders = {name: published.parent / name for name in Study.load().campaigns}
+    return {name: folder for name, folder in folders.items() if (folder / "runs.jsonl").is_file()}
 
 
 def collect(published: Path, own: Path | None = None) -> None:
@@ -40,14 +47,17 @@ def collect(published: Path, own: Path | None = None) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(published / "figures", BOOK / "generated" / "figures")
     (BOOK / "notebooks").mkdir()
+    others = {name: Report.load(folder) for name, folder in campaigns(published).items()}
     bench = json.loads((ROOT / "results" / "bench.json").read_text("utf-8"))
     written = {
-        "substitutions": substitutions(report, published / "figures", beside) | speed.substitutions(bench),
+        "substitutions": substitutions(report, published / "figures", beside, others) | speed.substitutions(bench),
         "banner": banner(report),
     }
     (BOOK / NUMBERS).write_text(json.dumps(written), "utf-8")
     (BOOK / "generated" / "runs.html").write_text(runs_table(report.results), "utf-8")
     collect_notebook(published / "notebooks" / "compare.ipynb", "compare")
+    for name, folder in campaigns(published).items():
+        collect_notebook(folder / "notebooks" / "compare.ipynb", name)
     if own and beside:
         collect_own(beside, own / "notebooks")
     static = BOOK / "generated" / "static"

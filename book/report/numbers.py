@@ -17,6 +17,7 @@ from sphinx_thebe import init_thebe_core
 
 from report import front, sentences, tables, yours
 from report.context import Report
+from report.elsewhere import elsewhere
 from report.figures import FIGURES
 from report.runs import link
 from suppress_privacy.attacks import decoder, gradients, inversion, views
@@ -45,17 +46,21 @@ PARTS = (
 )
 
 
-def substitutions(report: Report, figures: Path, own: Report | None = None) -> dict[str, Any]:
+def substitutions(
+    report: Report, figures: Path, own: Report | None = None, others: Mapping[str, Report] | None = None
+) -> dict[str, Any]:
     """What pages may write between double braces: tables, sentences, figures, settings; empty where there is none.
 
     Args:
         report: of the published run, which they show.
         figures: folder of those that it has.
         own: of a run to hold beside it.
+        others: of other campaigns that are published.
     """
     written = {part.__name__: part(report) for part in PARTS}
     written["comparisons_table"] = tables.comparisons_table(report, link)
     written |= {f"figure_{name}": _figure(name, figures) for name in FIGURES} | {"overview": _overview(figures)}
+    written |= elsewhere(report, others or {}, Claims.load().across)
     return _said(quoted(report)) | written | _beside(own, report)
 
 

@@ -345,6 +345,13 @@ def _arms_of(claim: dict[str, Any]) -> set[str]:
     return {claim["arm"], *filter(None, more)}
 
 
+class Across(Claim):
+    """A claim has the same answer in several campaigns; what it is decided by are their summaries."""
+
+    claim: str
+    campaigns: Names
+
+
 class Claims(File):
     FILE = "claims.yaml"
 
@@ -363,12 +370,13 @@ class Claims(File):
             for name, claim in content["claims"].items()
             if name == content["question"] or _arms_of(claim) <= {*own["arms"]}
         }
-        return content | {"checks": checks, "game_checks": [], "claims": asked}
+        return content | {"checks": checks, "game_checks": [], "across": {}, "claims": asked}
 
     question: str
     strongest: Strongest
     checks: Checks
     game_checks: tuple[GameCheck, ...] = ()
+    across: dict[str, Across] = Field(default_factory=dict)
     claims: dict[str, Annotated[Reproduces | Equal | Lower | Found | Remembered | Members, Field(discriminator="kind")]]
 
 

@@ -225,6 +225,25 @@ def verdicts(evidence: Mapping[str, Evidence], weaknesses: Mapping[str, str]) ->
     return answers
 
 
+def same(outcomes: Mapping[str, Verdict | None]) -> Verdict:
+    """Whether one claim has the same answer wherever it was asked.
+
+    It holds if the claim holds everywhere, or is refuted everywhere; it is refuted if the claim holds in one place and is
+    refuted in another. What is not shown somewhere is no answer, and so neither the same nor another.
+
+    Args:
+        outcomes: by place; None where it was not asked.
+    """
+    where: dict[str, list[str]] = {}
+    for place, found in outcomes.items():
+        where.setdefault(found.verdict if found else NOT_TESTED, []).append(place)
+    said = "; ".join(f"{verdict}: {', '.join(places)}" for verdict, places in where.items())
+    answer = HOLDS if {*where} in ({HOLDS}, {REFUTED}) else REFUTED if {HOLDS, REFUTED} <= {*where} else NOT_SHOWN
+    if NOT_TESTED in where and answer != REFUTED:
+        answer = NOT_TESTED
+    return Verdict(answer, None, None, None, None, said)
+
+
 def _answer(found: Sequence[Comparison], p: float | None, p_opposite: float) -> Verdict:
     """What comparisons say of their claim, whatever the attacks' strength."""
     opposed = [one for one in found if one.opposes()]

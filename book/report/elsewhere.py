@@ -1,0 +1,55 @@
+"""The same question on other data and another network: what each campaign answers, side by side."""
+
+from collections.abc import Mapping
+
+from report.context import Report
+from report.tables import SYMBOLS, table
+from suppress_privacy.evaluation.verdict import same
+from suppress_study.claims import Across
+
+NONE = "Of no other campaign are results published: `make study CAMPAIGN=...` runs one."
+
+
+def elsewhere(published: Report, others: Mapping[str, Report], across: Mapping[str, Across]) -> dict[str, str]:
+    """What the page on campaigns shows, by name.
+
+    Args:
+        published: of the study's own campaign.
+        others: of the campaigns that have results, by name.
+        across: the claims that are asked of all of them.
+    """
+    reports = {published.summary.campaign: published, **others}
+    return {"campaigns_answer": _answer(reports, across), "campaigns_table": _campaigns(reports)}
+
+
+def _answer(reports: Mapping[str, Report], across: Mapping[str, Across]) -> str:
+    """Each claim across campaigns, with its verdict."""
+    rows = []
+    for name, asked in across.items():
+        found = same({each: _verdicts(reports, each).get(asked.claim) for each in asked.campaigns})
+        said = f"{SYMBOLS[found.verdict]} **{found.verdict}**"
+        rows.append([name, said, asked.text, f"{asked.claim} {found.reason}"])
+    return table(["claim", "verdict", "what is claimed", "why"], rows)
+
+
+def _verdicts(reports: Mapping[str, Report], campaign: str) -> dict:
+    return reports[campaign].summary.verdicts if campaign in reports else {}
+
+
+def _campaigns(reports: Mapping[str, Report]) -> str:
+    """Campaigns as rows, claims as columns: a cell is empty where a campaign cannot answer."""
+    if len(reports) < 2:
+        return NONE
+    claims = [
+        name
+        for name in next(iter(reports.values())).claims.claims
+        if any(name in report.summary.verdicts for report in [*reports.values()][1:])
+    ]
+    rows = []
+    for name, report in reports.items():
+        found = report.summary.verdicts
+        seeds = len(report.summary.seeds)
+        cells = [SYMBOLS[found[claim].verdict] if claim in found else "" for claim in claims]
+        rows.append([f"`{name}`", report.summary.data.name, f"{seeds}", *cells])
+    legend = ", ".join(f"{symbol} {verdict}" for verdict, symbol in SYMBOLS.items())
+    return table(["campaign", "data", "seeds", *claims], rows) + f"\n\n{legend}; empty: not asked there.\n"
