@@ -25,11 +25,11 @@ def main(device, mode, out):
     order = np.random.default_rng(0).permutation(len(data.train_labels))
     network = sp.LeNet5(seed=0)
     control = sp.SuppressPrivacyFactory().create(
-        network, sp.propose_mask_layers(network), end_epoch=1, batch_num=60, start_epoch=1, mask_times=4, lr=0.1
+        network, sp.propose_mask_layers(network), end_epoch=1, batch_num=30, start_epoch=1, mask_times=4, lr=0.1
     )
     step = TrainStep(with_cross_entropy(network), nn.SGD(network.trainable_params(), 0.1), control).set_train()
     found = {}
-    for number in range(1, 61):
+    for number in range(1, 31):
         batch = order[32 * number : 32 * number + 32]
         step(ms.Tensor(data.train_images[batch]), ms.Tensor(data.train_labels[batch]))
         control.after_step(number)

@@ -22,7 +22,8 @@ class PowerCut(RuntimeError):
 
 def few(digits):
     chosen = np.arange(0, 4000, 20)
-    return replace(digits, train_images=digits.train_images[chosen], train_labels=digits.train_labels[chosen])
+    few = replace(digits, train_images=digits.train_images[chosen], train_labels=digits.train_labels[chosen])
+    return replace(few, test_images=digits.test_images[::5], test_labels=digits.test_labels[::5])
 
 
 def run(data, folder, *, stop_after=None, pause=0, seed=0, **options):
@@ -51,5 +52,5 @@ def run(data, folder, *, stop_after=None, pause=0, seed=0, **options):
 if __name__ == "__main__":
     configure("CPU", "graph")
     folder, out = map(Path, sys.argv[1:])
-    weights, _, _ = run(few(load_mnist("embedded")), folder, pause=0.1, save_every=1, resume=True)
+    weights, _, _ = run(few(load_mnist("embedded")), folder, pause=0.05, save_every=1, resume=True)
     np.savez(out, **weights)

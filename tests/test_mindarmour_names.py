@@ -32,7 +32,7 @@ from suppress_privacy.defences.layers import mask_layers
 from suppress_privacy.lenet import predict
 from suppress_privacy.training import sparsity
 
-BATCHES = 20
+BATCHES = 10
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_the_tutorial_runs(mode, layers, lr, start, folder, tmp_path, capsys):
     features = part(ms.Tensor(images)).asnumpy()
     attack = ImageInversionAttack(part, input_shape=(1, 32, 32), input_bound=(0, 1), loss_weights=[1, 0.1, 5])
     errors = []
-    for iters in (1, 60):
+    for iters in (1, 40):
         inverted = attack.generate(features, iters=iters)
         errors.append(np.abs(part(ms.Tensor(inverted)).asnumpy() - features).mean())
     assert errors[1] < 0.7 * errors[0]
@@ -180,14 +180,14 @@ assert not RuntimeConf.get_instance().is_launch_blocking()
 net = Net()
 if use == "training":
     layers = [MaskLayerDes("conv1.weight", 0, True, True, 10), MaskLayerDes("fc1.weight", 2, True, False, -1)]
-    control = SuppressPrivacyFactory().create(net, layers, policy="local_train", end_epoch=1, batch_num=20,
+    control = SuppressPrivacyFactory().create(net, layers, policy="local_train", end_epoch=1, batch_num=10,
         start_epoch=1, mask_times=2, lr=0.05, sparse_end=0.5, sparse_start=0.0)
     loss = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
     model = SuppressModel(network=net, loss_fn=loss, optimizer=nn.SGD(net.trainable_params(), 0.05),
         metrics={"Accuracy": Accuracy()})
     model.link_suppress_ctrl(control)
     masker = SuppressMasker(model=model, suppress_ctrl=control)
-    kept = ModelCheckpoint(prefix="checkpoint_lenet", directory=out, config=CheckpointConfig(save_checkpoint_steps=20))
+    kept = ModelCheckpoint(prefix="checkpoint_lenet", directory=out, config=CheckpointConfig(save_checkpoint_steps=10))
     LOGGER.info(TAG, "============== Starting SUPP Training ==============")
     model.train(1, pipeline(path), callbacks=[kept, LossMonitor(), masker], dataset_sink_mode=False)
     LOGGER.info(TAG, "accuracy %s of %s %%", model.eval(pipeline(path), dataset_sink_mode=False), 100)

@@ -23,9 +23,11 @@ def test_ridge_inverts_a_linear_network(planted, mean_image):
     assert found.chosen["held_out_skill"] > 0.999
 
 
-def test_ridge_is_ridge_regression(planted):
-    """Against least squares on the stacked system, written out."""
+@pytest.mark.parametrize("count", [400, 40])
+def test_ridge_is_ridge_regression(planted, count):
+    """Against least squares on the stacked system, written out; of more images than features and of far fewer."""
     view, _ = planted
+    view = replace(view, auxiliary=view.auxiliary[:count], auxiliary_labels=view.auxiliary_labels[:count])
     fitted = decoder.fitted_ridge(view, seed=0)
     images = view.learning()
     features = predict(view.network, images).astype(np.float64)

@@ -241,7 +241,7 @@ def test_papermill_itself_refuses_a_wrong_name_before_the_work(tmp_path):
 @pytest.mark.parametrize("backend", ["Agg", "TkAgg"])
 def test_papermill_itself_trains_with_right_names_and_shows_its_pictures(tmp_path, monkeypatch, backend):
     monkeypatch.setenv("MPLBACKEND", backend)
-    values = {"profile": "smoke", "seed": 3, "models": "nowhere", "results": str(tmp_path)}
+    values = {"profile": "smoke", "seed": 3, "models": "nowhere", "results": str(tmp_path), "overrides": {"epochs": 1}}
     path = notebook.notebook_path("train")
     papermill.execute_notebook(*map(notebook.literal, (path, tmp_path / "out.ipynb")), values, progress_bar=False)
     ((run, _),) = read_job(tmp_path / "runs" / "train-baseline-seed3.npz")

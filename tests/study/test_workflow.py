@@ -112,7 +112,8 @@ def killed(copy):
             start_new_session=True,
         )
         deadline = time.monotonic() + 300
-        while not re.search(r"\d+ of \d+ steps .* done", log.read_text()):
+        # A run, and not the page of the published ones, which Snakemake may choose as well.
+        while not re.search(r"\(Rule: (train|attack|coins)\)\n\d+ of \d+ steps .* done", log.read_text()):
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
         os.kill(process.pid, signal.SIGKILL)
@@ -307,7 +308,7 @@ def test_a_changed_setting_would_repeat_the_runs_that_depend_on_it_and_no_others
     assert {job for job in found if job.startswith("train")} == of_rate
     # The ordinary model's title changes what is shown alone.
     assert f"attack-{SUPPRESSED}-seed0" in found and "attack-baseline-seed0" not in found and "rule summary" in shown
-    found = jobs(planned_with({"norm_weight: 5, iters: 100": "norm_weight: 5, iters: 90"}))
+    found = jobs(planned_with({"norm_weight: 5, iters: 100": "norm_weight: 4, iters: 100"}))
     assert {f"attack-{SUPPRESSED}-seed0", "attack-baseline-seed0"} <= found
     assert not [job for job in found if job.startswith("train") or job.endswith("leaks") or "none" in job]
 

@@ -97,7 +97,10 @@ def fitted_ridge(view: FeatureView, *, seed: int, shuffled: bool = False) -> Rid
         pixels = pixels[generator(seed, "shuffled features").permutation(len(pixels))]
     scale, offset = Scale.of(features), pixels.mean(0)
     centred = scale(features)  # [M, F]
-    gram, cross = centred.T @ centred, centred.T @ (pixels - offset)  # [F, F], [F, P]
+    few = 2 * len(centred) < centred.shape[1]  # then W = Z' (Z Z' + M penalty)^-1 (X - mean X) is much the sooner there
+    whole = centred.T if few else centred
+    gram = whole.T @ whole  # [F, F], or [M, M]
+    cross = pixels - offset if few else centred.T @ (pixels - offset)  # [F, P], or [M, P]
     tried = scale(view.as_seen(held_out, noise))
     weights: dict[Point, np.ndarray] = {}
 
@@ -109,7 +112,8 @@ def fitted_ridge(view: FeatureView, *, seed: int, shuffled: bool = False) -> Rid
             factor = cho_factor(gram + len(images) * point[0] * np.eye(len(gram)), overwrite_a=True)
         except LinAlgError:
             return np.inf  # too small a penalty for these features' rounding
-        weights[point] = cho_solve(factor, cross)
+        solved = cho_solve(factor, cross)
+        weights[point] = whole @ solved if few else solved
         decoded = np.clip(tried @ weights[point] + offset, 0, 1)
         return float(((decoded - _flat(held_out)) ** 2).mean())
 
