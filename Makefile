@@ -15,7 +15,8 @@ quoted = '$(subst ','\'',$(1))'
 CHOSEN = $(if $(and $(CAMPAIGN),$(filter file,$(origin PROFILE))),,--profile $(call quoted,$(PROFILE)))
 CHOSEN += $(if $(RESULTS),--results=$(call quoted,$(RESULTS)))
 FLAGS = $(if $(CAMPAIGN),--campaign=$(call quoted,$(CAMPAIGN)))
-FLAGS += --device $(call quoted,$(DEVICE)) $(if $(KEEP),--keep) $(if $(SNAKEMAKE),--snakemake=$(call quoted,$(SNAKEMAKE)))
+FLAGS += --device $(call quoted,$(DEVICE)) $(if $(KEEP),--keep) $(if $(EXIT_CODE),--exit-code)
+FLAGS += $(if $(SNAKEMAKE),--snakemake=$(call quoted,$(SNAKEMAKE)))
 
 # The shell of whoever calls make decides nothing of what is run; a Git hook names its own repository there.
 unexport PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHONSTARTUP PYTHONWARNINGS

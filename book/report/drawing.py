@@ -139,9 +139,20 @@ def reconstruction_grid(pictures: Pictures, rows: Iterable[tuple[str, str]], tar
     return image_rows([("original", [*originals.values()]), *found]) if found else None
 
 
-def coloured(image: np.ndarray) -> np.ndarray:
-    """An image [C, H, W] of 0 to 255 as red, green and blue, uint8 [H, W, 3]; of one channel, all three are that."""
-    return np.broadcast_to(image, (3, *image.shape[1:])).transpose(1, 2, 0).astype(np.uint8)
+def plane(image: np.ndarray) -> np.ndarray:
+    """An image [C, H, W] of 0 to 255 as it is drawn: [H, W] of one channel, [H, W, 3] of three."""
+    return image[0] if len(image) == 1 else image.transpose(1, 2, 0)
+
+
+def framed(image: np.ndarray) -> np.ndarray:
+    """The same with a gap at two of its sides."""
+    shown = plane(image)
+    gap = ((0, GAP), (0, GAP), (0, 0))[: shown.ndim]
+    return (
+        np.pad(shown, gap, constant_values=255)
+        if shown.ndim == 3
+        else np.pad(shown.astype(float), gap, constant_values=np.nan)
+    )
 
 
 @styled
@@ -149,10 +160,9 @@ def image_rows(rows: Sequence[tuple[str, Sequence[np.ndarray]]], heads: Sequence
     """Rows of images, each with a title at its left: [C, H, W] of 0 to 255, of one channel or of three."""
     count, side = len(rows[0][1]), rows[0][1][0].shape[1] + GAP
     # One picture: a panel for each image takes seconds to lay out.
-    gap = ((0, GAP), (0, GAP), (0, 0))
-    lines = [np.hstack([np.pad(coloured(image), gap, constant_values=255) for image in line]) for _, line in rows]
+    lines = [np.hstack([framed(image) for image in line]) for _, line in rows]
     figure, axis = plt.subplots(figsize=(0.62 * count + 2.2, 0.62 * len(rows) + 0.3))
-    axis.imshow(np.vstack(lines))
+    axis.imshow(np.vstack(lines), cmap="gray", vmin=0, vmax=255)
     middles = np.arange(max(count, len(rows))) * side + (side - GAP) / 2
     axis.set_xticks(middles[: len(heads)], heads, fontsize=7)
     axis.set_yticks(middles[: len(rows)], [title for title, _ in rows], fontsize=8)
@@ -197,7 +207,7 @@ def grouped_rows(
         for number, image in enumerate(images):
             place = ((left + side * number) / width, 1 - (top + side) / below, 0.95 * side / width, 0.95 * side / below)
             axis = figure.add_axes(place)
-            axis.imshow(coloured(image))
+            axis.imshow(plane(image), cmap="gray", vmin=0, vmax=255)
             axis.axis("off")
         for number, word in enumerate(said):
             at = (width - words * (len(heads) - number - 0.5)) / width

@@ -27,9 +27,11 @@ from suppress_privacy.evaluation.audit import largest_epsilon
 from suppress_privacy.evaluation.game import detectable, least_spread
 from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, SSIM_WINDOW
 from suppress_privacy.mnist import SIDE
+from suppress_study.claims import Claims
 from suppress_study.jobs import NONE, Model
 from suppress_study.plan import Study
 from suppress_study.results import PUBLISHED
+from suppress_study.run import EXIT_CODES
 from suppress_study.summary import AUDITED
 from suppress_study.targets import GALLERY
 
@@ -100,6 +102,7 @@ def quoted(report: Report) -> dict[str, Any]:
         "game": _game(today),
         "gallery": GALLERY,
         "side": SIDE,
+        "exit_codes": ", ".join(f"{verdict} {code}" for verdict, code in EXIT_CODES.items()),
         "ssim_window": SSIM_WINDOW,
         "fpr": f"{100 * FALSE_POSITIVE_RATE:g} %",
     }

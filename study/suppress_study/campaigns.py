@@ -84,10 +84,11 @@ def laid_over(study: Mapping[str, Any], name: str, campaign: Campaign) -> dict[s
     """
     depths, roles = (study["roles"]["depth"], campaign.depth), study["roles"]
     of_arms, of_attacks = [*campaign.arms, *campaign.overrides], [*campaign.attacks, *campaign.attack_overrides]
-    for what, asked in (("arms", of_arms), ("attacks", of_attacks)):
-        if unknown := next((each for each in asked if each not in study[what]), None):
-            known = ", ".join(study[what])
-            raise SettingsError(f"campaign {name}: {what} has {unknown!r}; allowed are {known}: correct it.")
+    own_arms = [arm for arm, own in study["arms"].items() if not own.get("package")]
+    for what, asked, known in (("arms", of_arms, own_arms), ("attacks", of_attacks, study["attacks"])):
+        if unknown := next((each for each in asked if each not in known), None):
+            allowed = ", ".join(known)
+            raise SettingsError(f"campaign {name}: {what} has {unknown!r}; allowed are {allowed}: correct it.")
     arms = {arm: _arm(arm, study["arms"][arm], campaign) for arm in _needed(study, campaign)}
     further = {each: group.model_dump() for each, group in campaign.further.items()}
     if campaign.near:
@@ -127,10 +128,10 @@ def _arm(name: str, own: Mapping[str, Any], campaign: Campaign) -> dict[str, Any
     """An arm of the study as a campaign has it; its bands and documented figures are of the study's own campaign."""
     arm = deepcopy({part: value for part, value in own.items() if part not in ("documented", "band", "sweep")})
     arm.setdefault("network", campaign.network)
+    channels, classes = campaign.shape()
+    arm |= {"channels": channels, "classes": classes}
     if arm["network"] != "lenet5":
-        channels, classes = campaign.shape()
         arm = {part: value for part, value in arm.items() if part not in ("units", "activation")}
-        arm |= {"channels": channels, "classes": classes}
     defence = arm.get("defence", {})
     for setting in ("layers", "depth"):
         if setting in defence and (value := getattr(campaign, setting)):

@@ -18,9 +18,10 @@ from mindspore import nn
 import suppress_privacy
 from suppress_privacy import training
 from suppress_privacy.convnet import ConvNet
+from suppress_privacy.defences.layers import mask_layers, matched
 from suppress_privacy.fetch import DATASETS
 from suppress_privacy.files import atomically, sha256_of
-from suppress_privacy.lenet import Features, LeNet5, Rest
+from suppress_privacy.lenet import Features, LeNet5, Rest, predict
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.training import Defence, History, Plan, checkpoints_in, train, with_cross_entropy
 from suppress_study import packaged
@@ -38,6 +39,32 @@ def untrained(arm: Arm, seed: int | None = None) -> nn.Cell:
     if arm.network == "lenet5":
         return LeNet5(seed=seed, units=arm.units, activation=arm.activation)
     return _own(arm.network, seed, "network")
+
+
+def require_fits(study: Study, profile: str, data: Mnist) -> None:
+    """Check that a campaign's network takes its images, knows its classes, and has the layers that are named.
+
+    Raises:
+        ValueError: it does not, or cannot be made.
+    """
+    ordinary = study.arm(profile, study.roles.ordinary)
+    network, shape = untrained(ordinary, 0), data.train_images.shape[1:]
+    try:
+        given = predict(network, data.train_images[:2]).shape
+    except Exception as error:  # of any kind, and often of many lines
+        said = next((line for line in str(error).splitlines() if line.strip(" -")), type(error).__name__)
+        raise ValueError(
+            f"network {ordinary.network} does not take images of the shape {shape} ({said}): see to it."
+        ) from error
+    if given != (2, data.classes):
+        wanted = f"of two images it must give two rows of {data.classes} logits, and it gives the shape {given}"
+        raise ValueError(f"network is {ordinary.network}; {wanted}: see to it.")
+    depths = [variant.factors.get("depth") for job in study.jobs(profile) for variant in job.variants]
+    for depth in dict.fromkeys([study.roles.depth, *filter(None, depths)]):
+        Features(network, str(depth))
+    for arm in study.arms.values():
+        if arm.network == ordinary.network and "layers" in (arm.defence or {}):
+            matched(network, mask_layers(arm.defence["layers"], network))  # type: ignore[index]
 
 
 @dataclass(frozen=True)

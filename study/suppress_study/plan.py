@@ -32,8 +32,8 @@ class Study(Content):
     @model_validator(mode="after")
     def _can_be_run(self) -> Self:
         self._require_depths("roles.depth", [self.roles.depth])
-        for name, arm in self.arms.items():
-            if arm.defence and (released := arm.made_by().releases):
+        for name, own in self.arms.items():
+            if own.defence and (released := own.made_by().releases):
                 self._require_depths(f"arms.{name}.defence.depth", [released])
         for profile in self.profiles:
             for arm in self.arms:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 K = TypeVar("K")
 T = TypeVar("T", bound=BaseModel)
+BRANCHES = ("float", "int", "str", "OwnData")
 VALUES = 100_000  # that a file may come to; study.yaml has some thousands
 
 
@@ -101,13 +102,17 @@ def validated(model: type[T], content: Any, place: str, **context: Any) -> T:
     try:
         return model.model_validate(content, context=context)
     except ValidationError as error:
-        first = error.errors()[0]
-        # A union's branches are in a setting's path, but no part of the file.
-        where = ".".join(str(part) for part in first["loc"] if part not in ("float", "int"))
+        found = error.errors()
+        # Of a union's branches the one that is meant; they are in a setting's path, but no part of the file.
+        first = next(
+            (one for one in found if not (one["type"] == "string_type" and one["input"].__class__ is dict)), found[0]
+        )
+        where = ".".join(str(part) for part in first["loc"] if part not in BRANCHES)
         message, context = first["msg"].removeprefix("Value error, ").removesuffix("."), first.get("ctx", {})
         said = {
             "value_error": f"{where}: {message}" if where else message,
             "extra_forbidden": f"{where} is not a setting; remove it or correct its name",
+            "missing": f"{where} is missing; add it",
             "union_tag_invalid": f"{where}.kind is {context.get('tag')!r}; allowed are {context.get('expected_tags')}",
         }.get(first["type"], f"{where} is {first['input']!r}; {message[0].lower()}{message[1:]}")
         raise SettingsError(f"{place}: {said}.") from error

@@ -29,14 +29,16 @@ from typing import Any
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from suppress_privacy.evaluation.verdict import HOLDS, NOT_SHOWN, NOT_TESTED, REFUTED
 from suppress_privacy.fetch import DATASETS
 from suppress_privacy.mnist import DataError
-from suppress_privacy.runtime import choose_device
+from suppress_privacy.runtime import choose_device, configure
 from suppress_study import campaigns, packaged
 from suppress_study.claims import Claims
 from suppress_study.content import made_in
 from suppress_study.cost import costs, told
 from suppress_study.jobs import WILDCARDS
+from suppress_study.models import require_fits
 from suppress_study.notebook import execute
 from suppress_study.plan import Study
 from suppress_study.provenance import describe
@@ -44,13 +46,16 @@ from suppress_study.reading import from_yaml
 from suppress_study.results import PUBLISHED, Results, finish_publishing, published_runs, write_json
 from suppress_study.settings import ROOT
 from suppress_study.starter import Starter
-from suppress_study.summary import summarise
+from suppress_study.summary import Summary, summarise
 from suppress_study.surroundings import surroundings
 from suppress_study.targets import choose_targets, load_data
 
 LOCK = ROOT / ".snakemake" / "study.lock"
 ANSWER = ROOT / "_build" / "answer.txt"  # written with the book
 LEADER = "STUDY_PID"  # in the environment of a study's jobs: the process that leads it
+
+
+EXIT_CODES = {HOLDS: 0, REFUTED: 3, NOT_SHOWN: 4, NOT_TESTED: 5}  # by the answer, where that is asked for
 
 
 class SetupError(RuntimeError):
@@ -108,6 +113,9 @@ def prepare(options: argparse.Namespace, study: Study) -> str:
         return device
     data = load_data(profile.data)
     choose_targets(data, profile.targets)  # refuses more targets than there are images
+    if campaigns.kept(options.results):
+        configure(options.device, "graph")
+        require_fits(study, options.profile, data)
     described, description = options.results / "data.json", describe(data)
     known = [run.environment["data"] for run in published.values()]
     known += [_read_json(described)] if described.is_file() else []
@@ -230,7 +238,12 @@ def study(options: argparse.Namespace) -> int:
                 return ended
     if not (options.targets or options.snakemake):
         print(f"\n{ANSWER.read_text('utf-8')}Read on: {ROOT / '_build/html/index.html'}")
-    return 0
+    return EXIT_CODES[answered(options.results)] if options.exit_code else 0
+
+
+def answered(results: Path) -> str:
+    """The verdict on the study's question, of a summary that is there."""
+    return Summary.load(results / "summary.json").verdicts[Claims.of(results).question].verdict
 
 
 def notebook(options: argparse.Namespace) -> int:
@@ -322,6 +335,7 @@ def parser() -> argparse.ArgumentParser:
         add("--cores", type=int, help="runs at a time (default: one a core, one on an accelerator)")
         add("--redraw", action="store_true", help="figures and book again, from the results alone")
         add("--keep", action="store_true", help="published runs count as made, whatever has changed since")
+        add("--exit-code", action="store_true", help="other than 0 unless the question's claim holds")
         add("--snakemake", default="", help="further options for Snakemake, such as --dag")
     add = command("notebook", notebook)
     add("name", help="train, attack, membership or compare")

@@ -223,3 +223,12 @@ def test_layers_are_drawn_against_their_targets():
 def test_looks_are_told_apart_up_to_49():
     looks = [tuple(drawing.look_of(number).values()) for number in range(49)]
     assert len(set(looks)) == 49
+
+
+def test_images_of_three_channels_are_drawn_in_their_colours():
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(0, 256, (2, 3, 5, 4), np.uint8)
+    figure = drawing.image_rows([("above", [first]), ("below", [second])])
+    shown = figure.axes[0].images[0].get_array()
+    np.testing.assert_array_equal(shown[:5, :4], first.transpose(1, 2, 0))
+    np.testing.assert_array_equal(shown[5 + drawing.GAP :][:5, :4], second.transpose(1, 2, 0))

@@ -280,3 +280,25 @@ def test_missing_data_decide_nothing():
 def test_figures_beside_differences_are_judged_by_their_intervals():
     answer = verdict_on(Evidence([[LOWER, figure(0.5)]]))
     assert (answer.verdict, answer.p) == ("holds", None)
+
+
+def outcome(said):
+    return said and verdict.Verdict(said, None, None, None, None, "")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ([verdict.HOLDS, verdict.HOLDS], verdict.HOLDS),
+        ([verdict.REFUTED, verdict.REFUTED], verdict.HOLDS),
+        ([verdict.REFUTED, verdict.HOLDS], verdict.REFUTED),
+        ([verdict.REFUTED, verdict.HOLDS, None], verdict.REFUTED),
+        ([verdict.NOT_SHOWN, verdict.NOT_SHOWN], verdict.NOT_SHOWN),
+        ([verdict.HOLDS, verdict.NOT_SHOWN], verdict.NOT_SHOWN),
+        ([verdict.HOLDS, None], verdict.NOT_TESTED),
+        ([verdict.HOLDS, verdict.NOT_TESTED], verdict.NOT_TESTED),
+    ],
+)
+def test_an_answer_is_the_same_everywhere_only_where_there_is_one(outcomes, expected):
+    found = verdict.same({str(place): outcome(said) for place, said in enumerate(outcomes)})
+    assert found.verdict == expected and found.reason

@@ -23,6 +23,7 @@ import pytest
 import yaml
 from nbclient import NotebookClient
 
+import own_campaign
 from checkout import environment, git, launch, python, take
 from conftest import ROOT
 from report import front
@@ -267,6 +268,22 @@ def test_a_run_is_made_in_a_folder_of_any_name(finished, tmp_path):
     assert run.returncode == 0, run.stdout + run.stderr
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert [path.name for path in (tmp_path / name / "runs").iterdir()] == ["train-dense-sgd-seed3.npz"]
+
+
+def test_a_network_and_images_of_ones_own_go_through_the_workflow(finished, tmp_path):
+    """From a file beside them, through make, to an attack on the suppressed network, in a folder of its own."""
+    mine = own_campaign.write(tmp_path) / "mine.yaml"
+    results = tmp_path / "results"
+    given = {"CAMPAIGN": str(mine), "RESULTS": str(results), "TARGET": "attack-suppressed-example-seed0"}
+    command = ["make", "run", *(f"{name}={value}" for name, value in given.items())]
+    run = subprocess.run(command, cwd=finished, env=environment(), capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    (attacked,) = [pair for pair in read_job(results / "runs" / f"{given['TARGET']}.npz") if pair[0].kind == "attack"]
+    assert attacked[0].campaign == "mine" and attacked[0].factors["depth"] == "dense"
+    ((trained, _),) = read_job(results / "runs" / "train-suppressed-example-seed0.npz")
+    assert trained.results["sparsity"]["blocks.0.conv.weight"] > 0.8
+    run = launch(finished, "run", "--campaign", "fashion-lenet5", "--results", results, "train-baseline-seed0")
+    assert run.returncode == 2 and "has runs of campaign mine: name another folder" in run.stderr
 
 
 def test_deleted_runs_would_be_made_again_though_the_book_is_there(finished, tmp_path):

@@ -228,8 +228,8 @@ def verdicts(evidence: Mapping[str, Evidence], weaknesses: Mapping[str, str]) ->
 def same(outcomes: Mapping[str, Verdict | None]) -> Verdict:
     """Whether one claim has the same answer wherever it was asked.
 
-    It holds if the claim holds everywhere, or is refuted everywhere; it is refuted if the claim holds in one place and is
-    refuted in another. What is not shown somewhere is no answer, and so neither the same nor another.
+    It holds if the claim holds everywhere, or is refuted everywhere; it is refuted if the claim holds in one place and
+    is refuted in another. What is not shown somewhere is no answer, and so neither the same nor another.
 
     Args:
         outcomes: by place; None where it was not asked.
