@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from suppress_privacy.evaluation import verdict
 from suppress_privacy.evaluation.game import OF_VICTIMS, RATES, over_victims
 from suppress_privacy.evaluation.gates import OF_GAMES, Gate, weaknesses
-from suppress_privacy.evaluation.intervals import Estimate
+from suppress_privacy.evaluation.intervals import apart
 from suppress_privacy.evaluation.membership import auc_estimate
 from suppress_privacy.evaluation.metrics import METRICS, label
 from suppress_privacy.evaluation.verdict import LEAST_SEEDS, Comparison, Evidence, Verdict
@@ -168,21 +168,18 @@ class Equal(Claim):
         return Evidence([found], models=arms, sees=next(iter(seen), ""))
 
     def _compared(self, sources: Sources, pair: tuple[str, str], margin: Margin) -> Comparison:
+        """Of all seeds that each has: the same seed draws other weights and orders in the two."""
         titles = [*map(sources.title, pair)]
         if margin.attack is None:
             both = [sources.arm(name) for name in pair]
-            seeds = [seed for seed in both[0].runs if seed in both[1].runs]
-            if len(seeds) < LEAST_SEEDS:
-                raise sources.too_few("a training", *pair)
-            values = [np.array([[each.accuracy()[seed]] for seed in seeds]) for each in both]
-            runs, by = [_runs(each, seeds) for each in both], ""
+            values = [np.array([[accuracy] for accuracy in each.accuracy().values()]) for each in both]
+            runs, by = [_runs(each, each.runs) for each in both], ""
         else:
-            *cells, seeds = sources.pair(margin.attack, margin.metric, pair)
-            values = [each.rows(margin.metric, seeds) for each in cells]
-            runs, by = [_runs(each, seeds) for each in cells], f"{sources.called(margin.attack)} on "
+            *cells, _ = sources.pair(margin.attack, margin.metric, pair)
+            values = [each.rows(margin.metric, each.seeds()) for each in cells]
+            runs, by = [_runs(each, each.runs) for each in cells], f"{sources.called(margin.attack)} on "
         what = f"{by}{titles[0]}: {label(margin.metric)}, less that of {titles[1]}"
-        apart = verdict.lower("", "", *values)
-        found = verdict.inside(what, Estimate(apart.effect, apart.low, apart.high, len(seeds)), 0.0, margin.margin)
+        found = verdict.inside(what, apart(*values), 0.0, margin.margin)
         return replace(found, metric=margin.metric, runs=runs[0] + runs[1])
 
 

@@ -3,6 +3,7 @@ import pytest
 from scipy import stats
 
 from suppress_privacy.evaluation.intervals import (
+    apart,
     bootstrap_mean,
     bootstrap_means,
     prediction,
@@ -116,3 +117,33 @@ def test_what_is_not_there_is_left_out_of_each_of_many_as_of_one_alone():
 def test_an_image_counts_for_a_proportion_where_any_seed_has_it():
     values = np.array([[1.0] * 10 + [np.nan] * 5, [1.0] * 5 + [np.nan] * 5 + [1.0] * 5])
     assert proportion(values).low == pytest.approx(proportion(np.ones((1, 15))).low)
+
+
+def two_arms(rng, effect, seeds=(3, 5), images=60):
+    """Two arms whose seeds have nothing in common; images are alike in both, and seeds differ more than images do."""
+    image = 0.2 * rng.standard_normal((1, images))
+    first, second = (
+        image + 0.05 * rng.standard_normal((count, 1)) + 0.1 * rng.standard_normal((count, images)) for count in seeds
+    )
+    return first + effect, second
+
+
+def test_arms_of_unrelated_seeds_differ_by_what_the_interval_holds():
+    rng = np.random.default_rng(0)
+    found = [apart(*two_arms(rng, 0.1)) for _ in range(200)]
+    assert np.mean([one.low <= 0.1 <= one.high for one in found]) >= 0.93
+    assert abs(np.mean([one.mean for one in found]) - 0.1) < 0.01
+
+
+def test_no_order_of_the_seeds_counts_where_they_are_unrelated_and_more_of_them_say_more():
+    rng = np.random.default_rng(1)
+    pairs = [two_arms(rng, 0.1, (5, 5)) for _ in range(40)]
+    found, again = apart(*pairs[0]), apart(pairs[0][0][::-1], pairs[0][1][[2, 0, 4, 1, 3]])
+    np.testing.assert_allclose([again.low, again.high], [found.low, found.high])
+    all_of_them, some = ([apart(*(arm[:count] for arm in pair)) for pair in pairs] for count in (5, 3))
+    assert np.median([one.high - one.low for one in all_of_them]) < np.median([one.high - one.low for one in some])
+
+
+def test_two_constants_are_apart_by_their_difference():
+    found = apart(np.full((3, 1), 0.98), np.full((4, 1), 0.97))
+    np.testing.assert_allclose([found.mean, found.low, found.high], 0.01)

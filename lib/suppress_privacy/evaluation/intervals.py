@@ -53,6 +53,27 @@ def seed_reach(means: np.ndarray) -> float:
     return float(t.ppf((1 + LEVEL) / 2, len(means) - 1) * np.std(means, ddof=1) / np.sqrt(len(means)))
 
 
+def apart(values: np.ndarray, others: np.ndarray) -> Estimate:
+    """By how much two means differ whose seeds have nothing in common, though the images are the same.
+
+    The seeds' part is Welch's, of unequal variances; that of images is bootstrapped over the differences of the images'
+    means; the variances of both add up.
+
+    Args:
+        values, others: [S, N] and [R, N], one row a seed, two rows at least, finite.
+    """
+    values, others = np.asarray(values, np.float64), np.asarray(others, np.float64)
+    of_images = bootstrap_mean((values.mean(0) - others.mean(0))[None])
+    variances = [np.var(each.mean(1), ddof=1) / len(each) for each in (values, others)]
+    total, parts = (
+        sum(variances),
+        [part**2 / (len(each) - 1) for part, each in zip(variances, (values, others), strict=True)],
+    )
+    reach = t.ppf((1 + LEVEL) / 2, total**2 / sum(parts)) * np.sqrt(total) if total else 0.0
+    low, high = (float(np.hypot(of_images.mean - end, reach)) for end in (of_images.low, of_images.high))
+    return Estimate(of_images.mean, of_images.mean - low, of_images.mean + high, values.size + others.size)
+
+
 def seed_mean(values: np.ndarray | Sequence[float]) -> Estimate:
     """The mean over seeds, one value each and two at least, with Student's interval."""
     values = np.asarray(values, np.float64)
