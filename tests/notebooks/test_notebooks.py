@@ -119,7 +119,7 @@ def test_every_line_that_a_notebook_offers_is_one_it_takes(path):
         ),
         ("attack", {"attack_overrides": {"iters": 5}}, "iters is not a setting"),  # not of all the profile's attacks
         ("attack", {"attacks": ["nope"]}, "attack is 'nope'; allowed are black, mean"),
-        ("attack", {"attacks": ["tuned"], "at": ["conv9"]}, "features.0 is 'conv9'; input should be 'conv1', 'conv2'"),
+        ("attack", {"attacks": ["tuned"], "at": ["conv9"]}, "depth is 'conv9'; allowed are conv1, conv2"),
         ("attack", {"attacks": ["loss"], "at": ["fc1"]}, "at is ['fc1'], but what loss sees, outputs, has no depth"),
         # whom to attack
         (
@@ -135,7 +135,6 @@ def test_every_line_that_a_notebook_offers_is_one_it_takes(path):
         ),
         ("attack", {"attacks": ["tuned"], "arm": "none"}, "attacks has none that fits arm 'none'"),
         ("attack", {"seed": 1000}, "arm baseline with seed 1000 is an evaluator, which would judge itself"),
-        ("attack", {"arm": "evaluator-convnet"}, "arm is 'evaluator-convnet', whose features at a depth are not defin"),
         ("attack", {"victim": "nowhere.ckpt"}, "victim is 'nowhere.ckpt'; it must be a checkpoint file or module:call"),
         (
             "attack",

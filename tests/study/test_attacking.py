@@ -359,7 +359,7 @@ def test_a_cut_victims_shadows_are_kept_by_how_long_it_was_trained(scene, dense,
 
 
 def test_the_mechanism_is_measured_image_by_image(scene):
-    found = attacking.measure_mechanism(scene.victim, scene.targets)
+    found = attacking.measure_mechanism(scene.victim, scene.targets, "fc1")
     assert 0 <= found["dead_units"] < 1
     for name in ("effective_rank", "feature_norm"):
         assert len(found[name]) == attacking.JACOBIAN_IMAGES

@@ -61,7 +61,7 @@ def stubs(digits):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "TrainStep", Step)
         patch.setattr(training, "correct", lambda _, images, labels: np.arange(len(labels)) % 10 > 0)
-        patch.setattr(session, "load_mnist", lambda *_: few)
+        patch.setattr(session, "load_data", lambda *_: few)
         patch.setattr(session, "made", made)
         patch.setattr("mindspore.train.serialization._ckpt_fs.create", lambda *given: open(*given))  # noqa: SIM115  it is theirs to close
         write_table = results.pq.write_table
@@ -172,7 +172,7 @@ def study(stubs):
     """A small study whose runs are made up, in place of study.yaml."""
     small = planted.study(**PROFILE)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run.Study, "load", lambda: small)
+        patch.setattr(run.Study, "today", lambda _: small)
         yield small
 
 

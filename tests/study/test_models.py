@@ -291,7 +291,7 @@ def test_a_network_of_ones_own_is_a_checkpoint_or_what_a_function_makes(kept, de
     [
         ("nowhere:LeNet5", r"victim is 'nowhere:LeNet5', which cannot be made \(No module named 'nowhere'\)"),
         ("suppress_privacy:LeNet6", "victim is 'suppress_privacy:LeNet6', which cannot be made"),
-        ("builtins:dict", r"victim builtins:dict has no method features\(x, depth\): add it"),
+        ("builtins:dict", "victim is 'builtins:dict', which makes a dict and no nn.Cell"),
     ],
 )
 def test_a_network_of_ones_own_that_cannot_be_attacked_is_named(source, message):
