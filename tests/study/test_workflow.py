@@ -694,6 +694,7 @@ PAGES = {
     "gradient_leakage": ["mjx-container", "table", "figure img"],
     "membership": ["mjx-container", "table", "figure img"],
     "controls": ["table", "figure img"],
+    "elsewhere": ["table"],
     "verdict": ["table"],
     "known_errors": ["p strong", "mjx-container"],
     "notebooks/compare": ["table", ".cell_output img"],
