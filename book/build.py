@@ -17,7 +17,7 @@ from report import front, speed, yours
 from report.context import Report
 from report.numbers import NUMBERS, substitutions
 from report.runs import runs_table
-from report.sentences import banner
+from report.sentences import banner, warnings
 from suppress_study.jobs import Model
 from suppress_study.plan import Study
 from suppress_study.settings import ROOT
@@ -57,7 +57,9 @@ def collect(published: Path, own: Path | None = None) -> None:
     (BOOK / "generated" / "runs.html").write_text(runs_table(report.results), "utf-8")
     collect_notebook(published / "notebooks" / "compare.ipynb", "compare")
     for name, folder in campaigns(published).items():
-        collect_notebook(folder / "notebooks" / "compare.ipynb", name)
+        title, warned = Study.load().campaigns[name].title, warnings(others[name])
+        heading = f"# {title[0].upper()}{title[1:]}\n\nCampaign `{name}`. {warned}"
+        collect_notebook(folder / "notebooks" / "compare.ipynb", name, heading)
     if own and beside:
         collect_own(beside, own / "notebooks")
     static = BOOK / "generated" / "static"
@@ -83,10 +85,13 @@ def collect_own(report: Report, folder: Path) -> None:
             collect_notebook(folder / f"{kind}-{Model(arm, seed)}.ipynb", f"{kind}-{arm}")
 
 
-def collect_notebook(source: Path, name: str) -> None:
-    """An executed notebook as a page, if it is there."""
+def collect_notebook(source: Path, name: str, heading: str = "") -> None:
+    """An executed notebook as a page, if it is there; its own first cell is the heading if none is given."""
     if source.is_file():
-        content = json.dumps(as_shown(json.loads(source.read_text("utf-8"))))
+        notebook = as_shown(json.loads(source.read_text("utf-8")))
+        if heading:
+            notebook["cells"][0]["source"] = heading
+        content = json.dumps(notebook)
         (BOOK / "notebooks" / f"{name}.ipynb").write_text(content, "utf-8")
 
 

@@ -40,15 +40,11 @@ def _campaigns(reports: Mapping[str, Report]) -> str:
     """Campaigns as rows, claims as columns: a cell is empty where a campaign cannot answer."""
     if len(reports) < 2:
         return NONE
-    claims = [
-        name
-        for name in next(iter(reports.values())).claims.claims
-        if any(name in report.summary.verdicts for report in [*reports.values()][1:])
-    ]
+    asked = {name for report in [*reports.values()][1:] for name in report.summary.verdicts}
+    claims = [*dict.fromkeys(name for report in reports.values() for name in report.claims.claims if name in asked)]
     rows = []
     for name, report in reports.items():
-        found = report.summary.verdicts
-        seeds = len(report.summary.seeds)
+        found, seeds = report.summary.verdicts, max(len(arm.seeds) for arm in report.summary.arms)
         cells = [SYMBOLS[found[claim].verdict] if claim in found else "" for claim in claims]
         rows.append([f"`{name}`", report.summary.data.name, f"{seeds}", *cells])
     legend = ", ".join(f"{symbol} {verdict}" for verdict, symbol in SYMBOLS.items())
