@@ -64,16 +64,29 @@ def kept(results: Path) -> dict[str, Any] | None:
 
 
 def understood(content: Any) -> tuple[str, Campaign]:
-    """Name and settings of what `keep` wrote; its modules can be imported from then on.
+    """Name and settings of what `keep` wrote.
 
     Raises:
         SettingsError: it is something else.
     """
     if not isinstance(content, dict) or {*content} != {"name", "folder", "campaign"}:
         raise SettingsError(f"{FILE} is not what the study writes: name another folder as RESULTS.")
-    if content["folder"] and content["folder"] not in sys.path:
-        sys.path.append(content["folder"])
     return str(content["name"]), validated(Campaign, content["campaign"], FILE)
+
+
+def modules(results: Path) -> list[Path]:
+    """Let the user's own modules be imported, and return the file of the network's, if results are of such a campaign.
+
+    Only what trains or attacks calls it: from results that are merely shown nothing is imported.
+    """
+    content = kept(results)
+    if not content or not content["folder"]:
+        return []
+    if content["folder"] not in sys.path:
+        sys.path.append(content["folder"])
+    module, colon, _ = content["campaign"]["network"].partition(":")
+    path = Path(content["folder"], *module.split(".")).with_suffix(".py")
+    return [path] if colon and path.is_file() else []
 
 
 def laid_over(study: Mapping[str, Any], name: str, campaign: Campaign) -> dict[str, Any]:

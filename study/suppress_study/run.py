@@ -115,6 +115,7 @@ def prepare(options: argparse.Namespace, study: Study) -> str:
     choose_targets(data, profile.targets)  # refuses more targets than there are images
     if campaigns.kept(options.results):
         configure(options.device, "graph")
+        campaigns.modules(options.results)
         require_fits(study, options.profile, data)
     described, description = options.results / "data.json", describe(data)
     known = [run.environment["data"] for run in published.values()]

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from suppress_privacy import configure
 from suppress_privacy.evaluation.game import gained, over_victims
 from suppress_privacy.evaluation.intervals import Estimate, seed_mean
-from suppress_study import attacking, coins, models
+from suppress_study import attacking, campaigns, coins, models
 from suppress_study.jobs import NONE, Job, Model, Variant
 from suppress_study.notebook import chosen, parameters_of
 from suppress_study.plan import Study
@@ -40,6 +40,7 @@ class Session:
         self.profile: str = parameters["profile"]
         self.results = Path(parameters["results"])
         self.study = Study.today(ROOT / self.results)
+        campaigns.modules(ROOT / self.results)
         self.model = self.study.model(parameters["arm"], parameters.get("seed", 0), parameters["swept"])
         places = self.results, Path(parameters.get("models", self.results))
         self.models = models.Models(places, self.study, self.profile)

@@ -1,6 +1,7 @@
 """Campaigns: the study's arms, attacks and claims on other data and another network, its own or a user's."""
 
 import argparse
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -33,6 +34,7 @@ def laid(folder, results, **changes):
     content = {name: value for name, value in (MINE | changes).items() if value is not None}
     path.write_text(yaml.safe_dump(content), "utf-8")
     campaigns.keep(results, *campaigns.find(str(path), Study.load().campaigns))
+    campaigns.modules(results)
     return Study.today(results)
 
 
@@ -204,3 +206,13 @@ def test_a_server_is_told_the_answer_by_the_exit_code(tmp_path, verdict, monkeyp
     monkeypatch.setattr(Summary, "load", lambda path: found if path == tmp_path / "summary.json" else None)
     assert answered(tmp_path) == verdict
     assert (EXIT_CODES[verdict] == 0) == (verdict == "holds") and len({*EXIT_CODES.values()}) == len(EXIT_CODES)
+
+
+def test_modules_are_imported_where_networks_are_made_and_not_where_results_are_shown(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each != str(folder)])
+    campaigns.keep(tmp_path, *campaigns.find(str(folder / "mine.yaml"), {}))
+    Study.of(tmp_path)
+    Claims.of(tmp_path)
+    assert str(folder) not in sys.path
+    assert campaigns.modules(tmp_path) == [folder / "residual_of_mine.py"] and sys.path[-1] == str(folder)
+    assert campaigns.modules(tmp_path / "nowhere") == []
