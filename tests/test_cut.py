@@ -1,5 +1,8 @@
 """Any network in two at a layer that is named: both halves together are the network, or there is a sentence."""
 
+import functools
+import types
+
 import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
@@ -7,7 +10,7 @@ from mindspore import Tensor, nn, ops
 from suppress_privacy import Features
 from suppress_privacy.convnet import ConvNet
 from suppress_privacy.cut import cut
-from suppress_privacy.lenet import Rest, predict
+from suppress_privacy.lenet import Rest, predict, require_whole
 
 
 class Block(nn.Cell):
@@ -142,3 +145,174 @@ def test_code_that_cannot_be_read_is_refused():
     network.dense = nn.Dense(2, 2)
     with pytest.raises(ValueError, match="how Typed calls it cannot be read"):
         cut(network, "dense")
+
+
+def doubled(construct):
+    @functools.wraps(construct)
+    def twice(self, x):
+        return 2 * construct(self, x)
+
+    return twice
+
+
+class Nasty(nn.Cell):
+    """Two layers, called in a way that another class says."""
+
+    odd = 3
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Dense(2, 2), nn.Dense(2, 2)
+        self.layers = nn.CellList([nn.Dense(2, 2), nn.Dense(2, 2)])
+        self.inner = Scaled()
+
+
+class Scaled(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Dense(2, 2)
+
+    def construct(self, x, scale=2.0, shift=0.0):
+        return self.dense(scale * x + shift)
+
+
+class OnAnArithmeticCondition(Nasty):
+    def construct(self, x):
+        if self.odd % 2:  # noqa: SIM108
+            x = self.a(x)
+        else:
+            x = 5 * self.a(x)
+        return self.b(x)
+
+
+class ReturnsBefore(Nasty):
+    def construct(self, x):
+        if x.shape[0] > 1:
+            return self.b(x)
+        x = self.a(x)
+        return self.b(x)
+
+
+class Decorated(Nasty):
+    @doubled
+    def construct(self, x):
+        return self.b(self.a(x))
+
+
+class ByKeyword(Nasty):
+    def construct(self, x):
+        return self.b(self.inner(x, shift=0.5, scale=3.0))
+
+
+class LeavesADefault(Nasty):
+    def construct(self, x):
+        return self.b(self.inner(x))
+
+
+class TakesAnotherInTheLoop(Nasty):
+    def construct(self, x):
+        for layer in self.layers:
+            layer = self.a
+            x = layer(x)
+        return self.b(x)
+
+
+class InTraining(Nasty):
+    def construct(self, x):
+        if self.training:
+            x = self.a(x)
+        return self.b(x)
+
+
+class KeepsWhatItSaw(Nasty):
+    def construct(self, x):
+        self.seen = x
+        return self.b(self.a(x) + self.seen)
+
+
+class ReadsWhatOneBranchWrote(Nasty):
+    def construct(self, x):
+        y = 2 * x
+        x = self.a(x)
+        if self.odd > 5:
+            y = x
+        return self.b(y)
+
+
+class ByTheWay(Nasty):
+    def construct(self, x):
+        return self.b((y := self.a(x)) * 2) + y
+
+
+class InARow(nn.SequentialCell):
+    def construct(self, x):
+        for layer in self:
+            x = ops.tanh(layer(x))
+        return x
+
+
+class Breaks(Nasty):
+    def construct(self, x):
+        for layer in self.layers:
+            x = layer(x)
+            break
+        return self.b(x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "layer", "message"),
+    [
+        (OnAnArithmeticCondition, "a", "which is called 2 times"),
+        (ReturnsBefore, "a", "before which ReturnsBefore may return"),
+        (Decorated, "a", "has a construct that is decorated, which the halves would leave out"),
+        (ByKeyword, "inner.dense", "inside a layer that is not given all its arguments by their place"),
+        (LeavesADefault, "inner.dense", "inside a layer that is not given all its arguments by their place"),
+        (TakesAnotherInTheLoop, "layers.0", "layer is 'layers.0', which is never called"),
+        (InTraining, "a", "calls under a condition or in a loop"),
+        (KeepsWhatItSaw, "a", "has an assignment to (s|self).seen, which is not understood here"),
+        (ReadsWhatOneBranchWrote, "a", "looks at y: what follows depends on more"),
+        (ByTheWay, "b", "has an assignment within an expression"),
+        (Breaks, "layers.0", "layer is 'layers.0', which is never called"),
+        (lambda: InARow(nn.Dense(2, 2), nn.Dense(2, 2)), "0", None),
+    ],
+)
+def test_code_that_is_hard_to_take_apart_is_cut_right_or_refused(kind, layer, message):
+    network = kind()
+    if message is None:
+        return require_whole(network, layer, np.ones((3, 2), np.float32))
+    with pytest.raises(ValueError, match=message):
+        cut(network, layer)
+    return None
+
+
+def test_what_hooks_or_another_construct_would_add_is_not_left_out():
+    hooked, changed = Residual(), Residual()
+    hooked.blocks[0].register_forward_hook(lambda _cell, _inputs, output: 2 * output)
+    changed.construct = types.MethodType(lambda self, x: self.head(x), changed)
+    for network, layer, message in (
+        (hooked, "blocks.0.conv2", "Block has hooks"),
+        (changed, "stem", "has a construct of its own, beside its class's"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            cut(network, layer)
+
+
+def test_halves_that_are_not_the_network_are_found_by_their_numbers(images, monkeypatch):
+    network = Residual()
+    require_whole(network, "dense", images)
+    monkeypatch.setattr("suppress_privacy.lenet.cut", lambda _, layer: cut(Residual(), layer))
+    with pytest.raises(ValueError, match="both halves together give other outputs than the network"):
+        require_whole(network, "dense", images)
+
+
+class Featured(Residual):
+    """Has a method of the name that LeNet5's has, which is something else."""
+
+    def features(self, x, mean=None):
+        return self.stem(x)
+
+
+def test_a_method_called_features_is_taken_only_for_what_it_is(images):
+    network = Featured()
+    np.testing.assert_array_equal(predict(Features(network, "dense"), images).shape, (3, 5))
+    require_whole(network, "dense", images)

@@ -22,7 +22,8 @@ def saved(path, images=GREY, labels=LABELS, **more):
 
 
 def loaded(folder, train=None, test=None):
-    files = [saved(folder / f"{name}.npz", **(own or {})) for name, own in (("train", train), ("test", test))]
+    asked = (("train", train or {}), ("test", {"images": GREY[::-1]} | (test or {})))
+    files = [saved(folder / f"{name}.npz", **own) for name, own in asked]
     return load_own(*files)
 
 
@@ -45,7 +46,7 @@ def test_images_of_any_layout_are_read_as_they_are(tmp_path, images, expected):
 
 def test_images_of_mnists_size_are_resized_as_its_own(tmp_path):
     images = RNG.integers(0, 256, (6, 28, 28), np.uint8)
-    data = loaded(tmp_path, {"images": images}, {"images": images})
+    data = loaded(tmp_path, {"images": images}, {"images": images[::-1]})
     np.testing.assert_array_equal(data.train_images, resize(images))
 
 
@@ -99,3 +100,15 @@ def test_files_of_another_kind_are_refused(tmp_path):
             load_own(good, str(tmp_path / name))
     with pytest.raises(DataError, match="has no t10k-images-idx3-ubyte"):
         load_own(good, str(tmp_path))
+
+
+def test_images_that_cannot_be_meant_are_refused(tmp_path):
+    dark = (GREY > 100).astype(np.uint8)
+    for images, message in (
+        (dark, "are bytes of 0 and 1, where white is 255"),
+        (np.full_like(GREY, 7), "are all of one value, 7"),
+    ):
+        with pytest.raises(DataError, match=message):
+            loaded(tmp_path, {"images": images}, {"images": GREY})
+    with pytest.raises(DataError, match=r"have the same images: test on others"):
+        loaded(tmp_path, {}, {"images": GREY})

@@ -22,8 +22,8 @@ from suppress_privacy.checks import Bounds
 
 Layer = Annotated[str, Bounds(at_least=1), "a layer's name"]
 
-GIVEN = "given"  # what the second half calls the features
-LATER, INNER = "_cut_rest", "_cut"  # what it calls a layer that is cut, and where that is kept
+GIVEN, DEPTH, INNER = "_given", "_depth", "_cut"  # what halves call the features, the layer's name, a layer that is cut
+UNKNOWN = object()  # the value of what depends on more than the network
 _files = count()
 
 
@@ -59,8 +59,9 @@ def cut(network: nn.Cell, layer: str) -> nn.Cell:
         what the network makes of that; `depth` is the layer's name.
 
     Raises:
-        ValueError: there is no such layer; it is called more than once, or it cannot be said in advance whether; or the
-            network looks beside it, so that its features are not all that the rest depends on.
+        ValueError: there is no such layer; it is called more than once, or it cannot be said in advance whether; the
+            network looks beside it, so that its features are not all that the rest depends on; or it does more than the
+            source of its `construct` says, or says it in ways that are not understood here.
     """
     named = {name: cell for name, cell in network.cells_and_names() if name}
     what = f"layer is {layer!r}"
@@ -71,12 +72,13 @@ def cut(network: nn.Cell, layer: str) -> nn.Cell:
 
 
 def _cut(network: nn.Cell, target: nn.Cell, what: str) -> nn.Cell:
-    if isinstance(network, nn.SequentialCell):
+    if type(network).construct is nn.SequentialCell.construct:
+        _require_plain(network, what)
         body, names = _in_a_row(network), ["x"]
         globals_: Mapping[str, Any] = {"__name__": __name__}
     else:
         function = _written(network, what)
-        globals_ = inspect.unwrap(type(network).construct).__globals__
+        globals_ = type(network).construct.__globals__
         body, names = _straight(function.body, network, target, globals_), [each.arg for each in function.args.args[1:]]
     calls = [(place, call) for place, line in enumerate(body) for call in _calls(line, network, target, globals_)]
     if len(calls) != 1:
@@ -85,29 +87,65 @@ def _cut(network: nn.Cell, target: nn.Cell, what: str) -> nn.Cell:
     ((place, call),) = calls
     if not isinstance(body[place], ast.Assign | ast.AnnAssign | ast.Expr | ast.Return | ast.AugAssign):
         raise ValueError(f"{what}, which {type(network).__name__} calls under a condition or in a loop: name another.")
+    if any(isinstance(node, ast.Return) for line in body[:place] for node in ast.walk(line)):
+        raise ValueError(f"{what}, before which {type(network).__name__} may return: name one that it always gets to.")
     cell = _value(call.func, network, globals_)
     inner = None if cell is target else _cut(cell, target, what)
+    if inner is not None and (call.keywords or len(call.args) != len(inspect.signature(cell.construct).parameters)):
+        raise ValueError(f"{what}, inside a layer that is not given all its arguments by their place: give it them so.")
     first, second = _halves(body, place, call, inner)
     _require_alone(second, names, body[:place], what, type(network).__name__)
     return _made(network, inner, names, first, second, globals_)
 
 
 def _written(network: nn.Cell, what: str) -> ast.FunctionDef:
-    """A network's construct, as it is written."""
+    """A network's construct, as it is written, if that is all it does, and is of a kind that is understood here."""
+    _require_plain(network, what)
     try:
-        source = textwrap.dedent(inspect.getsource(inspect.unwrap(type(network).construct)))
+        source = textwrap.dedent(inspect.getsource(type(network).construct))
         (function,) = ast.parse(source).body
     except (OSError, TypeError, ValueError, SyntaxError) as error:
         kind = type(network).__name__
         raise ValueError(f"{what}, and how {kind} calls it cannot be read ({error}): keep it in a file.") from error
     assert isinstance(function, ast.FunctionDef)
-    if function.args.vararg or function.args.kwarg or function.args.kwonlyargs:
-        raise ValueError(f"{what}; {type(network).__name__}.construct has no fixed arguments: give it such.")
+    given, kind = function.args, type(network).__name__
+    if given.vararg or given.kwarg or given.kwonlyargs or given.posonlyargs:
+        raise ValueError(f"{what}; {kind}.construct has no fixed arguments: give it such.")
+    if strange := next(filter(None, map(_strange, ast.walk(function))), None):
+        raise ValueError(f"{what}, and {kind}.construct has {strange}, which is not understood here: do without it.")
     own = function.args.args[0].arg
     for node in ast.walk(function):
         if isinstance(node, ast.Name) and node.id == own:
             node.id = "self"
     return function
+
+
+def _require_plain(network: nn.Cell, what: str) -> None:
+    """Raise if a network does more than the source of its construct says."""
+    construct, kind = type(network).construct, type(network).__name__
+    for more, there in (
+        ("a construct of its own, beside its class's", "construct" in vars(network)),
+        ("a construct that is decorated", hasattr(construct, "__wrapped__")),
+        ("a construct made inside a function", getattr(construct, "__closure__", None)),
+        ("hooks", any(hooks for name, hooks in vars(network).items() if name.startswith("_lazy_") and "hook" in name)),
+    ):
+        if there:
+            raise ValueError(f"{what}, and {kind} has {more}, which the halves would leave out: do without it.")
+
+
+def _strange(node: ast.AST) -> str:
+    """What makes code too hard to take apart, or nothing."""
+    if isinstance(node, ast.FunctionDef) and node.decorator_list:
+        return "a decorator"
+    if isinstance(node, ast.NamedExpr):
+        return "an assignment within an expression"
+    if isinstance(node, ast.Name) and node.id in (GIVEN, DEPTH, INNER, "super"):
+        return node.id
+    if isinstance(node, ast.Attribute) and node.attr.startswith("__") and not node.attr.endswith("__"):
+        return f"the private name {node.attr}"
+    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        return f"an assignment to {ast.unparse(node)}"
+    return ""
 
 
 def _in_a_row(network: nn.Cell) -> list[ast.stmt]:
@@ -116,14 +154,14 @@ def _in_a_row(network: nn.Cell) -> list[ast.stmt]:
 
 
 def _value(expression: ast.expr, network: nn.Cell, globals_: Mapping[str, Any]) -> Any:
-    """What an expression stands for whatever the input; None where that cannot be said."""
+    """What an expression stands for whatever the input; UNKNOWN where that cannot be said."""
     if isinstance(expression, ast.Name | ast.Attribute | ast.Subscript | ast.Compare | ast.UnaryOp | ast.BoolOp):
         try:
             whole = ast.fix_missing_locations(ast.Expression(copy.deepcopy(expression)))
             return eval(compile(whole, "<construct>", "eval"), dict(globals_), {"self": network})
         except Exception:  # of any kind: it may stand for anything
-            return None
-    return None
+            return UNKNOWN
+    return UNKNOWN
 
 
 def _has(cell: Any, target: nn.Cell) -> bool:
@@ -140,7 +178,7 @@ def _straight(lines: list[ast.stmt], network: nn.Cell, target: nn.Cell, globals_
     """Statements with loops over layers unrolled and conditions on what is fixed decided, if they have the target."""
     found: list[ast.stmt] = []
     for line in lines:
-        if isinstance(line, ast.For) and isinstance(line.target, ast.Name) and not line.orelse:
+        if isinstance(line, ast.For) and isinstance(line.target, ast.Name) and _is_plain(line, line.target.id):
             cells = _value(line.iter, network, globals_)
             if isinstance(cells, nn.CellList | nn.SequentialCell | tuple | list) and any(
                 _has(c, target) for c in cells
@@ -150,16 +188,29 @@ def _straight(lines: list[ast.stmt], network: nn.Cell, target: nn.Cell, globals_
                     unrolled = [_Renamed({line.target.id: each}).visit(copy.deepcopy(inside)) for inside in line.body]
                     found += _straight(unrolled, network, target, globals_)
                 continue
-        if isinstance(line, ast.If) and _about_self(line.test) and _calls(line, network, target, globals_):
-            chosen = line.body if _value(line.test, network, globals_) else line.orelse
+        decided = (
+            _value(line.test, network, globals_) if isinstance(line, ast.If) and _about_self(line.test) else UNKNOWN
+        )
+        if isinstance(line, ast.If) and decided is not UNKNOWN and _calls(line, network, target, globals_):
+            chosen = line.body if decided else line.orelse
             found += _straight(chosen, network, target, globals_)
             continue
         found.append(line)
     return found
 
 
+def _is_plain(loop: ast.For, variable: str) -> bool:
+    """Whether a loop can be unrolled by putting each value in the place of its variable."""
+    inside = [node for line in loop.body for node in ast.walk(line)]
+    own = (ast.Break, ast.Continue, ast.Return, ast.Lambda, ast.comprehension)
+    stored = {node.id for node in inside if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return not loop.orelse and variable not in stored and not any(isinstance(node, own) for node in inside)
+
+
 def _about_self(test: ast.expr) -> bool:
-    """Whether a condition asks of the network alone, and not of its input."""
+    """Whether a condition asks of the network alone: not of its input, nor of whether it is in training."""
+    if any(isinstance(node, ast.Attribute) and node.attr == "training" for node in ast.walk(test)):
+        return False
     names = {node.id for node in ast.walk(test) if isinstance(node, ast.Name)}
     return names == {"self"} and not any(isinstance(node, ast.Call) for node in ast.walk(test))
 
@@ -194,8 +245,8 @@ def _halves(
     if inner is not None:
         value = _expression(f"self.{INNER}.features()")
         assert isinstance(value, ast.Call)
-        value.args = [*call.args, *(keyword.value for keyword in call.keywords), ast.Name("depth", ast.Load())]
-        given = _expression(f"self.{INNER}.rest({GIVEN}, depth)")
+        value.args = [*call.args, ast.Name(DEPTH, ast.Load())]
+        given = _expression(f"self.{INNER}.rest({GIVEN}, {DEPTH})")
     first = [*body[:place], ast.Return(value)]
     second = [_Replaced(call, given).visit(body[place]), *body[place + 1 :]]
     return copy.deepcopy(first), copy.deepcopy(second)
@@ -214,7 +265,8 @@ def _read_first(lines: list[ast.stmt]) -> Iterator[str]:
         if isinstance(line, ast.AugAssign) and isinstance(line.target, ast.Name):
             read.add(line.target.id)
         yield from sorted(read - written)
-        written |= {node.id for node in names if isinstance(node.ctx, ast.Store)}
+        if not isinstance(line, ast.If | ast.For | ast.While | ast.With | ast.Try):  # which may not get to it
+            written |= {node.id for node in names if isinstance(node.ctx, ast.Store)}
 
 
 def _require_alone(second: list[ast.stmt], names: list[str], before: list[ast.stmt], what: str, kind: str) -> None:
@@ -239,8 +291,8 @@ def _made(
     """The cell with both halves as methods, whose source MindSpore can read."""
     own = {"self": _expression("self.network")}
     lines = {
-        f"def features(self, {', '.join([*names, 'depth'])}):": first,
-        f"def rest(self, {GIVEN}, depth):": second,
+        f"def features(self, {', '.join([*names, DEPTH])}):": first,
+        f"def rest(self, {GIVEN}, {DEPTH}):": second,
     }
     text = ""
     for heading, body in lines.items():

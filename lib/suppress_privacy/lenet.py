@@ -200,11 +200,39 @@ class Rest(nn.Cell):
 
 def _in_two(network: nn.Cell, depth: str) -> nn.Cell:
     """The network as one that has both halves as methods."""
-    if not inspect.ismethod(getattr(network, "features", None)):  # a layer may have that name
+    if not all(map(_is_half, (getattr(network, half, None) for half in ("features", "rest")))):
         return cut(network, depth)
     if depth not in DEPTHS:
         raise ValueError(f"depth is {depth!r}; allowed are {', '.join(DEPTHS)}: name one of these layers.")
     return network
+
+
+def _is_half(method: Any) -> bool:
+    """Whether it is a method of x and depth: a layer may have that name, or a method that is something else."""
+    return inspect.ismethod(method) and [*inspect.signature(method).parameters] == ["x", "depth"]
+
+
+def require_whole(network: nn.Cell, depth: str, images: np.ndarray) -> None:
+    """Check, on some images, that both halves together are the network.
+
+    Raises:
+        ValueError: they are not, or cannot be run.
+    """
+    features, rest = Features(network, depth), Rest(network, depth)
+    for given in (images, images[:1]):  # code may look at how many there are
+        expected = predict(network, given)
+        try:
+            found = predict(rest, predict(features, given))
+        except Exception as error:  # of any kind: it is the user's code, taken apart
+            raise ValueError(
+                f"depth is {depth!r}; the halves of the network cannot be run: name another layer."
+            ) from error
+        if found.shape != expected.shape or not np.allclose(
+            found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()
+        ):
+            raise ValueError(
+                f"depth is {depth!r}; both halves together give other outputs than the network: name another."
+            )
 
 
 @checked

@@ -26,7 +26,7 @@ def load_own(train: str, test: str, name: str = "own") -> Mnist:
         name: what the data are called.
 
     Returns:
-        Mnist, images float32 [N, C, H, W] in [0, 1]; 28x28 ones are resized to 32x32, as MNIST's are.
+        Mnist, images float32 [N, C, H, W] in [0, 1]; bytes of 28x28 grey pixels are resized to 32x32, as MNIST's are.
 
     Raises:
         DataError: a file is missing, damaged, or holds something else; or both do not go together.
@@ -42,6 +42,8 @@ def load_own(train: str, test: str, name: str = "own") -> Mnist:
         raise DataError(
             f"{test} has the label {unknown[0]}, of which {train} has no image: give both the same classes."
         )
+    if images.shape == test_images.shape and np.array_equal(images, test_images):
+        raise DataError(f"{train} and {test} have the same images: test on others.")
     sha256 = {
         place: hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
         for place, (images, labels) in zip(("train", "test"), parts, strict=True)
@@ -75,6 +77,10 @@ def _pixels(images: np.ndarray, place: Path) -> np.ndarray:
         raise DataError(
             f"images of {place} have the shape {images.shape}; it must be [N, H, W] or [N, C, H, W], C 1 or 3."
         )
+    if images.max() == images.min():
+        raise DataError(f"images of {place} are all of one value, {images.max()}: give others.")
+    if images.dtype == np.uint8 and images.max() == 1:
+        raise DataError(f"images of {place} are bytes of 0 and 1, where white is 255: multiply them, or give numbers.")
     if images.dtype == np.uint8:
         if images.shape[1:] == (1, MNIST_SIDE, MNIST_SIDE):
             return resize(images[:, 0])

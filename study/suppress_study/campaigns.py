@@ -9,8 +9,9 @@ A campaign is laid over the content of study.yaml; what comes out is a study lik
 """
 
 import json
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,17 @@ from suppress_privacy.files import atomically
 from suppress_study.reading import SettingsError, merged, read_yaml, validated
 from suppress_study.settings import Campaign, OwnData
 
+NAME = "[a-z][a-z0-9-]*"
 FILE = "campaign.json"  # in a folder of results: of which campaign they are
 
 
-def find(name: str, known: Mapping[str, Campaign]) -> tuple[str, Campaign, Path | None]:
+def find(name: str, known: Mapping[str, Campaign], taken: Collection[str] = ()) -> tuple[str, Campaign, Path | None]:
     """A campaign by its name in study.yaml, or by the path of a file that has one.
+
+    Args:
+        name: or path.
+        known: the study's.
+        taken: names that no file may have.
 
     Returns:
         its name, itself with absolute paths, and the folder of its file, from which modules are imported.
@@ -44,7 +51,7 @@ def find(name: str, known: Mapping[str, Campaign]) -> tuple[str, Campaign, Path 
     if isinstance(own := campaign.data, OwnData):
         places = {part: str(path.parent / Path(getattr(own, part)).expanduser()) for part in ("train", "test")}
         campaign = campaign.model_copy(update={"data": own.model_copy(update=places)})
-    if called in known or not called[0].isalpha() or not called.replace("-", "").isalnum():
+    if called in {*known, *taken} or not re.fullmatch(NAME, called):
         raise SettingsError(f"{path.name} would be called {called!r}, which is no name or the study's: rename it.")
     return called, campaign, path.parent
 
@@ -58,9 +65,36 @@ def keep(results: Path, name: str, campaign: Campaign, folder: Path | None) -> N
 
 
 def kept(results: Path) -> dict[str, Any] | None:
-    """What `keep` wrote, or None where the results are of the study's own campaign."""
+    """What `keep` wrote, or None where the results are of the study's own campaign.
+
+    Raises:
+        SettingsError: it is something else.
+    """
     path = results / FILE
-    return read_yaml(path) if path.is_file() else None  # JSON is YAML
+    content = read_yaml(path) if path.is_file() else None  # JSON is YAML
+    if content is not None:
+        understood(content)
+    return content
+
+
+def profile_of(results: Path | None) -> str:
+    """The profile where none is asked for: that of the campaign that a folder of results is of."""
+    content = kept(results) if results else None
+    return str(content["name"]) if content else "quick"
+
+
+def require_free(results: Path, name: str, folder: Path | None) -> None:
+    """Raise if a folder of results has runs of another campaign, or of a file of the same name somewhere else.
+
+    Raises:
+        SettingsError: it has.
+    """
+    other, made = kept(results), [*(results / "runs").glob("[!.]*.npz"), *results.glob("runs.jsonl")]
+    if (other["name"], other["folder"]) != (name, folder and str(folder)) if other else made:
+        whose = (
+            f"campaign {other['name']} of {other['folder'] or 'study.yaml'}" if other else "the study's own campaign"
+        )
+        raise SettingsError(f"{results} has runs of {whose}: name another folder as RESULTS.")
 
 
 def understood(content: Any) -> tuple[str, Campaign]:
@@ -69,7 +103,8 @@ def understood(content: Any) -> tuple[str, Campaign]:
     Raises:
         SettingsError: it is something else.
     """
-    if not isinstance(content, dict) or {*content} != {"name", "folder", "campaign"}:
+    whole = isinstance(content, dict) and {*content} == {"name", "folder", "campaign"}
+    if not whole or not isinstance(content["name"], str) or not re.fullmatch(NAME, content["name"]):
         raise SettingsError(f"{FILE} is not what the study writes: name another folder as RESULTS.")
     return str(content["name"]), validated(Campaign, content["campaign"], FILE)
 
@@ -102,7 +137,17 @@ def laid_over(study: Mapping[str, Any], name: str, campaign: Campaign) -> dict[s
         if unknown := next((each for each in asked if each not in known), None):
             allowed = ", ".join(known)
             raise SettingsError(f"campaign {name}: {what} has {unknown!r}; allowed are {allowed}: correct it.")
-    arms = {arm: _arm(arm, study["arms"][arm], campaign) for arm in _needed(study, campaign)}
+    needed = _needed(study, campaign)
+    if unused := next((arm for arm in campaign.overrides if arm not in needed), None):
+        raise SettingsError(f"campaign {name}: overrides has {unused}, which it does not make: add it to arms.")
+    run = {*campaign.attacks, *(each for group in campaign.further.values() for each in group.attacks)}
+    if unused := next((each for each in campaign.attack_overrides if each not in run), None):
+        raise SettingsError(
+            f"campaign {name}: attack_overrides has {unused}, which it does not run: add it to attacks."
+        )
+    if campaign.near and "near" in campaign.further:
+        raise SettingsError(f"campaign {name}: further has a group near, which the setting near makes: rename it.")
+    arms = {arm: _arm(arm, study["arms"][arm], campaign) for arm in needed}
     further = {each: group.model_dump() for each, group in campaign.further.items()}
     if campaign.near:
         seed, ordinary = campaign.seeds[0], roles["ordinary"]
@@ -147,7 +192,7 @@ def _arm(name: str, own: Mapping[str, Any], campaign: Campaign) -> dict[str, Any
         arm = {part: value for part, value in arm.items() if part not in ("units", "activation")}
     defence = arm.get("defence", {})
     for setting in ("layers", "depth"):
-        if setting in defence and (value := getattr(campaign, setting)):
+        if setting in defence and (value := getattr(campaign, setting)) is not None:
             defence[setting] = value
     return merged(merged(arm, campaign.training if "optimizer" in arm else {}), campaign.overrides.get(name, {}))
 

@@ -171,7 +171,7 @@ class Equal(Claim):
         """Of all seeds that each has: the same seed draws other weights and orders in the two."""
         titles = [*map(sources.title, pair)]
         if margin.attack is None:
-            both = [sources.arm(name) for name in pair]
+            both = [sources.arm(name) for name in pair]  # on seeds enough
             values = [np.array([[accuracy] for accuracy in each.accuracy().values()]) for each in both]
             runs, by = [_runs(each, each.runs) for each in both], ""
         else:

@@ -21,7 +21,7 @@ from suppress_privacy.convnet import ConvNet
 from suppress_privacy.defences.layers import mask_layers, matched
 from suppress_privacy.fetch import DATASETS
 from suppress_privacy.files import atomically, sha256_of
-from suppress_privacy.lenet import Features, LeNet5, Rest, predict
+from suppress_privacy.lenet import Features, LeNet5, Rest, predict, require_whole
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.training import Defence, History, Plan, checkpoints_in, train, with_cross_entropy
 from suppress_study import packaged
@@ -61,7 +61,7 @@ def require_fits(study: Study, profile: str, data: Mnist) -> None:
         raise ValueError(f"network is {ordinary.network}; {wanted}: see to it.")
     depths = [variant.factors.get("depth") for job in study.jobs(profile) for variant in job.variants]
     for depth in dict.fromkeys([study.roles.depth, *filter(None, depths)]):
-        Features(network, str(depth))
+        require_whole(network, str(depth), data.train_images[:3])
     for arm in study.arms.values():
         if arm.network == ordinary.network and "layers" in (arm.defence or {}):
             matched(network, mask_layers(arm.defence["layers"], network))  # type: ignore[index]

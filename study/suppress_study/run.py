@@ -35,7 +35,6 @@ from suppress_privacy.mnist import DataError
 from suppress_privacy.runtime import choose_device, configure
 from suppress_study import campaigns, packaged
 from suppress_study.claims import Claims
-from suppress_study.content import made_in
 from suppress_study.cost import costs, told
 from suppress_study.jobs import WILDCARDS
 from suppress_study.models import require_fits
@@ -44,7 +43,7 @@ from suppress_study.plan import Study
 from suppress_study.provenance import describe
 from suppress_study.reading import from_yaml
 from suppress_study.results import PUBLISHED, Results, finish_publishing, published_runs, write_json
-from suppress_study.settings import ROOT
+from suppress_study.settings import ROOT, Campaign
 from suppress_study.starter import Starter
 from suppress_study.summary import Summary, summarise
 from suppress_study.surroundings import surroundings
@@ -161,21 +160,6 @@ def snakemake(options: argparse.Namespace, device: str) -> list[str]:
     return [*command, "--config", *(f"{name}={value}" for name, value in config.items())]
 
 
-def profile_of(options: argparse.Namespace) -> str:
-    """The profile that is asked for; if none is, the one of the campaign that a folder of results is of."""
-    kept = campaigns.kept(options.results) if options.results else None
-    options.profile = options.profile or (str(kept["name"]) if kept else "quick")
-    return options.profile
-
-
-def require_free(results: Path, campaign: str) -> None:
-    """Raise if a folder of results has runs of another campaign."""
-    kept = campaigns.kept(results)
-    if kept["name"] != campaign if kept else made_in(results) or (results / "runs.jsonl").exists():
-        whose = f"campaign {kept['name']}" if kept else "the study's own campaign"
-        raise SetupError(f"{results} has runs of {whose}: name another folder as RESULTS.")
-
-
 def require_target(target: str, plan: Study, profile: str) -> None:
     """Raise unless a run that is asked for by name is one that the study can make."""
     arm = "(?P<arm>{arm})(?P<value>{value})"
@@ -194,16 +178,25 @@ def require_target(target: str, plan: Study, profile: str) -> None:
         raise SetupError(f"TARGET is {target!r}, of which the study makes no run: name another.")
 
 
+def chosen_campaign(options: argparse.Namespace) -> tuple[str, Campaign, Path | None] | None:
+    """The campaign that is asked for, if one is; its name is the profile's."""
+    if options.exit_code and (options.targets or options.snakemake):
+        raise SetupError("--exit-code is of a study that is run whole: leave out targets and --snakemake.")
+    if not options.campaign:
+        return None
+    plan, published = Study.load(), [path.parent.name for path in (ROOT / "results").glob("*/runs.jsonl")]
+    found = campaigns.find(options.campaign, plan.campaigns, [*plan.profiles, *published, "mindarmour"])
+    if options.profile not in ("", found[0]):
+        raise SetupError(f"PROFILE is {options.profile!r}, and a campaign has one of its own: leave it out.")
+    options.profile = found[0]
+    return found
+
+
 def study(options: argparse.Namespace) -> int:
     """All of a profile, seed by seed; or the runs that are named, with what they need."""
     # Paths are the user's, from where the user stands.
-    campaign = None
-    if options.campaign:
-        campaign = campaigns.find(options.campaign, Study.load().campaigns)
-        if options.profile not in ("", campaign[0]):
-            raise SetupError(f"PROFILE is {options.profile!r}, and a campaign has one of its own: leave it out.")
-        options.profile = campaign[0]
-    profile = profile_of(options)
+    campaign = chosen_campaign(options)
+    profile = options.profile = options.profile or campaigns.profile_of(options.results)
     options.results = options.results.absolute() if options.results else Path("results") / profile
     if options.results.is_relative_to(ROOT):  # a checkout that is renamed finds its runs again
         options.results = options.results.relative_to(ROOT)
@@ -216,8 +209,10 @@ def study(options: argparse.Namespace) -> int:
     os.chdir(ROOT)
     held = lock()
     if campaign:
-        require_free(options.results, campaign[0])
+        campaigns.require_free(options.results, campaign[0], campaign[2])
         campaigns.keep(options.results, *campaign)
+    elif (kept := campaigns.kept(options.results)) and kept["folder"] and not options.redraw:
+        raise SetupError(f"{options.results} is of {kept['name']}, whose own code is run: say so by CAMPAIGN=its file.")
     plan = Study.today(options.results)
     for target in options.targets:
         require_target(target, plan, options.profile)
@@ -364,7 +359,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.results = options.results or ROOT / PUBLISHED
     try:
         if options.name in ("summarise", "publish", "package", "cost"):
-            profile_of(options)
+            options.profile = options.profile or campaigns.profile_of(options.results)
             options.results = options.results or ROOT / "results" / options.profile
         return options.function(options)
     except PapermillExecutionError as error:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from suppress_privacy import configure
 from suppress_privacy.evaluation.game import gained, over_victims
 from suppress_privacy.evaluation.intervals import Estimate, seed_mean
+from suppress_privacy.lenet import require_whole
 from suppress_study import attacking, campaigns, coins, models
 from suppress_study.jobs import NONE, Job, Model, Variant
 from suppress_study.notebook import chosen, parameters_of
@@ -113,6 +114,9 @@ class Attacking(Session):
         self.networks |= {"another": another.sha256} if another else {}
         shadows = ROOT / self.results / "shadows"
         shown = seed == profile.seeds()[0]  # the book shows the pictures of one seed
+        if victim and attacked:
+            for depth in {str(each.factors["depth"]) for each in self.job.variants if "depth" in each.factors}:
+                require_whole(attacked.network, depth, self.data.train_images[:3])
         self.scene = attacking.Scene(attacked, self.targets, evaluators, self.data, seed, shadows, shown, another)
         floors = self.study.attacking(self.profile, Model(NONE, seed)).variants
         self.found = {str(each): attacking.attack(each, self.scene) for each in floors if each.sees == "nothing"}

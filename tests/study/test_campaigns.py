@@ -18,7 +18,7 @@ from suppress_study.claims import Claims
 from suppress_study.jobs import Model
 from suppress_study.plan import Study
 from suppress_study.reading import SettingsError
-from suppress_study.run import EXIT_CODES, SetupError, answered, profile_of, require_free
+from suppress_study.run import EXIT_CODES, SetupError, answered, chosen_campaign
 from suppress_study.summary import Summary
 from suppress_study.targets import choose_targets, load_data
 
@@ -180,18 +180,19 @@ def test_what_is_no_campaign_is_refused(folder):
 
 
 def test_a_folder_of_results_is_of_one_campaign(folder, tmp_path):
-    require_free(tmp_path, "changed")
+    campaigns.require_free(tmp_path, "changed", folder)
     laid(folder, tmp_path)
-    require_free(tmp_path, "changed")
-    with pytest.raises(SetupError, match="has runs of campaign changed: name another folder"):
-        require_free(tmp_path, "other")
-    assert profile_of(argparse.Namespace(results=tmp_path, profile="")) == "changed"
+    campaigns.require_free(tmp_path, "changed", folder)
+    for other in (("other", folder), ("changed", tmp_path)):
+        with pytest.raises(SettingsError, match=r"has runs of campaign changed of .*: name another folder"):
+            campaigns.require_free(tmp_path, *other)
+    assert campaigns.profile_of(tmp_path) == "changed"
     own = tmp_path / "own"
     (own / "runs").mkdir(parents=True)
     (own / "runs" / "train-baseline-seed0.npz").touch()
-    with pytest.raises(SetupError, match="has runs of the study's own campaign"):
-        require_free(own, "other")
-    assert profile_of(argparse.Namespace(results=own, profile="")) == "quick"
+    with pytest.raises(SettingsError, match="has runs of the study's own campaign"):
+        campaigns.require_free(own, "other", None)
+    assert campaigns.profile_of(own) == "quick"
 
 
 def test_a_damaged_note_of_a_campaign_is_refused(tmp_path):
@@ -216,3 +217,43 @@ def test_modules_are_imported_where_networks_are_made_and_not_where_results_are_
     assert str(folder) not in sys.path
     assert campaigns.modules(tmp_path) == [folder / "residual_of_mine.py"] and sys.path[-1] == str(folder)
     assert campaigns.modules(tmp_path / "nowhere") == []
+
+
+def test_what_a_campaign_may_not_be_asked_with_is_refused(folder):
+    asked = {"campaign": str(folder / "mine.yaml"), "profile": "", "targets": [], "snakemake": "", "exit_code": False}
+    for changes, message in (
+        ({"profile": "full"}, "a campaign has one of its own"),
+        ({"exit_code": True, "targets": ["train-baseline-seed0"]}, "leave out targets and --snakemake"),
+        ({"exit_code": True, "snakemake": "--dry-run"}, "leave out targets and --snakemake"),
+    ):
+        with pytest.raises(SetupError, match=message):
+            chosen_campaign(argparse.Namespace(**asked | changes))
+    assert chosen_campaign(argparse.Namespace(**asked | {"campaign": ""})) is None
+    (folder / "smoke.yaml").write_text((folder / "mine.yaml").read_text("utf-8"), "utf-8")
+    with pytest.raises(SettingsError, match="would be called 'smoke'"):  # the study's own profile
+        chosen_campaign(argparse.Namespace(**asked | {"campaign": str(folder / "smoke.yaml")}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"overrides": {"suppressed-tutorial": {"epochs": 9}}}, "overrides has suppressed-tutorial, which it does not"),
+        (
+            {"attack_overrides": {"tuned": {"settings": {"iters": 9}}}},
+            "attack_overrides has tuned, which it does not r",
+        ),
+        ({"layers": []}, "layers is []"),
+    ],
+)
+def test_what_a_campaign_would_pass_over_is_refused(folder, tmp_path, changes, message):
+    with pytest.raises(SettingsError) as caught:
+        laid(folder, tmp_path, **changes)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["[1]", '{"name": "a"}', '{"name": "$(touch x)", "folder": null, "campaign": {}}'])
+def test_a_note_of_a_campaign_from_elsewhere_is_read_with_no_trust(tmp_path, content):
+    (tmp_path / campaigns.FILE).write_text(content, "utf-8")
+    for read in (campaigns.kept, campaigns.modules, campaigns.profile_of, Study.today):
+        with pytest.raises(SettingsError, match=r"campaign.json is not what the study writes"):
+            read(tmp_path)
