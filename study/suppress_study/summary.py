@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -272,9 +273,10 @@ def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
     """The gates that the profile's attacks can decide."""
     ordinary = measured.study.roles.ordinary
     cells = {name: measured.cell(attack, ordinary) if attack else None for name, attack in claims.checks}
+    near = str((claims.checks.positive or {}).get("depth", "conv1"))
     for name, metric, gate in (
         ("tuned", "skill", gates.beats_the_mean_image),
-        ("positive", "psnr", gates.near_perfect_at_conv1),
+        ("positive", "psnr", partial(gates.near_perfect_at_conv1, layer=near)),
         ("shuffled", "skill", gates.shuffled_learns_nothing),
     ):
         if cell := cells[name]:

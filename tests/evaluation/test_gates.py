@@ -156,3 +156,8 @@ def test_attacks_are_as_weak_as_what_was_asked_of_their_like():
     of_model = gates.Gate("accuracy", "", 0.5, False, "m", of_model=True)
     elsewhere = gates.Gate("objective", "", 0.5, False, "m", sees="gradients")
     assert "features" not in gates.weaknesses([*passed, of_model, elsewhere])
+
+
+def test_the_positive_control_names_the_layer_it_looked_at():
+    found = [gates.near_perfect_at_conv1(Estimate(40, 35, 45, 9), *layer).asked for layer in ((), ("stem",))]
+    assert "PSNR at conv1 above" in found[0] and "PSNR at stem above" in found[1]

@@ -66,9 +66,9 @@ def beats_the_mean_image(skill: Estimate) -> Gate:
     return Gate("tuned-beats-mean", "lower end of skill on the ordinary model above 0", skill.low, skill.low > 0)
 
 
-def near_perfect_at_conv1(psnr: Estimate) -> Gate:
-    """The positive control: the first layer's features give the image back."""
-    asked = f"lower end of PSNR at conv1 above {CONV1_PSNR:g} dB"
+def near_perfect_at_conv1(psnr: Estimate, layer: str = "conv1") -> Gate:
+    """The positive control: features of the first layer, or of another so near to the image, give it back."""
+    asked = f"lower end of PSNR at {layer} above {CONV1_PSNR:g} dB"
     return Gate("conv1-near-perfect", asked, psnr.low, psnr.low > CONV1_PSNR)
 
 
