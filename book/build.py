@@ -47,7 +47,8 @@ def collect(published: Path, own: Path | None = None) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(published / "figures", BOOK / "generated" / "figures")
     (BOOK / "notebooks").mkdir()
-    others = {name: Report.load(folder) for name, folder in campaigns(published).items()}
+    folders, titles = campaigns(published), Study.load().campaigns
+    others = {name: Report.load(folder) for name, folder in folders.items()}
     bench = json.loads((ROOT / "results" / "bench.json").read_text("utf-8"))
     written = {
         "substitutions": substitutions(report, published / "figures", beside, others) | speed.substitutions(bench),
@@ -56,8 +57,8 @@ def collect(published: Path, own: Path | None = None) -> None:
     (BOOK / NUMBERS).write_text(json.dumps(written), "utf-8")
     (BOOK / "generated" / "runs.html").write_text(runs_table(report.results), "utf-8")
     collect_notebook(published / "notebooks" / "compare.ipynb", "compare")
-    for name, folder in campaigns(published).items():
-        title, warned = Study.load().campaigns[name].title, warnings(others[name])
+    for name, folder in folders.items():
+        title, warned = titles[name].title, warnings(others[name])
         heading = f"# {title[0].upper()}{title[1:]}\n\nCampaign `{name}`. {warned}"
         collect_notebook(folder / "notebooks" / "compare.ipynb", name, heading)
     if own and beside:

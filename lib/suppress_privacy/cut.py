@@ -33,11 +33,6 @@ def _folder() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix="suppress-privacy-")
 
 
-def layers(network: nn.Cell) -> list[str]:
-    """The names of all layers of a network, as `network.cells_and_names` has them."""
-    return [name for name, _ in network.cells_and_names() if name]
-
-
 class Cut(nn.Cell):
     """A network with the methods `features(x, depth)` and `rest(x, depth)`, for the one depth it was cut at."""
 

@@ -160,7 +160,6 @@ def laid_over(study: Mapping[str, Any], name: str, campaign: Campaign) -> dict[s
         "attacks": {each: _attack(own, *depths) for each, own in study["attacks"].items()},
         "profiles": {
             name: {
-                "note": "",
                 "data": campaign.model_dump()["data"],
                 "arms": dict.fromkeys(campaign.arms, campaign.seeds),
                 "attacks": campaign.attacks,
@@ -197,10 +196,10 @@ def _arm(name: str, own: Mapping[str, Any], campaign: Campaign) -> dict[str, Any
     return merged(merged(arm, campaign.training if "optimizer" in arm else {}), campaign.overrides.get(name, {}))
 
 
-def _attack(own: Mapping[str, Any], depth: str, campaigns: str) -> dict[str, Any]:
+def _attack(own: Mapping[str, Any], depth: str, here: str) -> dict[str, Any]:
     """An attack as a campaign has it, looking where features leave the user's device."""
     sees = dict(own.get("sees", {}))
     for what in ("features", "gallery"):
         if sees.get(what) == [depth]:
-            sees[what] = [campaigns]
+            sees[what] = [here]
     return {**own, **({"sees": sees} if sees else {})}

@@ -9,7 +9,7 @@ from pydantic.functional_validators import model_validator
 
 from suppress_privacy.attacks import ATTACKS
 from suppress_study.campaigns import FILE as CAMPAIGN
-from suppress_study.campaigns import laid_over, understood
+from suppress_study.campaigns import NAME, laid_over, understood
 from suppress_study.reading import loaded, read
 from suppress_study.settings import FOLDER, Arm, Attack, Campaign, Checked, Documented, Evaluator, Game, Profile, Roles
 
@@ -64,7 +64,7 @@ class Content(File):
 
     campaign: str
     documented: Documented | None = None
-    campaigns: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9-]*$")], Campaign] = Field(default_factory=dict)
+    campaigns: dict[Annotated[str, Field(pattern=f"^{NAME}$")], Campaign] = Field(default_factory=dict)
     roles: Roles
     arms: dict[str, Arm]
     evaluators: Annotated[dict[str, Evaluator], Field(min_length=1)]
