@@ -20,6 +20,7 @@ from report.runs import runs_table
 from report.sentences import banner, warnings
 from suppress_study.jobs import Model
 from suppress_study.plan import Study
+from suppress_study.results import published_campaigns
 from suppress_study.settings import ROOT
 
 BOOK = Path(__file__).parent
@@ -28,12 +29,6 @@ TOC = BOOK / "generated" / "_toc.yml"
 OVERVIEWS = ("overview.png", "overview_narrow.png")
 YOURS = "your_run"  # the page on a run beside the published one
 SAID = BUILD / "answer.txt"  # the answer, for who has just run the study
-
-
-def campaigns(published: Path) -> dict[str, Path]:
-    """The folders beside the published run that have published results of the study's other campaigns, by name."""
-    folders = {name: published.parent / name for name in Study.load().campaigns}
-    return {name: folder for name, folder in folders.items() if (folder / "runs.jsonl").is_file()}
 
 
 def collect(published: Path, own: Path | None = None) -> None:
@@ -47,7 +42,8 @@ def collect(published: Path, own: Path | None = None) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(published / "figures", BOOK / "generated" / "figures")
     (BOOK / "notebooks").mkdir()
-    folders, titles = campaigns(published), Study.load().campaigns
+    titles = Study.load().campaigns
+    folders = published_campaigns(published, titles)
     others = {name: Report.load(folder) for name, folder in folders.items()}
     bench = json.loads((ROOT / "results" / "bench.json").read_text("utf-8"))
     written = {

@@ -351,6 +351,12 @@ def _read_pictures(path: Path) -> Pictures:
     return pictures
 
 
+def published_campaigns(published: Path, names: Iterable[str]) -> dict[str, Path]:
+    """The folders beside the published run that have published results of campaigns, by name."""
+    folders = {name: published.parent / name for name in names}
+    return {name: folder for name, folder in folders.items() if (folder / "runs.jsonl").is_file()}
+
+
 def published_runs(folder: Path) -> dict[str, Run]:
     """The runs of a folder's runs.jsonl by name, superseded ones too; none where there is no such file."""
     return _published(folder)[0]
