@@ -8,11 +8,14 @@
 A campaign is laid over the content of study.yaml; what comes out is a study like any other, with one profile.
 """
 
+import importlib.util
 import json
 import re
 import sys
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from copy import deepcopy
+from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
 
@@ -110,9 +113,13 @@ def understood(content: Any) -> tuple[str, Campaign]:
 
 
 def modules(results: Path) -> list[Path]:
-    """Let the user's own modules be imported, and return the file of the network's, if results are of such a campaign.
+    """Let the user's own modules be imported, and return the network's file and those it imports from beside it.
 
-    Only what trains or attacks calls it: from results that are merely shown nothing is imported.
+    Only what trains or attacks calls it: from results that are merely shown nothing is imported. Without results of
+    such a campaign, or with a network of the study's, there are none.
+
+    Raises:
+        SettingsError: another module of that name comes before the user's.
     """
     content = kept(results)
     if not content or not content["folder"]:
@@ -121,7 +128,17 @@ def modules(results: Path) -> list[Path]:
         sys.path.append(content["folder"])
     module, colon, _ = content["campaign"]["network"].partition(":")
     path = Path(content["folder"], *module.split(".")).with_suffix(".py")
-    return [path] if colon and path.is_file() else []
+    if not colon or not path.is_file():
+        return []
+    first = importlib.util.find_spec(module.partition(".")[0])
+    places = [first.origin, *(first.submodule_search_locations or ())] if first else []
+    if not any(Path(place).is_relative_to(content["folder"]) for place in places if place):
+        raise SettingsError(f"network is of {path}, but Python's own path has {places[0]} before: rename yours.")
+    finder = ModuleFinder([content["folder"]])  # reads, and imports nothing
+    with suppress(SyntaxError):  # told when the network is made
+        finder.import_hook(module)
+    found = (getattr(each, "__file__", None) for each in finder.modules.values())
+    return sorted({path, *(Path(file) for file in found if file)})
 
 
 def laid_over(study: Mapping[str, Any], name: str, campaign: Campaign) -> dict[str, Any]:
@@ -182,8 +199,9 @@ def _needed(study: Mapping[str, Any], campaign: Campaign) -> list[str]:
 
 
 def _arm(name: str, own: Mapping[str, Any], campaign: Campaign) -> dict[str, Any]:
-    """An arm of the study as a campaign has it; its bands and documented figures are of the study's own campaign."""
-    arm = deepcopy({part: value for part, value in own.items() if part not in ("documented", "band", "sweep")})
+    """An arm of the study as a campaign has it; what it is to be is of the study's own campaign."""
+    apart = ("documented", "band", "sweep", "as_accurate_as")
+    arm = deepcopy({part: value for part, value in own.items() if part not in apart})
     arm.setdefault("network", campaign.network)
     channels, classes = campaign.shape()
     arm |= {"channels": channels, "classes": classes}

@@ -117,6 +117,7 @@ class Arm(Checked):
     start: str | None = None  # an arm whose trained weights this one starts from
     cut: str | None = None  # an arm that this one is, after the epoch whose test accuracy is nearest to the wanted one
     accuracy_of: str | None = None  # the arm whose test accuracy is wanted, seed by seed
+    as_accurate_as: str | None = None  # the arm whose mean test accuracy this one's settings were chosen to give
     epochs: Annotated[StrictInt, Field(ge=0)] = 0  # 0: not trained (any further)
     batch_size: Count = 32
     optimizer: Optimizer | None = None
@@ -175,7 +176,7 @@ class Arm(Checked):
 
     def recipe(self) -> dict[str, Any]:
         """What decides the outcome of making this arm: all but how it is called and judged."""
-        return self.model_dump(exclude={"title", "documented", "band", "sweep"})
+        return self.model_dump(exclude={"title", "documented", "band", "sweep", "as_accurate_as"})
 
     def earlier(self) -> list[str]:
         """The arms that must have been made, from the same seed, before this one can be."""

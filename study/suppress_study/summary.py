@@ -295,8 +295,7 @@ def _gates(measured: Measured, claims: Claims) -> Iterator[Gate]:
             yield replace(one, title=arm.settings.title)
         if cell := measured.cell(claims.checks.tuned, arm.factors):
             yield replace(gates.objective_falls(arm.name, cell.column("fell")), title=arm.settings.title)
-        wanted = measured.arm(arm.settings.accuracy_of) if arm.settings.accuracy_of else None
-        for one in _gates_of(arm, wanted, measured.study.profile(measured.profile).matched):
+        for one in (*_gates_of_match(arm, measured), *_gates_of(arm)):
             yield replace(one, title=arm.settings.title)
 
 
@@ -325,12 +324,21 @@ def _gates_on_gradients(planted: Cell | None, sigmoids: Cell | None, another: Ce
         yield from (gates.another_gradient_hides(rank1, GALLERY), gates.another_gradient_shows(of_sent))
 
 
-def _gates_of(arm: Trainings, wanted: Trainings | None, matched: bool) -> Iterator[Gate]:
-    """Those on a model: controls of equal accuracy are equal, and what a sound training gives was given."""
+def _gates_of_match(arm: Trainings, measured: Measured) -> Iterator[Gate]:
+    """Controls of equal accuracy are equal: seed by seed, or on average where all seeds have the same settings."""
+    own, settings, found = arm.reported(), arm.settings, measured.arm
+    if not measured.study.profile(measured.profile).matched:
+        return
+    if settings.accuracy_of and (wanted := found(settings.accuracy_of)):
+        yield gates.matches(arm.name, *zip(*((one, wanted.reported()[seed]) for seed, one in own.items()), strict=True))
+    if settings.as_accurate_as and (wanted := found(settings.as_accurate_as)):
+        means = (float(np.mean([*each.values()])) for each in (own, wanted.reported()))
+        yield gates.matches_on_average(arm.name, *means)
+
+
+def _gates_of(arm: Trainings) -> Iterator[Gate]:
+    """What a sound training gives was given."""
     accuracies, band = arm.results("test_accuracy"), arm.settings.band
-    if wanted and matched:
-        pairs = [(accuracy, wanted.reported()[seed]) for seed, accuracy in arm.reported().items()]
-        yield gates.matches(arm.name, *zip(*pairs, strict=True))
     if band is not None:
         yield gates.accuracy_inside(arm.name, accuracies, (band.test_accuracy[0], band.test_accuracy[1]))
         shares = [share for layers in arm.results("sparsity") for share in layers.values()]

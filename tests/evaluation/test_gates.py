@@ -107,6 +107,13 @@ def test_a_control_matches_seed_by_seed():
     assert not swapped.passed and swapped.found == pytest.approx(0.01)
 
 
+def test_a_control_chosen_for_all_seeds_matches_on_average_in_both_directions():
+    assert gates.matches_on_average("m", 0.985, 0.9875).passed
+    for off in (0.981, 0.989):
+        gate = gates.matches_on_average("m", off, 0.985)
+        assert not gate.passed and gate.found == pytest.approx(0.004) and gate.of_model and gate.about == "m"
+
+
 def test_a_models_decoder_beats_ridge_and_is_as_good_on_private_images_as_on_held_out_ones():
     assert gates.decoder_beats_ridge("m", around(0.11)).passed
     assert not gates.decoder_beats_ridge("m", around(0.09)).passed

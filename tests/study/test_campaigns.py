@@ -219,6 +219,29 @@ def test_modules_are_imported_where_networks_are_made_and_not_where_results_are_
     assert campaigns.modules(tmp_path / "nowhere") == []
 
 
+def test_what_a_network_imports_from_beside_it_is_an_input_of_its_runs_too(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (folder / "parts").mkdir()
+    (folder / "parts" / "__init__.py").write_text("from parts import blocks\n")
+    (folder / "parts" / "blocks.py").write_text("import mindspore\nimport helper_of_mine\n")
+    (folder / "helper_of_mine.py").write_text("raise SystemExit('only read')\n")
+    (folder / "not_asked.py").write_text("")
+    network = folder / "residual_of_mine.py"
+    network.write_text("import parts\n" + network.read_text())
+    campaigns.keep(tmp_path, *campaigns.find(str(folder / "mine.yaml"), {}))
+    beside = ("helper_of_mine.py", "parts/__init__.py", "parts/blocks.py", "residual_of_mine.py")
+    assert campaigns.modules(tmp_path) == [folder / name for name in beside]
+
+
+def test_a_module_that_another_of_its_name_comes_before_is_refused(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (folder / "numpy.py").write_text("def made():\n    return None\n")
+    (folder / "other.yaml").write_text((folder / "mine.yaml").read_text().replace("residual_of_mine:", "numpy:"))
+    campaigns.keep(tmp_path, *campaigns.find(str(folder / "other.yaml"), {}))
+    with pytest.raises(SettingsError, match=r"numpy\.py, but Python's own path has .*numpy.* before: rename yours"):
+        campaigns.modules(tmp_path)
+
+
 def test_what_a_campaign_may_not_be_asked_with_is_refused(folder):
     asked = {"campaign": str(folder / "mine.yaml"), "profile": "", "targets": [], "snakemake": "", "exit_code": False}
     for changes, message in (

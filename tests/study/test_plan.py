@@ -264,7 +264,8 @@ def test_names_of_arms_and_attacks_may_be_anything_for_nobody_takes_them_apart(n
 
 def test_a_recipe_holds_all_that_decides_the_outcome_and_nothing_else():
     arm = STUDY.arm("full", "magnitude-finetuned")
-    assert arm.recipe().keys() == type(arm).model_fields.keys() - {"title", "documented", "band", "sweep"}
+    told = {"title", "documented", "band", "sweep", "as_accurate_as"}
+    assert arm.recipe().keys() == type(arm).model_fields.keys() - told
     gradients = STUDY.variant("full", "dlg").recipe()
     assert gradients == {
         "kind": "dlg",

@@ -138,6 +138,7 @@ def test_nothing_is_wrong_without_a_change(tmp_path):
         (("arms", "magnitude-oneshot", "start"), "feature-noise", "builds on 'feature-noise'; it must be an arm that"),
         (("arms", "accuracy-matched", "cut"), "sgd", "arms.accuracy-matched.cut is 'sgd'; allowed are baseline"),
         (("arms", "accuracy-matched", "accuracy_of"), None, "arms.accuracy-matched: cut needs accuracy_of, and a tra"),
+        (("arms", "width-matched", "as_accurate_as"), "s", "as_accurate_as names 's'; allowed are baseline, suppre"),
         (("arms", "accuracy-matched", "accuracy_of"), "s", "arms.accuracy-matched builds on 's'; it must be an arm"),
         (("arms", "dense-sgd", "optimizer", "decay"), "linear", "arm accuracy-matched in profile own: cut needs accu"),
         (("arms", "feature-noise", "epochs"), 2, "arms.feature-noise: epochs is 2, the optimizer missing"),

@@ -148,6 +148,19 @@ def test_gates_are_decided_by_the_attacks_that_claims_name(summary, measured):
     assert all(gate.passed for gate in summary.gates)
 
 
+@pytest.mark.parametrize(("off", "passed"), [((-0.004, 0.0, 0.004), True), ((0.004, 0.004, 0.004), False)])
+def test_an_arm_whose_settings_were_chosen_once_is_asked_for_the_mean_over_its_seeds(tmp_path, off, passed):
+    arms = {name: [0, 1, 2] for name in ("baseline", "suppressed-example", "dense-sgd", "width-matched")}
+    study = planted.study(arms=arms, sweeps={})
+    jobs = planted.jobs(study)
+    for seed in range(3):
+        (run, _), (aim, _) = (jobs[f"train-{arm}-seed{seed}"][0] for arm in ("width-matched", "suppressed-example"))
+        run.results["test_accuracy"] = aim.results["test_accuracy"] + off[seed]
+    found = summarise(Results.load(planted.write(tmp_path, jobs)), study, "tiny", CLAIMS).gates
+    (gate,) = [gate for gate in found if gate.name == "matched-on-average"]
+    assert gate.passed == passed and gate.about == "width-matched" and gate.title == study.arms["width-matched"].title
+
+
 def test_gates_fail_where_there_is_cause(tmp_path):
     jobs = planted.jobs(STUDY)
     for name, pairs in jobs.items():

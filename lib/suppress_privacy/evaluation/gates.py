@@ -182,6 +182,13 @@ def matches(about: str, accuracies: Sequence[float], wanted: Sequence[float]) ->
     return Gate("matched", asked, float(worst), worst <= MATCHED, about, of_model=True)
 
 
+def matches_on_average(about: str, accuracy: float, wanted: float) -> Gate:
+    """A control whose settings were chosen for all seeds at once is as accurate as another model in their mean."""
+    off = abs(accuracy - wanted)
+    asked = f"mean test accuracy within {MATCHED:g} of the one to match"
+    return Gate("matched-on-average", asked, off, off <= MATCHED, about, of_model=True)
+
+
 def accuracy_inside(about: str, accuracies: Sequence[float], band: tuple[float, float]) -> Gate:
     """Every seed's test accuracy lies in a stated band, ends included."""
     return _inside("accuracy", about, "test accuracy", accuracies, band)
