@@ -11,6 +11,7 @@ under attack is seen through a twin that computes the same from operators that h
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -24,6 +25,7 @@ from tqdm import tqdm
 
 from suppress_privacy.attacks.adam import AdamStep, Tensors, rates
 from suppress_privacy.attacks.registry import attack
+from suppress_privacy.attacks.search import Point, searched
 from suppress_privacy.attacks.views import GradientView, Reconstruction
 from suppress_privacy.checks import NotNegative, Positive, Seed, Tried, Whole
 from suppress_privacy.lenet import through
@@ -37,6 +39,7 @@ POOLS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d)
 ONCE_DIFFERENTIABLE = (*POOLS, nn.AvgPool2d, nn.LogSoftmax)  # on a CPU
 FELL = 0.01  # of its start's: what a squared distance must come below; a cosine has no such way to go
 OWN = 20  # of the attacker's images, to choose the weight of total variation on
+HEAVIEST = 100.0  # weight of total variation: the image is one grey long before
 TINY = 1e-8  # keeps a quotient defined where all gradients vanish
 
 
@@ -353,11 +356,11 @@ def cosine(
         restarts: starts an image, the first from the mean image; the one with the best end is kept.
         iters: steps from each.
         lr: the first step's length, in pixel values.
-        tv_weight: weight of the total variation; of several, the one that gets most from the gradients of images of
-            the attacker's own.
+        tv_weight: weight of the total variation; of several, and of what lies beyond where the best is at an end, the
+            one that gets most from the gradients of images of the attacker's own.
 
     Returns:
-        Reconstruction; where there was a choice, `chosen` has the weight and every weight's skill on the own images.
+        Reconstruction; where there was a choice, `chosen` has the weight and every weight's error on the own images.
     """
     classes = classes_of(views, label_read=True)
     one = views[0]
@@ -385,12 +388,17 @@ def cosine(
     own, labels = one.auxiliary[-OWN:], one.auxiliary_labels[-OWN:]
     observe = Observer(one.network, classes, one.sent)
     seen = [replace(one, gradients=observe(own[i : i + 1], labels[i : i + 1])) for i in range(len(own))]
-    trials = {weight: _best(seen, seed, partial(ends, weight=weight, starts=1)).images for weight in tv_weight}
-    of_mean = ((own - mean) ** 2).mean()
-    skill = {weight: 1 - float(((images - own) ** 2).mean() / of_mean) for weight, images in trials.items()}
-    best = max(skill, key=lambda weight: skill[weight])
-    chosen = {"tv_weight": best, "own_skill": {f"{weight:g}": value for weight, value in skill.items()}}
-    return replace(_best(views, seed, partial(ends, weight=best)), chosen=chosen)
+
+    def errors_of(points: list[Point]) -> list[float]:
+        trials = (_best(seen, seed, partial(ends, weight=weight, starts=1)) for (weight,) in points)
+        return [float(((trial.images - own) ** 2).mean()) for trial in trials]
+
+    began = time.perf_counter()
+    axes, limits = {"tv_weight": tv_weight}, {"tv_weight": (0, HEAVIEST)}
+    search = searched(axes, errors_of, factors={"tv_weight": 3}, limits=limits)
+    (best,), seconds = search.best, time.perf_counter() - began
+    chosen = {"tv_weight": best, **search.as_data()}
+    return replace(_best(views, seed, partial(ends, weight=best)), chosen=chosen, search_seconds=seconds)
 
 
 def _size(view: GradientView) -> float:
