@@ -3,7 +3,8 @@
     expected = mean over the measured runs most alike of  seconds * (work of the planned one / work of the measured one)
 
 Work is the product of the settings that say how often something is done. Alike are, first, runs of the same settings on
-the same arm; then of the same attack, or arm, and place; then of the same attack or arm. What has no like is counted.
+the same arm; then of the same attack, or arm, and place; then of the same attack or arm. A model of a game that is
+trained on a half of all images is half a training of its arm. What has no like is counted.
 """
 
 from collections import defaultdict
@@ -17,6 +18,7 @@ from suppress_study.plan import Study
 from suppress_study.results import Run, key
 
 REPEATED = ("epochs", "images_per_class", "iters", "restarts", "shadows")
+OF_COIN = 0.5  # of the images
 Likeness = tuple[object, ...]
 
 
@@ -30,9 +32,10 @@ class Cost:
 
 
 def work(run: Run) -> float:
-    """How often the run does what it does: at least 1."""
+    """How often the run does what it does, on a share of the images."""
     settings = run.settings | run.settings.get("settings", {})
-    return prod(max(1, settings.get(name) or 1) for name in REPEATED)
+    share = OF_COIN if run.kind == "coin" else 1.0
+    return share * prod(max(1, settings.get(name) or 1) for name in REPEATED)
 
 
 def family(run: Run) -> str:
@@ -45,6 +48,8 @@ def _likenesses(run: Run) -> Iterator[Likeness]:
     yield *what, key(run.factors)
     yield *what, *(run.factors.get(place) for place in PLACES.values())
     yield what
+    if run.kind == "coin" and run.settings["game"]["images"] == 0:
+        yield "train", run.factors["arm"]
 
 
 def costs(study: Study, profile: str, measured: Iterable[Run]) -> dict[str, Cost]:

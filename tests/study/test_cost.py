@@ -44,3 +44,13 @@ def test_the_table_adds_up():
     lines = told({"train": Cost(2, 3600.0, 0), "mechanism": Cost(1000, 1800.0, 1)}).splitlines()
     assert lines[1].split() == ["train", "2", "1.0"]
     assert lines[3].split()[:3] == ["all", "1,002", "1.5"] and "and 1 runs" in lines[2] and "and 1 runs" in lines[3]
+
+
+def test_a_model_of_a_game_of_all_images_costs_half_a_training_and_one_of_few_is_not_guessed():
+    study = planted.study(games={"canaries": {"dense-sgd": 5}, "random": {"memoriser": 5}})
+    planned = {run.name: run for job in study.jobs("tiny") for run in job.runs}
+    trained = [took(run, 10.0) for run in planned.values() if run.kind == "train" and run.factors["arm"] == "dense-sgd"]
+    found = costs(study, "tiny", trained)["coin"]
+    assert (found.runs, found.unlike) == (10, 5) and found.seconds == pytest.approx(5 * 5.0)
+    coin = took(planned["coin-canaries-dense-sgd-seed0"], 4.0)  # a measured one counts before a training does
+    assert costs(study, "tiny", [*trained, coin])["coin"].seconds == pytest.approx(5 * 4.0)
