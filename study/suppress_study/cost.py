@@ -48,6 +48,8 @@ def _likenesses(run: Run) -> Iterator[Likeness]:
     yield *what, key(run.factors)
     yield *what, *(run.factors.get(place) for place in PLACES.values())
     yield what
+    if run.kind == "mechanism":  # the same on every arm
+        yield (run.kind,)
     if run.kind == "coin" and run.settings["game"]["images"] == 0:
         yield "train", run.factors["arm"]
 
