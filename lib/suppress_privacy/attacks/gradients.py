@@ -364,8 +364,7 @@ def cosine(
     """
     classes = classes_of(views, label_read=True)
     one = views[0]
-    objective = CosineDistance(one.network, one.sent)
-    descend = AdamStep(objective, signed=True)
+    descend = AdamStep(CosineDistance(one.network, one.sent), signed=True)
     mean = one.auxiliary.mean(0, dtype=np.float64).astype(np.float32)
 
     def ends(view: GradientView, rng: np.random.Generator, weight: float, starts: int = restarts) -> Iterator[End]:
@@ -380,7 +379,9 @@ def cosine(
             for step in range(iters):
                 rate = lr * 0.1 ** sum(step >= iters * part / 8 for part in (3, 5, 7))
                 image, first, second, _ = descend(image, first, second, rates(rate, step), *known)
-            value, *others = (float(objective(each, *known).asnumpy()) for each in (image, start, Tensor(mean[None])))
+            # Of the step, which is compiled, as the objective alone is not.
+            at = (descend(each, first, second, rates(lr, 0), *known) for each in (image, start, Tensor(mean[None])))
+            value, *others = (float(each.asnumpy()) for *_, each in at)
             yield End(_finite(value), np.nan_to_num(image.asnumpy()[0]), label, came_to_nothing(value, *others))
 
     if not isinstance(tv_weight, list):

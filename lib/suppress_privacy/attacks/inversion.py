@@ -85,7 +85,7 @@ class InversionObjective(nn.Cell):
 
 
 class _SignStep(nn.Cell):
-    """One step of sign descent for a batch, compiled once."""
+    """One step of sign descent for a batch, compiled once; the images after it, and the objective before it."""
 
     def __init__(self, objective: nn.Cell, low: float, high: float) -> None:
         super().__init__(auto_prefix=False)
@@ -93,9 +93,9 @@ class _SignStep(nn.Cell):
         self.gradient = ops.grad(self.total, 0, None, has_aux=True)
         self.low, self.high = low, high
 
-    def construct(self, images: Tensor, features: Tensor) -> Tensor:
-        gradient, _ = self.gradient(images, features)
-        return ops.clamp(images - STEP * ops.sign(gradient), self.low, self.high)
+    def construct(self, images: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        gradient, (each,) = self.gradient(images, features)
+        return ops.clamp(images - STEP * ops.sign(gradient), self.low, self.high), each
 
 
 @dataclass(eq=False, repr=False)
@@ -137,8 +137,8 @@ class FeatureInversion(CheckedFields):
             self.smoothness = "cpu" if get_context("device_target") == "CPU" else "ascend"
         self.network.set_train(False)
         guard = not self.compat
-        self._objective = InversionObjective(self.network, self.loss_weights, self.smoothness, guard_scale=guard)
-        self._step = _SignStep(self._objective, low, high)
+        objective = InversionObjective(self.network, self.loss_weights, self.smoothness, guard_scale=guard)
+        self._step = _SignStep(objective, low, high)
 
     def generate(self, target_features: np.ndarray, iters: int = 100) -> np.ndarray:
         """Reconstruct the images behind features.
@@ -171,7 +171,7 @@ class FeatureInversion(CheckedFields):
         cure_pynative()
         count = len(target_features)
         start = self.start(count)
-        expected = self.network(Tensor(start[:1])).shape[1:]
+        expected = self.network(Tensor(start[: self.batch_size])).shape[1:]
         if count == 0 or target_features.shape[1:] != expected:
             raise ValueError(
                 f"target_features has shape {target_features.shape}; the network gives {('N', *expected)} "
@@ -182,9 +182,9 @@ class FeatureInversion(CheckedFields):
             chunk = slice(first, first + self.batch_size)
             image, target = Tensor(start[chunk]), Tensor(target_features[chunk])
             for _ in range(iters):
-                image = self._step(image, target)
+                image, _ = self._step(image, target)
             images.append(image.asnumpy())
-            objective.append(self._objective(image, target).asnumpy())
+            objective.append(self._step(image, target)[1].asnumpy())
         return Reconstruction(np.concatenate(images), np.concatenate(objective).astype(np.float64))
 
 

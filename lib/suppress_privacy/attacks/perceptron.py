@@ -106,9 +106,11 @@ class Lesson:
     def __init__(self, view: FeatureView, seed: int, copies: int) -> None:
         rng, self._noise = generator(seed, "moved images"), generator(seed, "attacker's noise")
         images, held_out = view.learning(), view.held_out()
-        self.scale = Scale.of(view.as_seen(images, self._noise))
-        learned = np.concatenate([images, *(moved(images, rng) for _ in range(copies))])
-        self._features, self._pixels = predict(view.network, learned), learned.reshape(len(learned), -1)
+        learned = [images, *(moved(images, rng) for _ in range(copies))]
+        features = [predict(view.network, each) for each in learned]  # of one size: the network is compiled once
+        self.scale = Scale.of(view.released(features[0], self._noise))
+        self._features = np.concatenate(features)
+        self._pixels = np.concatenate(learned).reshape(len(self._features), -1)
         self._view, self._held_out = view, held_out.reshape(len(held_out), -1)
         self._tried = self._standardised(view.as_seen(held_out, self._noise))
         self.count, self.sizes = len(images), (self._tried.shape[1], self._pixels.shape[1])

@@ -76,8 +76,7 @@ class Descent:
 
     def __init__(self, network: nn.Cell, lr: float) -> None:
         network.set_train(False)
-        self._objective = AnchoredObjective(network)
-        self._step = AdamStep(self._objective)
+        self._step = AdamStep(AnchoredObjective(network))
         self._lr = lr
 
     def __call__(
@@ -104,7 +103,9 @@ class Descent:
             images, first, second, each = self._step(images, first, second, rates(rate, step), *known)
             if step in looks:
                 look(each, before)
-        look(self._objective(images, *known), images)
+        # Of the step, which is compiled, as the objective alone is not.
+        *_, each = self._step(images, first, second, rates(self._lr, 0), *known)
+        look(each, images)
         return Descended(best_images, best, np.stack(curve))
 
 
