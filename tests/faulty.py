@@ -4,7 +4,7 @@
         ...
 
 Points are counted from 1, each where something under the folder is about to change; `faults.count` says how many there
-were, and `faults.struck` at which it happened.
+were, `faults.passed` which of them this process passed, and `faults.struck` at which it happened.
 
     full       this once nothing is left on the disk: of what was to be written the first half is
     read-only  from there on nothing can be changed any more
@@ -47,6 +47,7 @@ class Faults:
     def __init__(self, folder: Path, at: int = 0, kind: str = "killed", shared: Path | None = None) -> None:
         self.folder, self.at, self.kind, self.shared = os.path.abspath(folder), at, kind, shared
         self.count, self.struck = 0, ""
+        self.passed: list[str] = []
 
     def __enter__(self) -> "Faults":
         install()
@@ -73,6 +74,7 @@ class Faults:
         if self.struck and self.kind != "full":
             raise Killed if self.dead else OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
         self.count = self._next()
+        self.passed.append(f"{what} {path}")
         if self.count != self.at:
             return
         self.struck = f"{what} {path}"
