@@ -216,7 +216,7 @@ def test_models_of_a_private_training_are_made_in_one_press_as_alone(study, few,
         return network
 
     monkeypatch.setattr(models, "untrained", small)
-    short = {"epochs": 1, "batch_size": 100}
+    short = {"epochs": 1, "batch_size": 20}
     private = study.arm("full", "dpsgd-eps7", short)
     press, alone = Press(), make(private, 1, few).network
     first, second = (
