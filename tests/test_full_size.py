@@ -45,7 +45,7 @@ def trained(tmp_path_factory):
 
 
 def test_accuracies_lie_in_their_bands(trained):
-    """The ordinary network's tells two epochs from one, of which the best published one is .9786, and from ten."""
+    """Of two epochs, and of all ten; of one the best published accuracy is .9786."""
     accuracies = trained[0].results["history"]["test_accuracy"]
     assert 0.979 <= accuracies[1] <= 0.989
     assert 0.975 <= accuracies[-1] <= 0.995

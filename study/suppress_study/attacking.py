@@ -335,4 +335,6 @@ def _shadow_key(victim: Trained, data: Mnist, indices: np.ndarray, seed: int) ->
     recipe = [arm and arm.recipe() for arm in (victim.arm, victim.base)]
     if victim.arm.cut:  # its shadows are trained as long as it was
         recipe.append({"epochs": len(victim.history.loss)})
-    return key_of([recipe, data.sha256, seed], indices.tobytes(), code=__file__)
+    # The code of a user's network is not known here: shadows of one serve its victim alone.
+    own = victim.sha256 if ":" in victim.arm.network else ""
+    return key_of([recipe, data.sha256, seed], indices.tobytes(), own.encode(), code=__file__)

@@ -8,6 +8,7 @@
 A campaign is laid over the content of study.yaml; what comes out is a study like any other, with one profile.
 """
 
+import ast
 import importlib.util
 import json
 import re
@@ -15,7 +16,6 @@ import sys
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from copy import deepcopy
-from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from suppress_study.reading import SettingsError, merged, read_yaml, validated
 from suppress_study.settings import Campaign, OwnData
 
 NAME = "[a-z][a-z0-9-]*"
+LEADING_TO = ("start", "cut", "accuracy_of", "as_accurate_as")  # how an arm names another
 FILE = "campaign.json"  # in a folder of results: of which campaign they are
 
 
@@ -113,10 +114,10 @@ def understood(content: Any) -> tuple[str, Campaign]:
 
 
 def modules(results: Path) -> list[Path]:
-    """Let the user's own modules be imported, and return the network's file and those it imports from beside it.
+    """Let the user's own modules be imported, and return their networks' files, with those these import from beside.
 
     Only what trains or attacks calls it: from results that are merely shown nothing is imported. Without results of
-    such a campaign, or with a network of the study's, there are none.
+    such a campaign, or with networks of the study's, there are none.
 
     Raises:
         SettingsError: another module of that name comes before the user's.
@@ -124,21 +125,37 @@ def modules(results: Path) -> list[Path]:
     content = kept(results)
     if not content or not content["folder"]:
         return []
+    folder, campaign = Path(content["folder"]), content["campaign"]
     if content["folder"] not in sys.path:
         sys.path.append(content["folder"])
-    module, colon, _ = content["campaign"]["network"].partition(":")
-    path = Path(content["folder"], *module.split(".")).with_suffix(".py")
-    if not colon or not path.is_file():
-        return []
-    first = importlib.util.find_spec(module.partition(".")[0])
-    places = [first.origin, *(first.submodule_search_locations or ())] if first else []
-    if not any(Path(place).is_relative_to(content["folder"]) for place in places if place):
-        raise SettingsError(f"network is of {path}, but Python's own path has {places[0]} before: rename yours.")
-    finder = ModuleFinder([content["folder"]])  # reads, and imports nothing
-    with suppress(SyntaxError):  # told when the network is made
-        finder.import_hook(module)
-    found = (getattr(each, "__file__", None) for each in finder.modules.values())
-    return sorted({path, *(Path(file) for file in found if file)})
+    networks = [each.get("network") for each in (campaign, *campaign["overrides"].values())]
+    found: set[Path] = set()
+    names = (str(network).partition(":")[0].split(".") for network in networks if ":" in str(network))
+    for path in filter(Path.is_file, (folder.joinpath(*name).with_suffix(".py") for name in names)):
+        first = importlib.util.find_spec(path.relative_to(folder).parts[0].removesuffix(".py"))
+        places = [first.origin, *(first.submodule_search_locations or ())] if first else []
+        if not any(Path(place).is_relative_to(folder) for place in places if place):
+            raise SettingsError(f"network is of {path}, but Python's own path has {places[0]} before: rename yours.")
+        _read_on(path, folder, found)
+    return sorted(found)
+
+
+def _read_on(path: Path, folder: Path, found: set[Path]) -> None:
+    """Add a module of a folder to those found, and all that it imports from there; they are read and not imported."""
+    if path in found or not path.is_file():
+        return
+    found.add(path)
+    parts: list[ast.AST] = []
+    with suppress(SyntaxError, ValueError):  # told when the network is made
+        parts += ast.walk(ast.parse(path.read_bytes()))
+    names = [alias.name.split(".") for part in parts if isinstance(part, ast.Import) for alias in part.names]
+    for part in (part for part in parts if isinstance(part, ast.ImportFrom)):
+        beside = path.relative_to(folder).parts[: -part.level] if part.level else ()
+        base = [*beside, *(part.module or "").split(".")] if part.module else [*beside]
+        names += [[*base, alias.name] for alias in part.names]  # a module, or something in one
+    for place in (folder.joinpath(*name[:count]) for name in names for count in range(1, len(name) + 1)):
+        _read_on(place.with_suffix(".py"), folder, found)
+        _read_on(place / "__init__.py", folder, found)
 
 
 def laid_over(study: Mapping[str, Any], name: str, campaign: Campaign) -> dict[str, Any]:
@@ -194,18 +211,19 @@ def _needed(study: Mapping[str, Any], campaign: Campaign) -> list[str]:
     roles = [arm for role, arm in study["roles"].items() if role != "depth"]
     wanted = {*campaign.arms, *roles, *(judge["arm"] for judge in study["evaluators"].values())}
     for arm in [*wanted]:
-        wanted |= {study["arms"][arm][how] for how in ("start", "cut", "accuracy_of") if how in study["arms"][arm]}
+        wanted |= {study["arms"][arm][how] for how in LEADING_TO if how in study["arms"][arm]}
     return [arm for arm in study["arms"] if arm in wanted]
 
 
 def _arm(name: str, own: Mapping[str, Any], campaign: Campaign) -> dict[str, Any]:
-    """An arm of the study as a campaign has it; what it is to be is of the study's own campaign."""
-    apart = ("documented", "band", "sweep", "as_accurate_as")
-    arm = deepcopy({part: value for part, value in own.items() if part not in apart})
+    """An arm of the study as a campaign has it; its bands and documented figures are of the study's own campaign."""
+    arm = deepcopy({part: value for part, value in own.items() if part not in ("documented", "band", "sweep")})
     arm.setdefault("network", campaign.network)
     channels, classes = campaign.shape()
     arm |= {"channels": channels, "classes": classes}
     if arm["network"] != "lenet5":
+        if "units" in arm:
+            raise SettingsError(f"arms names {name}, which has fewer units of LeNet5: leave it out.")
         arm = {part: value for part, value in arm.items() if part not in ("units", "activation")}
     defence = arm.get("defence", {})
     for setting in ("layers", "depth"):

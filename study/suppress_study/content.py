@@ -113,8 +113,6 @@ class Content(File):
         """Where names stand, which, and the names that there are."""
         yield "roles", self.roles.model_dump(exclude={"depth"}).values(), self.arms
         yield "evaluators", (judge.arm for judge in self.evaluators.values()), self.arms
-        aims = (arm.as_accurate_as for arm in self.arms.values() if arm.as_accurate_as)
-        yield "as_accurate_as", aims, self.arms
         models = self.documented.models if self.documented else ()
         yield "documented", (arm.documented for arm in self.arms.values() if arm.documented), models
         if not self._published:

@@ -50,7 +50,8 @@ class Study(Content):
 
     def _require_earlier(self, profile: str, name: str) -> None:
         planned = self.profiles[profile].arms
-        for earlier in self.arm(profile, name).earlier():
+        arm = self.arm(profile, name)
+        for earlier in (*arm.earlier(), *filter(None, [arm.as_accurate_as])):
             if earlier not in self.arms or self.arms[earlier].earlier():
                 raise ValueError(
                     f"arms.{name} builds on {earlier!r}; it must be an arm that builds on no other: correct the name"

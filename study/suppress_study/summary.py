@@ -332,7 +332,7 @@ def _gates_of_match(arm: Trainings, measured: Measured) -> Iterator[Gate]:
     if settings.accuracy_of and (wanted := found(settings.accuracy_of)):
         yield gates.matches(arm.name, *zip(*((one, wanted.reported()[seed]) for seed, one in own.items()), strict=True))
     if settings.as_accurate_as and (wanted := found(settings.as_accurate_as)):
-        means = (float(np.mean([*each.values()])) for each in (own, wanted.reported()))
+        means = (float(np.mean([each[seed] for seed in own])) for each in (own, wanted.reported()))
         yield gates.matches_on_average(arm.name, *means)
 
 

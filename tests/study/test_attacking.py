@@ -3,6 +3,7 @@
 import zlib
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -382,3 +383,14 @@ def test_few_digits_are_kept_and_take_less_room():
     exact = np.array([0, 1, -1, 0.5, 1000], np.float32)
     assert np.array_equal(few_digits(exact), exact)
     assert np.array_equal(few_digits(rounded), rounded)
+
+
+def test_shadows_of_a_users_network_serve_the_victim_of_its_code_alone(few):
+    arm = STUDY.arm("full", "baseline")
+    own = arm.model_copy(update={"network": "mine:Net"})
+
+    def key(network, sha256):
+        victim = SimpleNamespace(arm=network, base=None, sha256=sha256)
+        return attacking._shadow_key(victim, few, np.arange(3), 0)
+
+    assert key(arm, "a") == key(arm, "b") and key(own, "a") != key(own, "b") and key(own, "a") == key(own, "a")

@@ -17,8 +17,9 @@ from suppress_study.attacking import Scene, attack
 from suppress_study.claims import Claims
 from suppress_study.jobs import Model
 from suppress_study.plan import Study
-from suppress_study.reading import SettingsError
+from suppress_study.reading import SettingsError, read_yaml
 from suppress_study.run import EXIT_CODES, SetupError, answered, chosen_campaign
+from suppress_study.settings import FOLDER
 from suppress_study.summary import Summary
 from suppress_study.targets import choose_targets, load_data
 
@@ -223,13 +224,24 @@ def test_what_a_network_imports_from_beside_it_is_an_input_of_its_runs_too(folde
     monkeypatch.setattr(sys, "path", [*sys.path])
     (folder / "parts").mkdir()
     (folder / "parts" / "__init__.py").write_text("from parts import blocks\n")
-    (folder / "parts" / "blocks.py").write_text("import mindspore\nimport helper_of_mine\n")
+    (folder / "parts" / "blocks.py").write_text("import mindspore\nfrom . import more\nimport helper_of_mine\n")
+    (folder / "parts" / "more.py").write_text("from nested.deep import thing\nfrom ..outside import no\n")
+    (folder / "nested").mkdir()  # with no __init__.py, as Python lets it be
+    (folder / "nested" / "deep.py").write_text("import mindspore.nn, parts.blocks\nthing = (\n")
+    (folder / "mindspore").mkdir()  # nothing of it is imported: MindSpore comes first
     (folder / "helper_of_mine.py").write_text("raise SystemExit('only read')\n")
     (folder / "not_asked.py").write_text("")
     network = folder / "residual_of_mine.py"
     network.write_text("import parts\n" + network.read_text())
+    (folder / "judge_of_mine.py").write_text("")
+    mine = yaml.safe_load((folder / "mine.yaml").read_text())
+    mine["overrides"]["evaluator-convnet"]["network"] = "judge_of_mine:Judge"
+    (folder / "mine.yaml").write_text(yaml.safe_dump(mine))
     campaigns.keep(tmp_path, *campaigns.find(str(folder / "mine.yaml"), {}))
-    beside = ("helper_of_mine.py", "parts/__init__.py", "parts/blocks.py", "residual_of_mine.py")
+    beside = [
+        *("helper_of_mine.py", "judge_of_mine.py", "nested/deep.py"),
+        *("parts/__init__.py", "parts/blocks.py", "parts/more.py", "residual_of_mine.py"),
+    ]
     assert campaigns.modules(tmp_path) == [folder / name for name in beside]
 
 
@@ -240,6 +252,13 @@ def test_a_module_that_another_of_its_name_comes_before_is_refused(folder, tmp_p
     campaigns.keep(tmp_path, *campaigns.find(str(folder / "other.yaml"), {}))
     with pytest.raises(SettingsError, match=r"numpy\.py, but Python's own path has .*numpy.* before: rename yours"):
         campaigns.modules(tmp_path)
+
+
+def test_of_a_network_without_units_none_can_be_narrower(folder):
+    mine = yaml.safe_load((folder / "mine.yaml").read_text())
+    (folder / "mine.yaml").write_text(yaml.safe_dump(mine | {"arms": ["baseline", "width-matched"]}))
+    with pytest.raises(SettingsError, match=r"arms names width-matched, which has fewer units of LeNet5: leave it out"):
+        campaigns.laid_over(read_yaml(FOLDER / "study.yaml"), *campaigns.find(str(folder / "mine.yaml"), {})[:2])
 
 
 def test_what_a_campaign_may_not_be_asked_with_is_refused(folder):

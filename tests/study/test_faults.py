@@ -102,8 +102,8 @@ def strike_everywhere(folder, begin, command, believed):
         command()
     whole = contents(folder)
     rows = [[at for at, _ in row] for _, row in groupby(enumerate(counted.passed, 1), lambda point: point[1])]
-    for at in sorted({at for row in rows for at in (row[0], row[len(row) // 2], row[-1])}):
-        for kind in (KINDS[at % 2], "killed"):
+    for number, at in enumerate(sorted({at for row in rows for at in (row[0], row[len(row) // 2], row[-1])})):
+        for kind in (KINDS[number % 2], "killed"):
             afresh()
             faults = Faults(folder, at, kind)
             try:

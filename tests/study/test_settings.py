@@ -100,6 +100,11 @@ def test_nothing_is_wrong_without_a_change(tmp_path):
             [0],
             "profiles.own does not train dense-sgd from every seed of magnitude-oneshot, which builds on it: add it",
         ),
+        (
+            ("profiles", "own", "arms", "width-matched"),
+            [1],
+            "profiles.own does not train suppressed-example from every seed of width-matched, which builds on it: add",
+        ),
         # kinds and bounds
         (("profiles", "own", "arms", "baseline"), [-1], "profiles.own.arms.baseline.0 is -1; input should be greater"),
         (("profiles", "own", "arms", "baseline"), [], "profiles.own.arms.baseline is []; list should have at least 1"),
@@ -138,7 +143,7 @@ def test_nothing_is_wrong_without_a_change(tmp_path):
         (("arms", "magnitude-oneshot", "start"), "feature-noise", "builds on 'feature-noise'; it must be an arm that"),
         (("arms", "accuracy-matched", "cut"), "sgd", "arms.accuracy-matched.cut is 'sgd'; allowed are baseline"),
         (("arms", "accuracy-matched", "accuracy_of"), None, "arms.accuracy-matched: cut needs accuracy_of, and a tra"),
-        (("arms", "width-matched", "as_accurate_as"), "s", "as_accurate_as names 's'; allowed are baseline, suppre"),
+        (("arms", "width-matched", "as_accurate_as"), "s", "arms.width-matched builds on 's'; it must be an arm that"),
         (("arms", "accuracy-matched", "accuracy_of"), "s", "arms.accuracy-matched builds on 's'; it must be an arm"),
         (("arms", "dense-sgd", "optimizer", "decay"), "linear", "arm accuracy-matched in profile own: cut needs accu"),
         (("arms", "feature-noise", "epochs"), 2, "arms.feature-noise: epochs is 2, the optimizer missing"),
