@@ -1,6 +1,6 @@
 """claims.yaml as typed models, and the verdict on each claim from what was measured."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Annotated, Any, Literal, Self
@@ -123,6 +123,17 @@ class Part(Checked):
             yield replace(found, runs=_runs(source, source.runs))
 
 
+def _of_each(make: Callable[[Any], Any], each: Iterable[Any]) -> tuple[list[Any], str]:
+    """What is made of each that is measured on seeds enough; and of the first that is not, why."""
+    found, missing = [], ""
+    for one in each:
+        try:
+            found.append(make(one))
+        except Untested as reason:
+            missing = missing or str(reason)
+    return found, missing
+
+
 class Claim(Checked):
     text: str
     source: str
@@ -135,8 +146,10 @@ class Reproduces(Claim):
     alternatives: Annotated[list[Annotated[list[Part], Field(min_length=1)]], Field(min_length=1)]
 
     def evidence(self, sources: Sources) -> Evidence:
-        found = [[one for part in parts for one in part.comparisons(sources)] for parts in self.alternatives]
-        return Evidence(found)
+        def of(parts: list[Part]) -> list[Comparison]:
+            return [one for part in parts for one in part.comparisons(sources)]
+
+        return Evidence(*_of_each(of, self.alternatives))
 
 
 class Margin(Checked):
@@ -162,10 +175,11 @@ class Equal(Claim):
     margins: Annotated[list[Margin], Field(min_length=1)]
 
     def evidence(self, sources: Sources) -> Evidence:
-        found = [self._compared(sources, *one) for one in product(self.pairs, self.margins)]
+        each = product(self.pairs, self.margins)
+        found, missing = _of_each(lambda one: self._compared(sources, *one), each)
         seen = [sources.seen(each.attack, each.metric) for each in self.margins if each.attack]
         arms = tuple(dict.fromkeys(arm for pair in self.pairs for arm in pair))
-        return Evidence([found], models=arms, sees=next(iter(seen), ""))
+        return Evidence([found], missing, models=arms, sees=next(iter(seen), ""))
 
     def _compared(self, sources: Sources, pair: tuple[str, str], margin: Margin) -> Comparison:
         """Of all seeds that each has: the same seed draws other weights and orders in the two."""

@@ -171,6 +171,15 @@ def test_the_package_itself_is_asked_for_the_documented_figures():
     assert answers(seeds=2)["E1"] == answers(without=("package-tutorial",))["E1"] == "not tested"
 
 
+def test_what_is_measured_of_a_claim_is_shown_though_the_rest_is_missing():
+    found = verdicts(CLAIMS, study_of(without=("package-tutorial",)), GATES)
+    for claim, count in {"E1": 3, "R1m": 1, "R2m": 8}.items():
+        assert found[claim].verdict == "not tested" and "MindArmour itself (tutorial)" in found[claim].reason
+        runs = {run for one in found[claim].comparisons for run in one.runs}
+        assert len(found[claim].comparisons) == count and not [run for run in runs if "package-tutorial" in run]
+    assert verdicts(CLAIMS, study_of(without=("package-example", "package-tutorial")), GATES)["R1m"].comparisons == []
+
+
 def test_more_leakage_than_the_controls_is_the_opposite_of_protection():
     found = verdicts(CLAIMS, study_of(private=True, effect=0.1, membership=0.4, members=-0.05), GATES)
     assert {found[name].verdict for name in ("H2", "H3", "H4", "H5", "H6a", "H8")} == {"refuted"}
