@@ -175,8 +175,7 @@ class Equal(Claim):
     margins: Annotated[list[Margin], Field(min_length=1)]
 
     def evidence(self, sources: Sources) -> Evidence:
-        each = product(self.pairs, self.margins)
-        found, missing = _of_each(lambda one: self._compared(sources, *one), each)
+        found, missing = _of_each(lambda one: self._compared(sources, *one), product(self.pairs, self.margins))
         seen = [sources.seen(each.attack, each.metric) for each in self.margins if each.attack]
         arms = tuple(dict.fromkeys(arm for pair in self.pairs for arm in pair))
         return Evidence([found], missing, models=arms, sees=next(iter(seen), ""))

@@ -326,14 +326,15 @@ def _gates_on_gradients(planted: Cell | None, sigmoids: Cell | None, another: Ce
 
 def _gates_of_match(arm: Trainings, measured: Measured) -> Iterator[Gate]:
     """Controls of equal accuracy are equal: seed by seed, or on average where all seeds have the same settings."""
-    own, settings, found = arm.reported(), arm.settings, measured.arm
-    if not measured.study.profile(measured.profile).matched:
-        return
-    if settings.accuracy_of and (wanted := found(settings.accuracy_of)):
-        yield gates.matches(arm.name, *zip(*((one, wanted.reported()[seed]) for seed, one in own.items()), strict=True))
-    if settings.as_accurate_as and (wanted := found(settings.as_accurate_as)):
-        means = (float(np.mean([each[seed] for seed in own])) for each in (own, wanted.reported()))
-        yield gates.matches_on_average(arm.name, *means)
+    asked = measured.study.profile(measured.profile).matched
+    for aim, gate in (
+        (arm.settings.accuracy_of, gates.matches),
+        (arm.settings.as_accurate_as, gates.matches_on_average),
+    ):
+        other = measured.arm(aim) if aim and asked else None
+        wanted = other.reported() if other else {}  # an incomplete run has some seeds
+        if pairs := [(accuracy, wanted[seed]) for seed, accuracy in arm.reported().items() if seed in wanted]:
+            yield gate(arm.name, *zip(*pairs, strict=True))
 
 
 def _gates_of(arm: Trainings) -> Iterator[Gate]:

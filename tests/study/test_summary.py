@@ -161,6 +161,16 @@ def test_an_arm_whose_settings_were_chosen_once_is_asked_for_the_mean_over_its_s
     assert gate.passed == passed and gate.about == "width-matched" and gate.title == study.arms["width-matched"].title
 
 
+def test_in_an_incomplete_run_models_are_matched_on_the_seeds_that_both_have(tmp_path):
+    arms = {name: [0, 1, 2] for name in ("baseline", "suppressed-example", "dense-sgd", "accuracy-matched")}
+    study = planted.study(arms=arms | {"width-matched": [0, 1, 2]}, sweeps={}, further={})
+    jobs = planted.jobs(study)
+    jobs.pop("attack-suppressed-example-seed2")  # trained, and not looked at
+    results = Results.load(planted.write(tmp_path, jobs))
+    found = summarise(results, study, "tiny", CLAIMS, allow_missing=True).gates
+    assert {"matched", "matched-on-average"} <= {gate.name for gate in found}
+
+
 def test_gates_fail_where_there_is_cause(tmp_path):
     jobs = planted.jobs(STUDY)
     for name, pairs in jobs.items():
