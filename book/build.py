@@ -15,7 +15,8 @@ import yaml
 
 from report import front, speed, yours
 from report.context import Report
-from report.numbers import NUMBERS, substitutions
+from report.filling import NUMBERS
+from report.numbers import substitutions
 from report.runs import runs_table
 from report.sentences import banner, warnings
 from suppress_study.jobs import Model

@@ -1,19 +1,9 @@
-"""What the pages show of the run: a page writes {{ name }}, never a number.
+"""What the pages show of the run: a page writes {{ name }}, never a number; see `filling`."""
 
-`substitutions` makes them; as a Sphinx extension this module hands them to the pages, as build.py wrote them down. An
-unknown name warns, and warnings fail the build.
-"""
-
-import json
-import re
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
-
-from sphinx.application import Sphinx
-from sphinx.config import Config
-from sphinx_thebe import init_thebe_core
 
 from report import front, sentences, tables, yours
 from report.context import Report
@@ -37,7 +27,6 @@ from suppress_study.targets import GALLERY
 
 NEAR = 0.1  # a true positive rate that canaries may have
 NOBODY = Model(NONE, 0)
-NUMBERS = Path("generated") / "numbers.json"  # what `fill` reads, written before the build
 PARTS = (
     *(tables.accuracy_table, tables.attack_table, tables.ladder_table, tables.judges_table, tables.depth_table),
     *(tables.candidates_table, tables.weaker_table, tables.bounds_table),
@@ -146,45 +135,3 @@ def _overview(folder: Path) -> str:
     narrow = '<source media="(max-width: 600px)" srcset="_static/overview_narrow.png">'
     image = f'<img src="_static/overview.png" alt="{escape(FIGURES["overview"].alt)}">'
     return f"```{{raw}} html\n<picture>{narrow}{image}</picture>\n```\n\n{FIGURES['overview'].caption}"
-
-
-def without_empty_sections(page: str, names: Mapping[str, Any]) -> str:
-    """A page without the sections that show something and of that nothing is there.
-
-    Args:
-        page: in Markdown.
-        names: what it may write between double braces.
-    """
-    sections = re.split(r"^(?=##+ )", page, flags=re.M)
-    shown = [re.findall(r"^\{\{ (\w+) \}\}$", section, flags=re.M) for section in sections]
-    return "".join(
-        section
-        for section, parts in zip(sections, shown, strict=True)
-        if not parts or any(names.get(part, True) for part in parts)
-    )
-
-
-def leave_out(app: Sphinx, page: str, source: list[str]) -> None:
-    """Hand Sphinx a page without its empty sections."""
-    source[0] = without_empty_sections(source[0], app.config.myst_substitutions)
-
-
-def fill(app: Sphinx, config: Config) -> None:
-    """Give the pages what was written down for them."""
-    written = json.loads((Path(app.srcdir) / NUMBERS).read_text("utf-8"))
-    config.myst_substitutions = written["substitutions"]
-    config.html_theme_options["announcement"] = written["banner"]
-    config.mathjax_path = "mathjax/tex-chtml-full.js"
-
-
-def without_thebe(app: Sphinx, config: Config) -> None:
-    """Keep sphinx-thebe from declaring its script (a CDN's) twice on each page: none has live cells."""
-    for listeners in app.events.listeners.values():
-        listeners[:] = [entry for entry in listeners if entry.handler is not init_thebe_core]
-
-
-def setup(app: Sphinx) -> dict[str, bool]:
-    app.connect("config-inited", fill)
-    app.connect("source-read", leave_out)
-    app.connect("config-inited", without_thebe)
-    return {"parallel_read_safe": True}

@@ -122,7 +122,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def checked(function: F) -> F:
     """Check every argument by its annotation before the function runs."""
-    signature = inspect.signature(function)
+    signature = signature_of(function)
     parameters = signature.parameters.values()
     single = {each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)}
 
@@ -135,6 +135,12 @@ def checked(function: F) -> F:
         return function(*args, **kwargs)
 
     return checking  # type: ignore[return-value]
+
+
+@cache
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """As `inspect.signature`, asked once."""
+    return inspect.signature(function)
 
 
 @cache
@@ -151,7 +157,7 @@ class CheckedFields:
     """
 
     def __post_init__(self) -> None:
-        annotations = get_type_hints(type(self), include_extras=True)
+        annotations = annotations_of(type(self))  # type: ignore[arg-type]
         for each in fields(self):  # type: ignore[arg-type]
             check(each.name, getattr(self, each.name), annotations[each.name])
 
@@ -169,7 +175,7 @@ def keywords(function: Callable[..., Any], given: Mapping[str, Any], *, apart: C
             does not allow.
     """
     kinds = annotations_of(function)
-    parameters = inspect.signature(function).parameters.values()
+    parameters = signature_of(function).parameters.values()
     known = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY and one.name not in apart}
     for name in given:
         if name not in known:

@@ -80,11 +80,7 @@ class LeNet5(nn.Cell):
         # In the order of `DEPTHS`: layer, activation (its features end here), and what leads to the next layer.
         self.stages = (
             (self.conv1, self.activation, (self.pool1,)),  # [N, 1, 32, 32] -> [N, 6, 28, 28] -> [N, 6, 14, 14]
-            (
-                self.conv2,
-                self.activation,
-                (self.pool2, self.flatten),
-            ),  # -> [N, 16, 10, 10] -> [N, 16, 5, 5] -> [N, 400]
+            (self.conv2, self.activation, (self.pool2, self.flatten)),  # -> [N, 16, 10, 10] -> [N, 400]
             (self.fc1, self.activation, ()),  # -> [N, 120]
             (self.fc2, self.activation, ()),  # -> [N, 84]
             (self.fc3, nn.Identity(), ()),  # -> [N, 10]

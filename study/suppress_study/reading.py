@@ -47,8 +47,9 @@ def from_yaml(text: str | bytes, place: str) -> Any:
         SettingsError: it is not YAML, or is too much; the message names its place.
     """
     try:
-        if _values(yaml.compose(text, yaml.SafeLoader), {}) <= VALUES:
-            return yaml.safe_load(text)
+        node = (loader := yaml.SafeLoader(text)).get_single_node()
+        if _values(node, {}) <= VALUES:
+            return loader.construct_document(node) if node else None
     except Exception as error:  # of any kind: "2001-99-99" is a ValueError, "!!bool x" a KeyError
         raise SettingsError(f"{place} is not YAML ({' '.join(str(error).split())}): correct it there.") from error
     raise SettingsError(f"{place} comes to more than {VALUES:,} values with its aliases: shorten it.")
@@ -104,9 +105,8 @@ def validated(model: type[T], content: Any, place: str, **context: Any) -> T:
     except ValidationError as error:
         found = error.errors()
         # Of a union's branches the one that is meant; they are in a setting's path, but no part of the file.
-        first = next(
-            (one for one in found if not (one["type"] == "string_type" and one["input"].__class__ is dict)), found[0]
-        )
+        meant = (one for one in found if not (one["type"] == "string_type" and one["input"].__class__ is dict))
+        first = next(meant, found[0])
         where = ".".join(str(part) for part in first["loc"] if part not in BRANCHES)
         message, context = first["msg"].removeprefix("Value error, ").removesuffix("."), first.get("ctx", {})
         said = {

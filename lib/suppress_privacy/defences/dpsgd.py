@@ -9,10 +9,9 @@ is what the accountant assumes. Adding or removing one image is what epsilon and
 import logging
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-import dp_accounting
 import numpy as np
-from dp_accounting import rdp
 from mindspore import Tensor, nn
 
 from suppress_privacy.checks import NotNegative, Positive, Seed, Share, Whole, checked
@@ -38,17 +37,23 @@ def spent_epsilon(noise_multiplier: float, sampling_rate: float, steps: int, del
         steps: batches.
         delta: in (0, 1).
     """
+    from dp_accounting import rdp  # here, as below: a second of loading that only private training has use for
+
     return rdp.RdpAccountant().compose(_event(noise_multiplier, sampling_rate, steps)).get_epsilon(delta)
 
 
 def noise_multiplier_for(wanted: float, sampling_rate: float, steps: int, delta: float) -> float:
     """The least noise multiplier whose `spent_epsilon` is at most `wanted`, to 1e-4."""
+    import dp_accounting
+
     event = partial(_event, sampling_rate=sampling_rate, steps=steps)
     start = dp_accounting.LowerEndpointAndGuess(0.1, 1.0)
-    return dp_accounting.calibrate_dp_mechanism(rdp.RdpAccountant, event, wanted, delta, start, tol=1e-4)
+    return dp_accounting.calibrate_dp_mechanism(dp_accounting.rdp.RdpAccountant, event, wanted, delta, start, tol=1e-4)
 
 
-def _event(noise_multiplier: float, sampling_rate: float, steps: int) -> dp_accounting.DpEvent:
+def _event(noise_multiplier: float, sampling_rate: float, steps: int) -> Any:  # a DpEvent
+    import dp_accounting
+
     step = dp_accounting.PoissonSampledDpEvent(sampling_rate, dp_accounting.GaussianDpEvent(noise_multiplier))
     return dp_accounting.SelfComposedDpEvent(step, steps)
 
