@@ -285,12 +285,9 @@ def _made(
 ) -> nn.Cell:
     """The cell with both halves as methods, whose source MindSpore can read."""
     own = {"self": _expression("self.network")}
-    lines = {
-        f"def features(self, {', '.join([*names, DEPTH])}):": first,
-        f"def rest(self, {GIVEN}, {DEPTH}):": second,
-    }
+    heads = f"def features(self, {', '.join([*names, DEPTH])}):", f"def rest(self, {GIVEN}, {DEPTH}):"
     text = ""
-    for heading, body in lines.items():
+    for heading, body in zip(heads, (first, second), strict=True):
         moved = [ast.fix_missing_locations(_Renamed(own).visit(line)) for line in body]
         said = "\n".join(map(ast.unparse, moved)).replace(f"self.network.{INNER}.", "self.inner.")
         text += f"{heading}\n{textwrap.indent(said, '    ')}\n\n"

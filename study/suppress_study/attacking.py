@@ -55,6 +55,8 @@ class Scene:
     another: Trained | None = None  # the victim's arm from another seed, for attackers who have no network but that
     # Of the attacks on features, by what they see: what one learns from its view serves the next.
     seen: dict[frozenset, views.FeatureView] = field(default_factory=dict, init=False, repr=False, compare=False)
+    # By the moment of the network whose gradients are seen: what is learned of it serves all sizes of batch.
+    learned: dict[str, dict] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def view(variant: Variant, scene: Scene) -> View:
     if variant.sees == "nothing":
         return views.NothingView(len(targets.labels), targets.auxiliary, targets.auxiliary_labels)
     if variant.network:
-        return _gradients_of(CONTROLS[variant.network](seed=SEED), Defence(), variant, scene)
+        return _gradients_of(CONTROLS[variant.network](seed=SEED), Defence(), variant, scene, {})
     if victim is None:
         raise ValueError(f"{variant.attack} sees {variant.sees} of a network, and there is none: name an arm.")
     if released := victim.defence.releases:
@@ -189,15 +191,15 @@ def _in_order(found: views.Reconstruction, sent: np.ndarray, size: int) -> views
 
 
 def _gradients(variant: Variant, scene: Scene, victim: Trained) -> View:
-    network = victim.at(str(variant.factors["moment"]))
+    network = victim.at(moment := str(variant.factors["moment"]))
     sent = victim.sender(network) if variant.sent == "masked" else Defence()
-    return _gradients_of(network, sent, variant, scene)
+    return _gradients_of(network, sent, variant, scene, scene.learned.setdefault(moment, {}))
 
 
-def _gradients_of(network: nn.Cell, sent: Defence, variant: Variant, scene: Scene) -> View:
+def _gradients_of(network: nn.Cell, sent: Defence, variant: Variant, scene: Scene, learned: dict) -> View:
     network, targets = gradients.twice_differentiable(network), scene.targets
     observe = gradients.Observer(network, scene.data.classes, sent)
-    given = targets.images.shape[1:], targets.auxiliary, targets.auxiliary_labels, variant.batch_size, sent
+    given = targets.images.shape[1:], targets.auxiliary, targets.auxiliary_labels, variant.batch_size, sent, learned
     batches = _sent(variant, scene).reshape(-1, variant.batch_size)
     return [
         views.GradientView(observe(targets.images[batch], targets.labels[batch]), network, *given) for batch in batches

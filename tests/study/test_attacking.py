@@ -201,6 +201,19 @@ def test_gradients_are_of_batches_and_each_image_goes_with_the_original_it_is_ne
         attack(replace(of_batch, batch_size=32), scene)
 
 
+def test_a_layers_decoders_are_fitted_once_for_all_sizes_of_batch_which_changes_nothing(scene):
+    shared, of_one = replace(scene), replace(variant("analytic"), images_per_class=2)
+    of_two = replace(variant({"attack": "analytic", "batch_size": 2}), images_per_class=2)
+    assert attack(of_one, shared).search_seconds > 0
+    fitted = dict(shared.learned["end"])
+    second, by_itself = attack(of_two, shared), attack(of_two, replace(scene))
+    assert fitted and shared.learned["end"] == fitted
+    assert np.array_equal(second.arrays["skill"], by_itself.arrays["skill"])
+    assert second.search_seconds == 0 < by_itself.search_seconds
+    attack(replace(variant("analytic-planted"), images_per_class=1), shared)
+    assert shared.learned == {"end": fitted}  # of another network, nothing
+
+
 def test_a_suppressed_networks_gradient_is_masked_as_it_is_sent_and_not_before(scene, few):
     suppressed = make(STUDY.arm("full", "suppressed-example", SHORT | {"defence": SHORT_RISE}), 0, few)
     where = replace(scene, victim=replace(suppressed, defence=Defence()))  # as it is loaded later

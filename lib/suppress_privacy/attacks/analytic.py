@@ -165,10 +165,12 @@ def analytic(views: list[GradientView], *, seed: Seed, decoder: dict[str, Any] |
     found, chosen = completed(found, known, like), {"layer": layer.weight.name, "found": int(known.any(1).sum())}
     if np.array_equal(like, view.auxiliary.reshape(len(like), -1)):
         images = np.clip(found, 0, 1).astype(np.float32).reshape(-1, *view.image_shape)
-    else:
-        own = FeatureView(found, upto, nn.Identity(), view.auxiliary, view.auxiliary_labels)
-        best, *_ = decoders(own, seed=seed, settings=decoder)
-        made = best.reconstruct(own)
-        chosen |= {"decoder": type(best).__name__.lower(), **(made.chosen or {})}
-        return Reconstruction(made.images, chosen=chosen, search_seconds=made.search_seconds)
-    return Reconstruction(images, chosen=chosen)
+        return Reconstruction(images, chosen=chosen)
+    own = FeatureView(found, upto, nn.Identity(), view.auxiliary, view.auxiliary_labels)
+    own.learned.update(view.learned)
+    best, *_ = decoders(own, seed=seed, settings=decoder)
+    made = best.reconstruct(own)
+    paid = made.search_seconds * (own.learned.keys() > view.learned.keys())  # by this call, and by no later one
+    view.learned.update(own.learned)
+    chosen |= {"decoder": type(best).__name__.lower(), **(made.chosen or {})}
+    return Reconstruction(made.images, chosen=chosen, search_seconds=paid)

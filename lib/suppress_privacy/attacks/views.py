@@ -108,6 +108,8 @@ class GradientView:
     auxiliary_labels: np.ndarray  # int32 [M]
     batch_size: int = 1  # images of whose mean loss these are the gradients
     sent: Defence = field(default_factory=Defence)  # its `on_gradients` is what they went through before they left
+    # What attacks have learned so far from the auxiliary images and the network, which views of the same may share.
+    learned: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 def scaled_confidence(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
