@@ -400,8 +400,9 @@ def _own(source: str, seed: int | None, what: str) -> nn.Cell:
         if seed is not None:
             ms.set_seed(seed)
         network = maker(seed=seed) if takes else maker()
-    except Exception as error:  # of any kind: it is the user's code
-        raise ValueError(f"{what} is {source!r}, which cannot be made ({error}): correct it.") from error
+    except (Exception, SystemExit) as error:  # of any kind: it is the user's code, and may be a script that ends
+        said = f"it ends Python: {error}" if isinstance(error, SystemExit) else error
+        raise ValueError(f"{what} is {source!r}, which cannot be made ({said}): correct it.") from error
     if not isinstance(network, nn.Cell):
         raise ValueError(f"{what} is {source!r}, which makes a {type(network).__name__} and no nn.Cell: correct it.")
     return network
