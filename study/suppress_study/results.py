@@ -260,8 +260,11 @@ def rows_of(run: Run, arrays: Arrays) -> pd.DataFrame:
         if name not in (*shared, "pictured") and array.shape == arrays[unit].shape:
             metric, evaluator = column_of(name)
             by_evaluator.setdefault(evaluator, {})[metric] = array.astype(np.float32)
-    frames = [pd.DataFrame(keys | {"evaluator": name} | shared | found) for name, found in by_evaluator.items()]
-    return pd.concat(frames, ignore_index=True)
+    lacking = np.full(arrays[unit].shape, np.nan, np.float32)
+    metrics = dict.fromkeys(metric for found in by_evaluator.values() for metric in found)
+    columns = {each: np.concatenate([found.get(each, lacking) for found in by_evaluator.values()]) for each in metrics}
+    repeated = {name: np.tile(values, len(by_evaluator)) for name, values in shared.items()}
+    return pd.DataFrame(keys | {"evaluator": np.repeat([*by_evaluator], len(lacking))} | repeated | columns)
 
 
 def column_of(name: str) -> tuple[str, str]:
