@@ -109,6 +109,7 @@ def test_a_control_matches_seed_by_seed():
 
 def test_a_control_chosen_for_all_seeds_matches_on_average_in_both_directions():
     assert gates.matches_on_average("m", [0.98, 0.99], [0.99, 0.985]).passed
+    assert gates.matches_on_average("m", [gates.MATCHED], [0.0]).passed  # as near as is asked is near enough
     for off in (0.981, 0.989):
         gate = gates.matches_on_average("m", [off - 0.005, off + 0.005], [0.985, 0.985])
         assert not gate.passed and gate.found == pytest.approx(0.004) and gate.of_model and gate.about == "m"
