@@ -11,7 +11,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from mindspore import nn
 
-from suppress_privacy import LeNet5, MaskLayerDes, SuppressPrivacyFactory, configure, load_mnist, train
+from small import Small
+from suppress_privacy import MaskLayerDes, SuppressPrivacyFactory, configure, load_mnist, train
 
 LAYERS = [("conv1.weight", True, True), ("fc1.weight", True, False), ("fc3.weight", True, True)]
 
@@ -28,7 +29,7 @@ def few(digits):
 
 def run(data, folder, *, stop_after=None, pause=0, seed=0, **options):
     """A suppressed training with momentum and noise; cut off after a step if asked, or slowed by a pause a step."""
-    network = LeNet5(seed=seed)
+    network = Small(seed)
     network.fc3.weight.set_data(network.fc3.weight * 10)  # beyond 0.5, where noise is added
     layers = [MaskLayerDes(name, None, noise, clip, -1) for name, noise, clip in LAYERS]
     defence = SuppressPrivacyFactory().create(

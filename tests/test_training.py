@@ -9,6 +9,7 @@ from mindspore.train.checkpoint_pb2 import Checkpoint
 from scipy.special import log_softmax, softmax
 
 import suppress_privacy as sp
+from small import Small
 from suppress_privacy import Defence, LeNet5, configure, load_checkpoint, save_checkpoint, train, training
 from suppress_privacy.defences import dpsgd, examplewise
 
@@ -26,8 +27,8 @@ def few(digits):
     return replace(few, test_images=digits.test_images[::5], test_labels=digits.test_labels[::5])
 
 
-def trained(data, seed=0, epochs=1, **options):
-    network = LeNet5(seed=seed)
+def trained(data, seed=0, epochs=1, kind=Small, **options):
+    network = kind(seed)
     optimizer = nn.Momentum(network.trainable_params(), 0.05, 0.9)
     history = train(network, optimizer, data, epochs=epochs, batch_size=20, seed=seed, **options)
     return network, history
@@ -55,7 +56,7 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(few):
 
 def test_history_has_one_entry_an_epoch_and_learns(digits):
     half = replace(digits, train_images=digits.train_images[::2], train_labels=digits.train_labels[::2])
-    network, history = trained(half, epochs=3)
+    network, history = trained(half, epochs=3, kind=LeNet5)
     assert len(history.loss) == len(history.test_accuracy) == 3
     assert history.loss[-1] < 0.5 * history.loss[0]
     assert history.test_accuracy[-1] > 0.85
@@ -82,7 +83,7 @@ def test_a_defence_is_asked_at_its_three_points(few):
         def after_step(self, step):
             self.steps.append(step)
 
-    network = LeNet5(seed=0)
+    network = Small(0)
     before = weights(network)
     defence = Halving(network.fc3.bias)
     optimizer = nn.SGD(network.trainable_params(), 0.1)
@@ -134,7 +135,7 @@ def test_checkpoints_are_named_and_kept_as_in_the_tutorial(few, tmp_path):
     assert [path.name for path in found] == [f"checkpoint_lenet-{epoch}_10.ckpt" for epoch in range(3, 13)]
     states = [tmp_path / f"training_state-{step:08d}.npz" for step in (110, 120)]
     assert sorted(tmp_path.iterdir()) == sorted([*found, *states])  # nothing half-written beside them
-    fresh = LeNet5(seed=9)
+    fresh = Small(9)
     load_checkpoint(fresh, found[-1])
     assert all(np.array_equal(value, weights(network)[name]) for name, value in weights(fresh).items())
 
@@ -217,8 +218,8 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_training(few, tmp
 
 def written_by_a_model(folder, make_optimizer, library):
     """The network and the last checkpoint of a training by MindSpore's Model with one library's defence in it."""
-    network = LeNet5(seed=1)
-    layers = [library.MaskLayerDes("fc1.weight", 2, False, False, -1)]
+    network = Small(1)
+    layers = [library.MaskLayerDes("fc1.weight", 1, False, False, -1)]
     schedule = {"end_epoch": 1, "batch_num": 2, "start_epoch": 1, "mask_times": 1, "lr": 0.05}
     control = library.SuppressPrivacyFactory().create(network, layers, **schedule)
     loss = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
@@ -246,8 +247,8 @@ def test_what_optimisers_and_defences_leave_in_a_checkpoint_is_no_difference(ori
         configure("CPU", "pynative")  # it runs in no other mode
     network, path = written_by_a_model(tmp_path, OPTIMIZERS[kind], original if kind == "mindarmour" else sp)
     configure("CPU", "graph")
-    assert len(ms.load_checkpoint(str(path))) > 16  # twice a LeNet5's own
-    found = LeNet5(seed=9)
+    assert len(ms.load_checkpoint(str(path))) > 14  # twice the network's own
+    found = Small(9)
     load_checkpoint(found, path)
     expected = {name.removeprefix("networks."): value for name, value in weights(network).items()}
     assert all(np.array_equal(expected[name], value) for name, value in weights(found).items())
@@ -376,7 +377,7 @@ def test_a_bad_checkpoint_is_refused_and_changes_nothing(tmp_path):
 
 @pytest.mark.parametrize(("lr", "found"), [(100.0, "its mean loss is inf"), (1e10, "are not finite")])
 def test_a_training_that_diverges_stops_at_that_epoch_with_the_remedy(few, tmp_path, lr, found):
-    network = LeNet5(seed=0)
+    network = Small(0)
     optimizer = nn.SGD(network.trainable_params(), lr)
     with pytest.raises(ValueError, match=rf"\Aepoch 1 diverged, .*{found}: train with a lower learning rate\.\Z"):
         train(network, optimizer, few, epochs=3, batch_size=20, seed=0, checkpoints=tmp_path)
@@ -385,7 +386,7 @@ def test_a_training_that_diverges_stops_at_that_epoch_with_the_remedy(few, tmp_p
 
 def test_an_epoch_that_diverges_after_good_ones_leaves_those(few, tmp_path):
     rates = [0.05] * 20 + [1e10] * 10
-    network = LeNet5(seed=0)
+    network = Small(0)
     optimizer = nn.SGD(network.trainable_params(), rates)
     with pytest.raises(ValueError, match=r"\Aepoch 3 diverged"):
         train(network, optimizer, few, epochs=3, batch_size=20, seed=0, checkpoints=tmp_path)

@@ -17,7 +17,8 @@ from mindspore.train import Callback
 
 import suppress_privacy as sp
 from conftest import ROOT
-from suppress_privacy import LeNet5, MaskLayerDes, SuppressMasker, SuppressModel, SuppressPrivacyFactory, train
+from small import Small
+from suppress_privacy import MaskLayerDes, SuppressMasker, SuppressModel, SuppressPrivacyFactory, train
 from suppress_privacy.defences import dpsgd, pruning, suppress
 from suppress_privacy.training import Plan, TrainStep, sparsity, with_cross_entropy
 
@@ -73,7 +74,7 @@ def zeros(network):
     ids=["the data are fewer", "it would begin later", "other epochs", "too sparse to take one weight"],
 )
 def test_a_training_that_would_end_without_zeros_is_refused_before_it_begins(few, tmp_path, schedule, epochs, message):
-    network = LeNet5(seed=0)
+    network = Small(0)
     (tmp_path / "training_state-00000001.npz").write_bytes(b"of an earlier training")
     before = values(network)
     with pytest.raises(ValueError, match=rf"\A{message}") as refused:
@@ -84,7 +85,7 @@ def test_a_training_that_would_end_without_zeros_is_refused_before_it_begins(few
 
 
 def test_one_that_ends_before_its_schedule_may_go_on_and_so_is_only_told_of(few, tmp_path, caplog):
-    network = LeNet5(seed=0)
+    network = Small(0)
     with caplog.at_level(logging.WARNING):
         trained(network, few, control(network), epochs=1, checkpoints=tmp_path)
     [told] = caplog.messages
@@ -134,7 +135,7 @@ def test_the_readmes_own_lines_suppress_on_whatever_data_they_get(digits, monkey
 
 
 def test_a_defence_or_an_optimizer_of_another_network_is_refused(few):
-    network, other = LeNet5(seed=0), LeNet5(seed=1)
+    network, other = Small(0), Small(1)
     copied = copy.deepcopy(network)  # after the defence was made for the first
     pruned = pruning.Magnitude(other, DENSE, 0.9)
     before = values(network)
@@ -152,7 +153,7 @@ def test_a_defence_or_an_optimizer_of_another_network_is_refused(few):
 
 
 def test_an_optimizer_that_misses_a_masked_layer_is_refused_by_every_way_in():
-    network = LeNet5(seed=0)
+    network = Small(0)
     part = nn.SGD(network.fc3.trainable_params(), 0.1)
     message = r"optimizer does not train fc1.weight, fc2.weight of the defence's network: make it over all"
     with pytest.raises(ValueError, match=message):
@@ -160,22 +161,22 @@ def test_an_optimizer_that_misses_a_masked_layer_is_refused_by_every_way_in():
     model = SuppressModel(network, nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean"), part)
     with pytest.raises(ValueError, match=message):
         model.link_suppress_ctrl(control(network))
-    other = LeNet5(seed=0)
+    other = Small(0)
     with pytest.raises(ValueError, match=r"optimizer does not train fc1.weight, fc2.weight, fc3.weight of the def"):
         TrainStep(with_cross_entropy(other), sgd(other), control(network))
 
 
 def test_a_checkpoint_loaded_after_the_defence_was_made_is_suppressed_all_the_same(few, tmp_path):
-    network = LeNet5(seed=0)
+    network = Small(0)
     defence = control(network)
-    sp.save_checkpoint(LeNet5(seed=5), tmp_path / "other.ckpt")
+    sp.save_checkpoint(Small(5), tmp_path / "other.ckpt")
     sp.load_checkpoint(network, tmp_path / "other.ckpt")
     trained(network, few, defence)
     assert all(0.89 < share < 0.901 for share in zeros(network).values())
 
 
 def test_a_defence_is_for_one_training(few):
-    network = LeNet5(seed=0)
+    network = Small(0)
     defence = control(network)
     trained(network, few, defence)
     with pytest.raises(ValueError, match=r"\Adefence has acted in a training of 20 steps: create one for each"):
@@ -183,7 +184,7 @@ def test_a_defence_is_for_one_training(few):
 
 
 def test_an_interrupted_training_goes_on_with_the_same_objects(few, tmp_path):
-    network = LeNet5(seed=0)
+    network = Small(0)
     defence, optimizer = control(network), sgd(network)
     act = defence.after_step
 
@@ -197,14 +198,14 @@ def test_an_interrupted_training_goes_on_with_the_same_objects(few, tmp_path):
         trained(network, few, defence, optimizer, checkpoints=tmp_path, save_every=4)
     object.__setattr__(defence, "after_step", act)
     trained(network, few, defence, optimizer, checkpoints=tmp_path, save_every=4, resume=True)
-    whole = LeNet5(seed=0)
+    whole = Small(0)
     trained(whole, few, control(whole))
     assert all(np.array_equal(values(whole)[name], value) for name, value in values(network).items())
 
 
 def test_no_training_ends_suppressed_without_a_zero(few):
     """Each update is given up while the first layer is dead, as in MindArmour; here all of them are."""
-    network = LeNet5(seed=0)
+    network = Small(0)
     network.conv1.weight.set_data(network.conv1.weight * 1e-3)
     defence = control(network, [MaskLayerDes("conv1.weight", None, False, False, -1), *DENSE])
     with pytest.raises(ValueError, match=r"\Aconv1.weight, fc1.weight, .* have no zero after 20 steps of training"):
@@ -235,7 +236,7 @@ def dataset(few):
 
 def called(few, calls):
     """A network that a model trained for four epochs, call by call."""
-    network = LeNet5(seed=0)
+    network = Small(0)
     defence = control(network, end_epoch=4, start_epoch=2, mask_times=15)
     model, masker = model_of(network, defence)
     steps = Steps(defence)
@@ -271,7 +272,7 @@ def test_a_model_trained_call_by_call_ends_as_if_by_one(few, whole, calls, caplo
 
 
 def test_a_training_resumed_in_another_process_is_where_its_initial_epoch_says(few):
-    network = LeNet5(seed=0)
+    network = Small(0)
     defence = control(network, end_epoch=4)
     model, masker = model_of(network, defence)
     steps = Steps(defence)
@@ -280,7 +281,7 @@ def test_a_training_resumed_in_another_process_is_where_its_initial_epoch_says(f
 
 
 def test_a_linked_model_needs_the_one_masker_of_its_control(few):
-    network, other = LeNet5(seed=0), LeNet5(seed=1)
+    network, other = Small(0), Small(1)
     model, masker = model_of(network, control(network))
     _, stranger = model_of(other, control(other))
     plain = SuppressModel(other, nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean"), sgd(other))
@@ -302,7 +303,7 @@ def test_a_linked_model_needs_the_one_masker_of_its_control(few):
 
 def test_a_model_whose_schedule_takes_no_weight_is_refused_before_it_is_trained(few):
     for layers, sparse_end in (([replace(DENSE[0], min_num=10**6)], 0.9), (DENSE, 1e-5)):
-        network = LeNet5(seed=0)
+        network = Small(0)
         model, masker = model_of(network, control(network, layers, sparse_end=sparse_end))
         before = values(network)
         with pytest.raises(ValueError, match=r"after which no weight would be zero, .* another sparse_end or min_num"):
@@ -312,18 +313,18 @@ def test_a_model_whose_schedule_takes_no_weight_is_refused_before_it_is_trained(
 
 def test_pruning_that_takes_no_weight_is_refused():
     with pytest.raises(ValueError, match=r"\Asparsity is 1e-05, at which no weight goes: raise it"):
-        pruning.Magnitude(LeNet5(seed=0), DENSE[:1], 1e-5)
+        pruning.Magnitude(Small(0), DENSE[:1], 1e-5)
 
 
 def test_a_model_that_diverges_says_so_at_that_epoch(few):
-    network = LeNet5(seed=0)
+    network = Small(0)
     model, masker = model_of(network, control(network, start_epoch=2), lr=1e10)
     with pytest.raises(ValueError, match=r"\Aepoch 1 diverged, .* are not finite: train with a lower"):
         model.train(2, dataset(few), callbacks=[masker])
 
 
 def test_masks_are_made_of_no_weights_that_are_not_finite():
-    network = LeNet5(seed=0)
+    network = Small(0)
     network.fc2.weight.set_data(network.fc2.weight * np.nan)
     with pytest.raises(ValueError, match=r"\Avalues of fc2.weight are not finite: train with a lower learning rate"):
         control(network).update_masks(0.5)
@@ -331,7 +332,7 @@ def test_masks_are_made_of_no_weights_that_are_not_finite():
 
 @pytest.mark.parametrize("mode", ["graph", "pynative"])
 def test_either_mode_is_told_and_refused_alike(few, mode):
-    network, other = LeNet5(seed=0), LeNet5(seed=1)
+    network, other = Small(0), Small(1)
     sp.configure("CPU", mode)
     try:
         with pytest.raises(ValueError, match="of another network"):
@@ -368,7 +369,7 @@ def private(**facts):
     ],
 )
 def test_a_training_that_was_not_accounted_for_is_refused(few, facts, changes, message):
-    network = LeNet5(seed=0)
+    network = Small(0)
     before = values(network)
     with pytest.raises(ValueError, match=rf"\A{message}"):
         trained(network, few, private(**facts), **changes)
@@ -398,6 +399,6 @@ def test_a_private_training_that_is_interrupted_spends_what_it_would_have(few, t
 @pytest.mark.parametrize(("delta", "told"), [(1e-5, 0), (0.005, 1), (0.1, 1)])
 def test_a_delta_that_gives_an_image_away_is_told_of(few, delta, told, caplog):
     plan = Plan(few, epochs=1, batch_size=20, lr=0.1, seed=0)
-    dpsgd.PrivateTraining(epsilon=3.0, delta=delta, clip_norm=1.0).make(LeNet5(seed=0), plan)
+    dpsgd.PrivateTraining(epsilon=3.0, delta=delta, clip_norm=1.0).make(Small(0), plan)
     own = [record.getMessage() for record in caplog.records if record.name.startswith("suppress_privacy")]
     assert [text.startswith(f"delta is {delta:g}, by which one of 200 images") for text in own] == [True] * told
