@@ -31,6 +31,7 @@ import suppress_privacy
 for module in pkgutil.walk_packages(suppress_privacy.__path__, "suppress_privacy."):
     importlib.import_module(module.name)
 assert suppress_privacy.__file__.startswith(sys.argv[1]), suppress_privacy.__file__
+assert 0 < suppress_privacy.defences.dpsgd.spent_epsilon(1.0, 0.01, 1, 1e-5) < 2  # which loads the accountant
 try:
     suppress_privacy.load_mnist("embedded")
 except suppress_privacy.mnist.DataError as error:

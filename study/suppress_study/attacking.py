@@ -1,6 +1,6 @@
 """Attack one network of the study: give each attack what it sees, judge what comes out, and keep it as runs."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,8 @@ class Scene:
     another: Trained | None = None  # the victim's arm from another seed, for attackers who have no network but that
     # Of the attacks on features, by what they see: what one learns from its view serves the next.
     seen: dict[frozenset, views.FeatureView] = field(default_factory=dict, init=False, repr=False, compare=False)
-    # By the moment of the network whose gradients are seen: what is learned of it serves all sizes of batch.
-    learned: dict[str, dict] = field(default_factory=dict, init=False, repr=False, compare=False)
+    # Of the attacks on gradients: what one learns of the network serves all sizes of batch.
+    learned: dict[Hashable, dict] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def view(variant: Variant, scene: Scene) -> View:
     if variant.sees == "nothing":
         return views.NothingView(len(targets.labels), targets.auxiliary, targets.auxiliary_labels)
     if variant.network:
-        return _gradients_of(CONTROLS[variant.network](seed=SEED), Defence(), variant, scene, {})
+        return _gradients_of(CONTROLS[variant.network](seed=SEED), Defence(), variant, scene)
     if victim is None:
         raise ValueError(f"{variant.attack} sees {variant.sees} of a network, and there is none: name an arm.")
     if released := victim.defence.releases:
@@ -136,9 +136,8 @@ def _features(variant: Variant, scene: Scene, victim: Trained) -> View:
             raise ValueError(f"{variant.attack} holds the network of another seed, and there is none: leave it out.")
         halves = known.halves(str(variant.factors["depth"]))
         release = victim.defence.release if victim.defence.releases else None
-        scene.seen[sees] = views.FeatureView(
-            _released(variant, scene, victim), *halves, *_owned(variant, scene), release
-        )
+        released = _released(variant, scene, victim)
+        scene.seen[sees] = views.FeatureView(released, *halves, *_owned(variant, scene), release)
     return scene.seen[sees]
 
 
@@ -191,15 +190,16 @@ def _in_order(found: views.Reconstruction, sent: np.ndarray, size: int) -> views
 
 
 def _gradients(variant: Variant, scene: Scene, victim: Trained) -> View:
-    network = victim.at(moment := str(variant.factors["moment"]))
+    network = victim.at(str(variant.factors["moment"]))
     sent = victim.sender(network) if variant.sent == "masked" else Defence()
-    return _gradients_of(network, sent, variant, scene, scene.learned.setdefault(moment, {}))
+    return _gradients_of(network, sent, variant, scene)
 
 
-def _gradients_of(network: nn.Cell, sent: Defence, variant: Variant, scene: Scene, learned: dict) -> View:
+def _gradients_of(network: nn.Cell, sent: Defence, variant: Variant, scene: Scene) -> View:
     network, targets = gradients.twice_differentiable(network), scene.targets
     observe = gradients.Observer(network, scene.data.classes, sent)
-    given = targets.images.shape[1:], targets.auxiliary, targets.auxiliary_labels, variant.batch_size, sent, learned
+    of_all = targets.images.shape[1:], targets.auxiliary, targets.auxiliary_labels
+    given = *of_all, variant.batch_size, sent, scene.learned
     batches = _sent(variant, scene).reshape(-1, variant.batch_size)
     return [
         views.GradientView(observe(targets.images[batch], targets.labels[batch]), network, *given) for batch in batches

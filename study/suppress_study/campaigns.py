@@ -24,7 +24,8 @@ from suppress_study.reading import SettingsError, merged, read_yaml, validated
 from suppress_study.settings import Campaign, OwnData
 
 NAME = "[a-z][a-z0-9-]*"
-LEADING_TO = ("start", "cut", "accuracy_of", "as_accurate_as")  # how an arm names another
+LEADING_TO = ("start", "cut", "accuracy_of")  # how an arm names another
+OF_OWN_DATA = ("documented", "band", "sweep", "as_accurate_as")  # what of an arm is true of the study's own campaign
 FILE = "campaign.json"  # in a folder of results: of which campaign they are
 
 
@@ -181,7 +182,7 @@ def laid_over(study: Mapping[str, Any], name: str, campaign: Campaign) -> dict[s
         )
     if campaign.near and "near" in campaign.further:
         raise SettingsError(f"campaign {name}: further has a group near, which the setting near makes: rename it.")
-    arms = {arm: _arm(arm, study["arms"][arm], campaign) for arm in needed}
+    arms = {arm: _arm(arm, study["arms"], campaign) for arm in needed}
     further = {each: group.model_dump() for each, group in campaign.further.items()}
     if campaign.near:
         seed, ordinary = campaign.seeds[0], roles["ordinary"]
@@ -215,9 +216,15 @@ def _needed(study: Mapping[str, Any], campaign: Campaign) -> list[str]:
     return [arm for arm in study["arms"] if arm in wanted]
 
 
-def _arm(name: str, own: Mapping[str, Any], campaign: Campaign) -> dict[str, Any]:
-    """An arm of the study as a campaign has it; its bands and documented figures are of the study's own campaign."""
-    arm = deepcopy({part: value for part, value in own.items() if part not in ("documented", "band", "sweep")})
+def _arm(name: str, study: Mapping[str, Any], campaign: Campaign) -> dict[str, Any]:
+    """An arm of the study as a campaign has it, without what is true of the study's own data alone.
+
+    That is its band, documented figures, and whether it is as accurate as another arm: one that trains on at a rate
+    that was chosen for this trains on at the other arm's.
+    """
+    arm = deepcopy({part: value for part, value in study[name].items() if part not in OF_OWN_DATA})
+    if "start" in arm and (aim := study[name].get("as_accurate_as")):
+        arm["optimizer"] = study[aim]["optimizer"]
     arm.setdefault("network", campaign.network)
     channels, classes = campaign.shape()
     arm |= {"channels": channels, "classes": classes}

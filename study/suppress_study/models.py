@@ -51,7 +51,7 @@ def require_fits(study: Study, profile: str, data: Mnist) -> None:
     network, shape = untrained(ordinary, 0), data.train_images.shape[1:]
     try:
         given = predict(network, data.train_images[:2]).shape
-    except Exception as error:  # of any kind, and often of many lines
+    except (Exception, SystemExit) as error:  # of any kind, and often of many lines
         said = next((line for line in str(error).splitlines() if line.strip(" -")), type(error).__name__)
         raise ValueError(
             f"network {ordinary.network} does not take images of the shape {shape} ({said}): see to it."
@@ -401,7 +401,7 @@ def _own(source: str, seed: int | None, what: str) -> nn.Cell:
             ms.set_seed(seed)
         network = maker(seed=seed) if takes else maker()
     except (Exception, SystemExit) as error:  # of any kind: it is the user's code, and may be a script that ends
-        said = f"it ends Python: {error}" if isinstance(error, SystemExit) else error
+        said = f"it ends Python with {error.code!r}" if isinstance(error, SystemExit) else error
         raise ValueError(f"{what} is {source!r}, which cannot be made ({said}): correct it.") from error
     if not isinstance(network, nn.Cell):
         raise ValueError(f"{what} is {source!r}, which makes a {type(network).__name__} and no nn.Cell: correct it.")

@@ -54,11 +54,11 @@ class Study(Content):
         for earlier in (*arm.earlier(), *filter(None, [arm.as_accurate_as])):
             if earlier not in self.arms or self.arms[earlier].earlier():
                 raise ValueError(
-                    f"arms.{name} builds on {earlier!r}; it must be an arm that builds on no other: correct the name"
+                    f"arms.{name} names {earlier!r}; it must be an arm that builds on no other: correct the name"
                 )
             if not {*planned.get(name, ())} <= {*planned.get(earlier, ())}:
                 raise ValueError(
-                    f"profiles.{profile} does not train {earlier} from every seed of {name}, which builds on it: add it"
+                    f"profiles.{profile} does not train {earlier} from every seed of {name}, which names it: add it"
                 )
 
     def _require_paired(self, profile: str, name: str, arms: Mapping[str, int]) -> None:

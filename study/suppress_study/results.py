@@ -255,16 +255,15 @@ def rows_of(run: Run, arrays: Arrays) -> pd.DataFrame:
     if unit == "candidate":
         return pd.DataFrame({**keys, **shared, "member": arrays["member"], "score": arrays["score"]})
     shared["in_training"] = arrays["in_training"]
-    by_evaluator: dict[str, Arrays] = {"": {}}
+    by_evaluator: dict[str, Arrays] = {"": dict(shared)}
     for name, array in arrays.items():
         if name not in (*shared, "pictured") and array.shape == arrays[unit].shape:
             metric, evaluator = column_of(name)
-            by_evaluator.setdefault(evaluator, {})[metric] = array.astype(np.float32)
+            by_evaluator.setdefault(evaluator, dict(shared))[metric] = array.astype(np.float32)
     lacking = np.full(arrays[unit].shape, np.nan, np.float32)
-    metrics = dict.fromkeys(metric for found in by_evaluator.values() for metric in found)
-    columns = {each: np.concatenate([found.get(each, lacking) for found in by_evaluator.values()]) for each in metrics}
-    repeated = {name: np.tile(values, len(by_evaluator)) for name, values in shared.items()}
-    return pd.DataFrame(keys | {"evaluator": np.repeat([*by_evaluator], len(lacking))} | repeated | columns)
+    names = dict.fromkeys(name for found in by_evaluator.values() for name in found)
+    columns = {each: np.concatenate([found.get(each, lacking) for found in by_evaluator.values()]) for each in names}
+    return pd.DataFrame(keys | {"evaluator": np.repeat([*by_evaluator], len(lacking))} | columns)
 
 
 def column_of(name: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import pytest
 from planted import planted
 
 from conftest import ROOT
-from report import filling, numbers
+from report import numbers
 from report.context import Report
 from report.figures import FIGURES
 from report.speed import substitutions as of_speed
@@ -71,14 +71,6 @@ def test_the_first_pages_picture_has_another_for_narrow_screens(substitutions):
     shown = substitutions["overview"]
     assert 'src="_static/overview.png"' in shown and 'srcset="_static/overview_narrow.png"' in shown
     assert FIGURES["overview"].caption in shown and 'alt="Rows of digits' in shown
-
-
-def test_a_section_that_shows_nothing_is_left_out():
-    page = "# Title\n\n{{ gone }}\n\n## Words\n\nProse.\n\n## Empty\n\nRead this:\n\n{{ gone }}\n\n{{ none }}\n\n"
-    page += "### Half\n\n{{ gone }}\n\n{{ there }}\n"
-    left = filling.without_empty_sections(page, {"gone": "", "none": "", "there": "table"})
-    assert re.findall("^#+ (.*)$", left, flags=re.M) == ["Words", "Half"]
-    assert filling.without_empty_sections(page, {}) == page  # an unknown name is for Sphinx to complain about
 
 
 def test_settings_are_quoted_as_prose_has_them(substitutions):

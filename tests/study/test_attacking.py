@@ -1,8 +1,10 @@
 """One network under attack: what each attack is given, how it is judged, and what is kept of it."""
 
+import time
 import zlib
 from dataclasses import replace
 from functools import cache
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -201,17 +203,22 @@ def test_gradients_are_of_batches_and_each_image_goes_with_the_original_it_is_ne
         attack(replace(of_batch, batch_size=32), scene)
 
 
-def test_a_layers_decoders_are_fitted_once_for_all_sizes_of_batch_which_changes_nothing(scene):
-    shared, of_one = replace(scene), replace(variant("analytic"), images_per_class=2)
-    of_two = replace(variant({"attack": "analytic", "batch_size": 2}), images_per_class=2)
-    assert attack(of_one, shared).search_seconds > 0
-    fitted = dict(shared.learned["end"])
-    second, by_itself = attack(of_two, shared), attack(of_two, replace(scene))
-    assert fitted and shared.learned["end"] == fitted
-    assert np.array_equal(second.arrays["skill"], by_itself.arrays["skill"])
-    assert second.search_seconds == 0 < by_itself.search_seconds
-    attack(replace(variant("analytic-planted"), images_per_class=1), shared)
-    assert shared.learned == {"end": fitted}  # of another network, nothing
+def test_what_is_learned_of_a_layers_input_is_learned_once_and_serves_that_network_alone(scene):
+    """Sizes of batch share it, moments of a training do not; and what is shared changes nothing."""
+    short = {"decoder": {"steps": 10, "batch_size": 32, "width": 16, "copies": 1, "members": 1}}
+    own = STUDY.variant("full", "decoder").settings | short["decoder"]
+    shared, found = replace(scene), {}
+    for moment, size in product(("end", "start"), (1, 2)):
+        asked = variant({"attack": "analytic", "moment": moment, "batch_size": size}, decoder=own)
+        asked, alone = replace(asked, images_per_class=2), replace(scene)
+        started = time.perf_counter()
+        found[moment, size] = attack(asked, shared)
+        assert found[moment, size].search_seconds < time.perf_counter() - started
+        by_itself = attack(asked, alone)
+        assert np.array_equal(found[moment, size].arrays["skill"], by_itself.arrays["skill"])
+        assert by_itself.search_seconds > 0 and len(alone.learned) == 1
+    assert [each.search_seconds > 0 for each in found.values()] == [True, False, True, False]
+    assert [len(kept) for kept in shared.learned.values()] == [2, 2]  # by moment: ridge and network
 
 
 def test_a_suppressed_networks_gradient_is_masked_as_it_is_sent_and_not_before(scene, few):

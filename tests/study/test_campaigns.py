@@ -90,7 +90,8 @@ def test_the_same_seed_makes_the_same_network_of_ones_own(study):
 def test_arms_attacks_and_checks_look_where_the_campaign_says(study, folder, tmp_path):
     assert study.roles.depth == "dense" and study.variant(study.campaign, "tuned").factors == {"depth": "dense"}
     assert study.arms["feature-noise"].made_by().releases == "dense"
-    assert all(arm.band is None and arm.documented is None for arm in study.arms.values())
+    assert all(arm.band is arm.documented is arm.as_accurate_as is None for arm in study.arms.values())
+    assert study.arms["magnitude-finetuned"].optimizer == study.arms["suppressed-example"].optimizer
     assert {study.arms[arm].network for arm in study.profile(study.campaign).arms} == {MINE["network"]}
     convnet = study.arms["evaluator-convnet"]
     assert (convnet.network, convnet.channels, convnet.classes) == ("convnet", 3, CLASSES)

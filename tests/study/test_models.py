@@ -290,7 +290,7 @@ def test_a_network_of_ones_own_is_a_checkpoint_or_what_a_function_makes(kept, de
     ("source", "message"),
     [
         ("nowhere:LeNet5", r"victim is 'nowhere:LeNet5', which cannot be made \(No module named 'nowhere'\)"),
-        ("sys:exit", r"victim is 'sys:exit', which cannot be made \(it ends Python"),
+        ("sys:exit", r"victim is 'sys:exit', which cannot be made \(it ends Python with None\): correct it"),
         ("suppress_privacy:LeNet6", "victim is 'suppress_privacy:LeNet6', which cannot be made"),
         ("builtins:dict", "victim is 'builtins:dict', which makes a dict and no nn.Cell"),
     ],

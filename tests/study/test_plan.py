@@ -322,7 +322,9 @@ def test_controls_differ_from_the_suppressed_arm_in_what_they_are_for_and_nothin
     assert masked.recipe() == suppressed.recipe() | {"defence": suppressed.defence | {"kind": "random-mask"}}
     of_pruned = (pruned.defence["sparsity"], pruned.defence["layers"])
     assert of_pruned == (suppressed.defence["sparse_end"], suppressed.defence["layers"])
-    assert (pruned.start, pruned.epochs, pruned.as_accurate_as) == ("dense-sgd", suppressed.epochs, SWEPT)
+    assert pruned.recipe() | {"start": None, "defence": None, "optimizer": None} == dense.recipe() | {"optimizer": None}
+    assert pruned.optimizer.name == suppressed.optimizer.name
+    assert (pruned.start, pruned.as_accurate_as) == ("dense-sgd", SWEPT)
     private = [STUDY.arm("full", f"dpsgd-eps{epsilon}") for epsilon in (1, 3, 7)]
     assert [arm.defence["epsilon"] for arm in private] == [1, 3, 7]
     assert len({repr(arm.recipe() | {"defence": arm.defence | {"epsilon": None}}) for arm in private}) == 1

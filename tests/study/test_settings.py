@@ -98,12 +98,12 @@ def test_nothing_is_wrong_without_a_change(tmp_path):
         (
             ("profiles", "own", "arms", "magnitude-oneshot"),
             [0],
-            "profiles.own does not train dense-sgd from every seed of magnitude-oneshot, which builds on it: add it",
+            "profiles.own does not train dense-sgd from every seed of magnitude-oneshot, which names it: add it",
         ),
         (
             ("profiles", "own", "arms", "width-matched"),
             [1],
-            "profiles.own does not train suppressed-example from every seed of width-matched, which builds on it: add",
+            "profiles.own does not train suppressed-example from every seed of width-matched, which names it: add",
         ),
         # kinds and bounds
         (("profiles", "own", "arms", "baseline"), [-1], "profiles.own.arms.baseline.0 is -1; input should be greater"),
@@ -138,13 +138,13 @@ def test_nothing_is_wrong_without_a_change(tmp_path):
         (
             ("arms", "magnitude-oneshot", "start"),
             "dense",
-            "arms.magnitude-oneshot builds on 'dense'; it must be an arm",
+            "arms.magnitude-oneshot names 'dense'; it must be an arm",
         ),
-        (("arms", "magnitude-oneshot", "start"), "feature-noise", "builds on 'feature-noise'; it must be an arm that"),
+        (("arms", "magnitude-oneshot", "start"), "feature-noise", "names 'feature-noise'; it must be an arm that"),
         (("arms", "accuracy-matched", "cut"), "sgd", "arms.accuracy-matched.cut is 'sgd'; allowed are baseline"),
         (("arms", "accuracy-matched", "accuracy_of"), None, "arms.accuracy-matched: cut needs accuracy_of, and a tra"),
-        (("arms", "width-matched", "as_accurate_as"), "s", "arms.width-matched builds on 's'; it must be an arm that"),
-        (("arms", "accuracy-matched", "accuracy_of"), "s", "arms.accuracy-matched builds on 's'; it must be an arm"),
+        (("arms", "width-matched", "as_accurate_as"), "s", "arms.width-matched names 's'; it must be an arm that"),
+        (("arms", "accuracy-matched", "accuracy_of"), "s", "arms.accuracy-matched names 's'; it must be an arm"),
         (("arms", "dense-sgd", "optimizer", "decay"), "linear", "arm accuracy-matched in profile own: cut needs accu"),
         (("arms", "feature-noise", "epochs"), 2, "arms.feature-noise: epochs is 2, the optimizer missing"),
         # the defence, by its own definition

@@ -1,7 +1,7 @@
 """What an attacker holds. An attack is given one of these and nothing else: the threat model, apart from the attack."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -72,14 +72,14 @@ T = TypeVar("T")
 
 
 def once_a_view(fit: Callable[..., T]) -> Callable[..., T]:
-    """Keep what is learned from a view with it, so that attacks that ask for the same share it."""
+    """Keep what is learned from a view with it, so that attacks that ask for the same share it, as found at no cost."""
 
     @wraps(fit)
     def fitted(view: FeatureView, **settings: Hashable) -> T:
         key = fit.__name__, *sorted(settings.items())
-        if key not in view.learned:
-            view.learned[key] = fit(view, **settings)
-        return view.learned[key]
+        if key in view.learned:
+            return replace(view.learned[key], search_seconds=0.0)
+        return view.learned.setdefault(key, fit(view, **settings))
 
     return fitted
 
@@ -108,8 +108,8 @@ class GradientView:
     auxiliary_labels: np.ndarray  # int32 [M]
     batch_size: int = 1  # images of whose mean loss these are the gradients
     sent: Defence = field(default_factory=Defence)  # its `on_gradients` is what they went through before they left
-    # What attacks have learned so far from the auxiliary images and the network, which views of the same may share.
-    learned: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
+    # What attacks have learned so far, by what they learned it from: views of any networks may share one.
+    learned: dict[Hashable, dict[Hashable, Any]] = field(default_factory=dict, repr=False, compare=False)
 
 
 def scaled_confidence(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
