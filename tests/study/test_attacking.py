@@ -4,7 +4,6 @@ import time
 import zlib
 from dataclasses import replace
 from functools import cache
-from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -203,21 +202,23 @@ def test_gradients_are_of_batches_and_each_image_goes_with_the_original_it_is_ne
         attack(replace(of_batch, batch_size=32), scene)
 
 
-def test_what_is_learned_of_a_layers_input_is_learned_once_and_serves_that_network_alone(scene):
+def test_what_is_learned_of_a_layers_input_is_learned_once_and_serves_that_network_alone(scene, tmp_path):
     """Sizes of batch share it, moments of a training do not; and what is shared changes nothing."""
     short = {"decoder": {"steps": 10, "batch_size": 32, "width": 16, "copies": 1, "members": 1}}
     own = STUDY.variant("full", "decoder").settings | short["decoder"]
+    scene = replace(scene, victim=replace(scene.victim, checkpoints=tmp_path))  # trained here, and so with a start
     shared, found = replace(scene), {}
-    for moment, size in product(("end", "start"), (1, 2)):
+    for moment, size in (("end", 1), ("end", 2), ("start", 2)):
         asked = variant({"attack": "analytic", "moment": moment, "batch_size": size}, decoder=own)
-        asked, alone = replace(asked, images_per_class=2), replace(scene)
-        started = time.perf_counter()
+        asked, started = replace(asked, images_per_class=2), time.perf_counter()
         found[moment, size] = attack(asked, shared)
         assert found[moment, size].search_seconds < time.perf_counter() - started
-        by_itself = attack(asked, alone)
-        assert np.array_equal(found[moment, size].arrays["skill"], by_itself.arrays["skill"])
-        assert by_itself.search_seconds > 0 and len(alone.learned) == 1
-    assert [each.search_seconds > 0 for each in found.values()] == [True, False, True, False]
+        if size == 2:
+            alone = replace(scene)
+            by_itself = attack(asked, alone)
+            assert np.array_equal(found[moment, size].arrays["skill"], by_itself.arrays["skill"])
+            assert by_itself.search_seconds > 0 and len(alone.learned) == 1
+    assert [each.search_seconds > 0 for each in found.values()] == [True, False, True]
     assert [len(kept) for kept in shared.learned.values()] == [2, 2]  # by moment: ridge and network
 
 
