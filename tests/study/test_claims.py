@@ -4,13 +4,14 @@ import copy
 import re
 from dataclasses import FrozenInstanceError, replace
 from itertools import chain
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 
 from suppress_privacy.evaluation.gates import REQUIRED, Gate
-from suppress_study.claims import ON_GRADIENTS, STRONGEST, Claims, Sources, verdicts
+from suppress_study.claims import ON_GRADIENTS, STRONGEST, Claims, Sources, Untested, verdicts
 from suppress_study.jobs import Model
 from suppress_study.measured import Cell, Measured, Trainings
 from suppress_study.plan import Study
@@ -475,6 +476,9 @@ def test_an_attack_is_called_by_its_title_and_its_scale():
             r"claims\.E1\.equal\.margins\.0: metric is 'kept'; allowed are test_accuracy: correct it",
         ),
         (("claims", "E1", "margins", 2, "metric"), "skil", r"metric is 'skil'; allowed are .*skill, .*: correct it"),
+        (("claims", "E1", "margins", 0, "margin"), 0, "margins.0.margin is 0; input should be greater than 0"),
+        (("claims", "E1", "margins"), [], r"margins is \[\]; list should have at least 1 item"),
+        (("claims", "E1", "pairs"), [], r"pairs is \[\]; list should have at least 1 item"),
         (
             ("claims", "H1", "kind"),
             "higher",
@@ -507,6 +511,45 @@ def test_a_claim_may_have_one_alternative():
     content = read_yaml(FOLDER / "claims.yaml")
     del content["claims"]["R3"]["alternatives"][1:]
     assert len(Claims.model_validate(content).claims["R3"].alternatives) == 1
+
+
+def test_equality_may_be_asked_of_one_pair_within_one_margin():
+    content = read_yaml(FOLDER / "claims.yaml")
+    for name in ("pairs", "margins"):
+        del content["claims"]["E1"][name][1:]
+    claim = Claims.model_validate(content).claims["E1"]
+    assert (len(claim.pairs), len(claim.margins)) == (1, 1)
+
+
+def test_a_campaign_is_asked_what_its_arms_can_answer_and_the_question():
+    claims = {
+        "Q": {"kind": "found-less", "arm": "a"},
+        "lower": {"kind": "lower", "arm": "a", "controls": ["b"]},
+        "members": {"kind": "members", "arm": "a", "control": "c"},
+        "nearest": {"kind": "lower", "arm": "a", "nearest_in_accuracy": ["b", "d"]},
+        "documented": {"kind": "reproduces"},
+    }
+    content = {"question": "Q", "checks": {"tuned": {"attack": "t"}, "positive": {"attack": "t", "depth": "first"}}}
+    content |= {"game_checks": ["one"], "across": {"H9": {}}, "claims": claims}
+
+    def of(near, *arms):
+        return Claims.laid_over(content, {"campaign": {"near": near, "arms": arms}})
+
+    for arms, asked in (("ab", {"Q", "lower"}), ("ac", {"Q", "members"}), ("abd", {"Q", "lower", "nearest"})):
+        assert of("", *arms)["claims"].keys() == asked
+    assert of("", "a", "b")["checks"] == {"tuned": {"attack": "t"}}
+    assert of("stem", "a", "b")["checks"] == {
+        "tuned": {"attack": "t"},
+        "positive": {"attack": "t", "depth": "stem"},
+    }
+    whole = of("", "a", "b")
+    assert (whole["question"], whole["game_checks"], whole["across"]) == ("Q", [], {})
+
+
+def test_of_a_campaign_nothing_is_documented():
+    measured = SimpleNamespace(study=SimpleNamespace(documented=None))
+    with pytest.raises(Untested, match="nothing is documented of this campaign"):
+        Sources(measured, CLAIMS.strongest).documented("ordinary")
 
 
 def test_where_what_was_measured_comes_from_cannot_be_changed():
