@@ -144,6 +144,16 @@ def test_no_order_of_the_seeds_counts_where_they_are_unrelated_and_more_of_them_
     assert np.median([one.high - one.low for one in all_of_them]) < np.median([one.high - one.low for one in some])
 
 
+def test_of_seeds_alone_the_interval_is_welchs():
+    """Where all images differ by as much, nothing is theirs; of numbers of seeds and variances that are not equal."""
+    images = np.random.default_rng(0).normal(0, 1, 30)
+    first, second = np.array([0.31, 0.35, 0.28, 0.4]), np.array([0.05, 0.3, -0.1])
+    found = apart(images + first[:, None], images + second[:, None])
+    welch = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    assert found.mean == pytest.approx(first.mean() - second.mean())
+    assert (found.low, found.high, found.n) == (pytest.approx(welch.low), pytest.approx(welch.high), 7 * 30)
+
+
 def test_two_constants_are_apart_by_their_difference():
     found = apart(np.full((3, 1), 0.98), np.full((4, 1), 0.97))
     np.testing.assert_allclose([found.mean, found.low, found.high], 0.01)
