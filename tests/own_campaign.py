@@ -3,7 +3,7 @@
 import numpy as np
 import yaml
 
-CLASSES, SIDE = 3, 16
+CLASSES, SIDE = 3, 32
 MODULE = '''"""A small residual network."""
 
 from mindspore import nn, ops
@@ -21,7 +21,7 @@ class Block(nn.Cell):
 class Residual(nn.Cell):
     def __init__(self, seed=None):
         super().__init__()
-        self.stem = nn.Conv2d(3, 4, 3, stride=2)
+        self.stem = nn.Conv2d(3, 4, 3, stride=4)
         self.blocks = nn.CellList([Block(4), Block(4)])
         self.dense, self.head = nn.Dense(4 * 64, 24, activation="relu"), nn.Dense(24, 3)
 

@@ -154,7 +154,7 @@ def test_a_wrong_setting_of_a_campaign_is_named(folder, tmp_path, changes, messa
             {"network": "suppress_privacy.convnet:ConvNet", "depth": "fc1"},
             "two rows of 3 logits, and it gives the shap",
         ),
-        ({"network": "suppress_privacy:LeNet5", "depth": "fc1"}, "does not take images of the shape (3, 16, 16)"),
+        ({"network": "suppress_privacy:LeNet5", "depth": "fc1"}, "does not take images of the shape (3, 32, 32)"),
     ],
 )
 def test_a_network_that_does_not_fit_is_refused_before_it_is_trained(folder, tmp_path, changes, message):
@@ -166,7 +166,7 @@ def test_a_network_that_does_not_fit_is_refused_before_it_is_trained(folder, tmp
 
 def test_data_that_are_not_what_the_file_says_are_refused(folder, tmp_path):
     plan = laid(folder, tmp_path, data=MINE["data"] | {"classes": 7})
-    with pytest.raises(DataError, match=r"has 3 classes and images of the shape \[3, 16, 16\], and data says 7 and"):
+    with pytest.raises(DataError, match=r"has 3 classes and images of the shape \[3, 32, 32\], and data says 7 and"):
         load_data(plan.profile("changed").data)
 
 
