@@ -122,7 +122,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def checked(function: F) -> F:
     """Check every argument by its annotation before the function runs."""
-    signature = signature_of(function)
+    signature = inspect.signature(function)
     parameters = signature.parameters.values()
     single = {each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)}
 
