@@ -15,9 +15,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-import suppress_privacy
 from suppress_privacy import training
 from suppress_privacy.convnet import ConvNet
+from suppress_privacy.defences import DEFENCES
 from suppress_privacy.defences.layers import mask_layers, matched
 from suppress_privacy.fetch import DATASETS
 from suppress_privacy.files import atomically, sha256_of
@@ -25,6 +25,7 @@ from suppress_privacy.lenet import Features, LeNet5, Rest, predict, require_whol
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.training import Defence, History, Plan, checkpoints_in, train, with_cross_entropy
 from suppress_study import packaged
+from suppress_study.code import hashes, module
 from suppress_study.jobs import Model
 from suppress_study.plan import Study
 from suppress_study.reading import validated
@@ -232,11 +233,9 @@ def key_of(recipe: Any, *parts: bytes, code: str) -> str:
         parts: what else there is, such as positions of its images.
         code: the file of whoever makes it.
     """
-    key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode() + b"".join(parts))
-    package = Path(suppress_privacy.__file__).parent
-    for path in sorted([*package.glob("*.py"), *package.glob("defences/*.py"), Path(__file__), Path(code)]):
-        key.update(path.read_bytes())
-    return key.hexdigest()[:32]
+    defences = {each.__module__ for each in DEFENCES.values()}
+    said = hashes([Path(__file__), Path(code), *map(module, defences)])
+    return hashlib.sha256(json.dumps([recipe, said], sort_keys=True).encode() + b"".join(parts)).hexdigest()[:32]
 
 
 def optimizer(settings: Optimizer, network: nn.Cell, steps: int) -> nn.Optimizer:

@@ -81,7 +81,9 @@ def _load() -> dict[Path, int]:
     Not what draws: Matplotlib takes its backend from the environment when it is loaded, and that is the kernel's.
     """
     import suppress_study.run
-    import suppress_study.session  # noqa: F401
+    import suppress_study.session_attack
+    import suppress_study.session_play
+    import suppress_study.session_train  # noqa: F401
     from suppress_study.plan import Study
 
     Study.load()

@@ -11,7 +11,7 @@ from inspect import getsource
 import papermill
 import pytest
 
-from suppress_study import notebook, session
+from suppress_study import notebook, session, session_attack, session_play, session_train
 from suppress_study.jobs import Model
 from suppress_study.notebook import TYPES, checked_parameters, parameters_of
 from suppress_study.plan import Study
@@ -20,6 +20,7 @@ from suppress_study.settings import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SWEPT = "suppressed-example"
+SESSIONS = (session, session_attack, session_play, session_train)
 
 
 def run(*arguments):
@@ -48,7 +49,7 @@ def test_a_notebook_defines_nothing_and_uses_every_parameter(path):
     cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
     code = ["".join(cell["source"]) for cell in cells if "parameters" not in cell["metadata"].get("tags", [])]
     assert not any(line.startswith(("def ", "class ")) for source in code for line in source.splitlines())
-    taken = re.findall(r'parameters(?:\[|\.get\()"(\w+)"', getsource(session) + getsource(notebook.chosen))
+    taken = re.findall(r'parameters(?:\[|\.get\()"(\w+)"', "".join(map(getsource, [*SESSIONS, notebook.chosen])))
     for name in papermill.inspect_notebook(notebook.literal(path)):
         handed_on = any(f"{name})" in source or f"/ {name}" in source for source in code)
         assert handed_on or ("(globals())" in "".join(code) and name in taken), name

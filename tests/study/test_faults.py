@@ -19,7 +19,7 @@ from faulty import KINDS, Faults, Killed
 from suppress_privacy import load_checkpoint, training
 from suppress_privacy.lenet import LeNet5
 from suppress_privacy.training import checkpoints_in
-from suppress_study import attacking, models, results, run, session
+from suppress_study import attacking, models, results, run, session, session_attack, session_train
 from suppress_study.notebook import checked_parameters
 from suppress_study.results import ResultError, Results, read_job
 from suppress_study.summary import Summary
@@ -64,7 +64,8 @@ def stubs(digits):
         patch.setattr(training, "TrainStep", Step)
         patch.setattr(training, "correct", lambda _, images, labels: np.arange(len(labels)) % 10 > 0)
         patch.setattr(session, "load_data", lambda *_: few)
-        patch.setattr(session, "made", made)
+        for each in (session_attack, session_train):
+        patch.setattr(each, "made", made)
         patch.setattr("mindspore.train.serialization._ckpt_fs.create", lambda *given: open(*given))  # noqa: SIM115  it is theirs to close
         write_table = results.pq.write_table
 
@@ -134,8 +135,8 @@ def test_a_training(tmp_path, monkeypatch):
     begin, folder = tmp_path / "begin", tmp_path / "results"
     with monkeypatch.context() as patch:
         patch.setattr(models, "untrained", lambda arm, seed=None: LeNet5(seed=7))
-        session.Training(session_parameters("train", begin, overrides={"epochs": 1})).train()
-    made = session.Training(session_parameters("train", folder, overrides={"epochs": 1}))
+        session_train.Training(session_parameters("train", begin, overrides={"epochs": 1})).train()
+    made = session_train.Training(session_parameters("train", folder, overrides={"epochs": 1}))
 
     def believed():
         checked_jobs(folder)
@@ -159,9 +160,9 @@ def test_an_attack(tmp_path, monkeypatch):
     monkeypatch.setattr(attacking, "attack", lambda variant, scene: attacking.Found(arrays))
     judges = (("baseline", 1000), ("evaluator-lenet", 1001), ("evaluator-convnet", 1000), ("baseline", 0))
     for arm, seed in judges:
-        session.Training(session_parameters("train", begin, arm=arm, seed=seed)).train()
+        session_train.Training(session_parameters("train", begin, arm=arm, seed=seed)).train()
     shutil.copytree(begin, folder)
-    made = session.Attacking(session_parameters("attack", folder, attacks=["ridge"]))
+    made = session_attack.Attacking(session_parameters("attack", folder, attacks=["ridge"]))
 
     def command():
         made.attack("ridge-fc1")
