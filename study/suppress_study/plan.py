@@ -351,6 +351,20 @@ class Study(Content):
                 runs.append(Run(f"attack-{each}-{one}", "attack", campaign, profile, factors, seed, settings))
         return Job("coins", replace(model, seed=0), name, tuple(runs), tuple(variants))
 
+    def needs(self, profile: str, job: Job) -> list[Job]:
+        """The jobs whose runs a job starts from, which must be there before; what a package trains is no job's."""
+        arm = None if job.model.arm == NONE else self.arm_of(profile, job.model)
+        earlier = arm.earlier() if arm and not arm.package else []
+        if job.kind == "coins":
+            return [self.playing(profile, job.group, Model(name, 0)) for name in earlier]
+        if job.kind == "train":
+            models = [Model(name, job.model.seed) for name in earlier]
+        else:
+            victim = [job.model] if arm else []
+            another = self.another(profile, job.model, job.variants)
+            models = [*victim, *filter(None, [another]), *self.judges().values()]
+        return [self.training(profile, model) for model in dict.fromkeys(models)]
+
     def jobs(self, profile: str) -> list[Job]:
         """All that a profile asks for: evaluators, models, attacks that need none, attacks, group by group; games."""
         chosen, models = self.profile(profile), self.models(profile)

@@ -1,6 +1,7 @@
 """What a profile asks for: every arm, sweep and attack of study.yaml becomes runs, told apart by their factors."""
 
 import copy
+from graphlib import TopologicalSorter
 
 import pytest
 
@@ -12,8 +13,8 @@ from suppress_privacy.evaluation.metrics import METRICS
 from suppress_study.jobs import NONE, Model
 from suppress_study.plan import Study
 from suppress_study.reading import SettingsError, read_yaml
-from suppress_study.results import key
-from suppress_study.settings import FOLDER
+from suppress_study.results import PUBLISHED, key, published_runs
+from suppress_study.settings import FOLDER, ROOT
 
 STUDY = Study.load()
 SWEPT = "suppressed-example"
@@ -363,6 +364,38 @@ def test_what_was_published_is_read_as_it_was_whatever_attacks_there_are_today(t
     assert Study.of(tmp_path) == Study.load()
     (tmp_path / "study.yaml").write_text("arms: {}\n", "utf-8")
     assert Study.of(tmp_path) == Study.load() == Study.of(tmp_path / "nowhere")
+
+
+# What a job starts from
+
+
+@pytest.mark.parametrize("profile", STUDY.profiles)
+def test_what_a_job_needs_is_asked_for_too_and_nothing_needs_itself(profile):
+    jobs = {str(job): job for job in STUDY.jobs(profile)}
+    needs = {name: {str(each): each for each in STUDY.needs(profile, job)} for name, job in jobs.items()}
+    assert all(jobs[name] == each for earlier in needs.values() for name, each in earlier.items())
+    TopologicalSorter(needs).prepare()  # raises if there is a circle
+
+
+def test_the_published_runs_were_made_from_the_networks_that_their_jobs_need():
+    published, needs = published_runs(ROOT / PUBLISHED), {}
+    for job in STUDY.jobs("full"):
+        if job.kind != "coins" and all(run.name in published for run in job.runs):
+            needs[str(job)] = {published[str(each)].checkpoint["sha256"] for each in STUDY.needs("full", job)}
+            assert all({*published[run.name].networks.values()} == needs[str(job)] for run in job.runs), job
+    assert {len(networks) for networks in needs.values()} >= {0, 1, 2, 4}
+
+
+def test_an_attack_by_a_network_of_another_seed_needs_that_and_a_game_the_same_game_of_earlier_arms():
+    jobs = {str(job): job for job in STUDY.jobs("full")}
+
+    def needs(name):
+        return [str(job) for job in STUDY.needs("full", jobs[name])]
+
+    judges = [f"train-{judge}" for judge in STUDY.judges().values()]
+    assert needs(f"attack-{SWEPT}-seed2-otherseed") == [f"train-{SWEPT}-seed2", f"train-{SWEPT}-seed3", *judges]
+    assert needs("coins-canaries-magnitude-finetuned") == ["coins-canaries-dense-sgd"]
+    assert needs("coins-canaries-none") == []
 
 
 # Games of membership
