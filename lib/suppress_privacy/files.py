@@ -55,23 +55,25 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def read_arrays(path: str | os.PathLike[str], at_most: int = LARGEST) -> dict[str, np.ndarray]:
+def read_arrays(path: str | os.PathLike[str], at_most: int = LARGEST, only: str = "") -> dict[str, np.ndarray]:
     """The arrays of an .npz file by name, whoever wrote it: nothing in it is executed, nor unpacked beyond a limit.
 
     Args:
         path: what `numpy.savez` wrote.
         at_most: bytes that the arrays may take together.
+        only: the name of the one array to read; empty: all of them.
 
     Raises:
         ValueError: it is missing, damaged or something else, has objects in it, or would take more.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
+            entries = [archive.getinfo(f"{only}.npy")] if only else archive.infolist()
+            size = sum(entry.file_size for entry in entries)
             if size > at_most:
                 raise ValueError(f"it would take {size:,} bytes, more than {at_most:,}")
             arrays = {}
-            for entry in archive.infolist():
+            for entry in entries:
                 with archive.open(entry) as file:
                     array = np.lib.format.read_array(file, allow_pickle=False)
                 if array.size > array.nbytes:

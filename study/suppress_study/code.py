@@ -26,6 +26,8 @@ APART = {"campaigns", "content", "jobs", "plan", "reading", "settings"} | {
     "starter",
 }
 
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
 
 def hashes(roots: Iterable[Path]) -> dict[str, str]:
     """The project's modules that these files import, and theirs, and so on, with the roots that are modules.
@@ -122,7 +124,7 @@ def _lines(path: Path) -> Iterator[str]:
             row = token.start[0] - 1
             lines[row] = lines[row][: token.start[1]]
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
-            first = node.body[0]
-            lines[first.lineno - 1 : first.end_lineno] = [""] * (first.end_lineno - first.lineno + 1)
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node):
+            for row in range(node.body[0].lineno - 1, node.body[0].end_lineno or 0):
+                lines[row] = ""
     yield from (stripped for line in lines if (stripped := line.rstrip()))

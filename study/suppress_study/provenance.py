@@ -39,10 +39,15 @@ def environment(runtime: Runtime, data: Mnist) -> dict[str, Any]:
     """What the runs of one machine and data set have in common."""
     return {
         "device": asdict(runtime),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        "versions": {"python": platform.python_version()} | numerical(),
         "machine": {"processor": processor(), "cores": os.cpu_count()},
         "data": describe(data),
     }
+
+
+def numerical() -> dict[str, str]:
+    """The versions of the packages that compute what comes out."""
+    return {name: version(name) for name in LIBRARIES}
 
 
 def describe(data: Mnist) -> dict[str, Any]:

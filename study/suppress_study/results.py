@@ -1,7 +1,7 @@
 """What came out: one file a job while running; published, tables that a stranger opens with pandas.
 
     runs/JOB.npz                one job's runs: their lines, and the arrays behind them (git-ignored)
-    runs.jsonl                  one line a run, after those of environments and of the tables' hashes
+    runs.jsonl                  one line a run, after those of environments, of what runs depend on and of hashes
     images.parquet              a row for each run, image and evaluator; by campaign and seed
     membership.parquet          a row for each run and candidate; by campaign and seed
     pictures.npz                reconstructions that are shown, their originals, curves of objectives
@@ -73,6 +73,7 @@ class Run:
     networks: dict[str, str] = field(default_factory=dict)  # what it was made of: "victim", evaluator or arm -> SHA-256
     chosen: dict[str, Any] = field(default_factory=dict)  # by the attack itself, and on what ground
     superseded: str = ""  # by which run: it counts no longer
+    depends: dict[str, Any] = field(default_factory=dict)  # see keys.py; the basis is in runs.jsonl by name
 
     def __str__(self) -> str:
         return self.name
@@ -155,12 +156,18 @@ class Results:
             shutil.copyfile(FOLDER / name, folder / name)
         files |= {name: sha256_of(folder / name) for name in ("pictures.npz", *ASKED)}
         known: dict[str, str] = {}
+        bases: dict[str, str] = {}
         lines = []
         for run in self.runs.values():
             content = json.dumps(run.environment, sort_keys=True)
             known.setdefault(content, f"environment-{len(known) + 1}")
-            lines.append(run.line() | {"environment": known[content]})
+            line = run.line() | {"environment": known[content]}
+            if run.depends:
+                basis = json.dumps(run.depends["basis"], sort_keys=True)
+                line["depends"] = run.depends | {"basis": bases.setdefault(basis, f"basis-{len(bases) + 1}")}
+            lines.append(line)
         head = [{"kind": "environment", "name": name, **json.loads(content)} for content, name in known.items()]
+        head += [{"kind": "basis", "name": name, "of": json.loads(content)} for content, name in bases.items()]
         head += [{"kind": "table", "name": name, "sha256": sha256} for name, sha256 in sorted(files.items())]
         content = "".join(json.dumps(line, allow_nan=False) + "\n" for line in [*head, *lines])
         (folder / "runs.jsonl").write_text(content, "utf-8")
@@ -227,14 +234,14 @@ def write_job(path: Path, runs: Iterable[tuple[Run, Arrays]]) -> None:
         np.savez_compressed(file, runs=np.array(lines), **arrays)
 
 
-def read_job(path: Path) -> list[tuple[Run, Arrays]]:
-    """The runs of one job with their arrays.
+def read_job(path: Path, *, arrays: bool = True) -> list[tuple[Run, Arrays]]:
+    """The runs of one job with their arrays, or without, which is quick.
 
     Raises:
         ResultError: the file is damaged, or is something else.
     """
     try:
-        content = read_arrays(path)
+        content = read_arrays(path, only="" if arrays else "runs")
         runs = [Run(**line) for line in json.loads(str(content.pop("runs")))]
         found: list[Arrays] = [{} for _ in runs]
         for key, array in content.items():
@@ -359,6 +366,11 @@ def published_campaigns(published: Path, names: Iterable[str]) -> dict[str, Path
     return {name: folder for name, folder in folders.items() if (folder / "runs.jsonl").is_file()}
 
 
+def runs_made_in(folder: Path) -> dict[str, Run]:
+    """The runs that a folder has beside its published tables, by name and without their arrays."""
+    return {run.name: run for path in made_in(folder) for run, _ in read_job(path, arrays=False)}
+
+
 def published_runs(folder: Path) -> dict[str, Run]:
     """The runs of a folder's runs.jsonl by name, superseded ones too; none where there is no such file."""
     return _published(folder)[0]
@@ -372,15 +384,19 @@ def _published(folder: Path) -> tuple[dict[str, Run], dict[str, str]]:
     if not path.is_file():
         return {}, {}
     known = {each.name for each in fields(Run)}
-    runs, environments, files = {}, {}, {}
+    runs, environments, bases, files = {}, {}, {}, {}
     try:
         for line in map(json.loads, path.read_text("utf-8").splitlines()):
             if line["kind"] == "environment":
                 environments[line["name"]] = {key: line[key] for key in line if key not in ("kind", "name")}
+            elif line["kind"] == "basis":
+                bases[line["name"]] = line["of"]
             elif line["kind"] == "table":
                 files[inside(line["name"])] = line["sha256"]
             else:
                 line["environment"] = environments[line["environment"]]
+                if depends := line.get("depends"):
+                    depends["basis"] = bases[depends["basis"]]
                 runs[line["name"]] = Run(**{key: line[key] for key in line if key in known})
                 require_inside(runs[line["name"]])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -33,18 +33,20 @@ from suppress_privacy.evaluation.verdict import HOLDS, NOT_SHOWN, NOT_TESTED, RE
 from suppress_privacy.fetch import DATASETS
 from suppress_privacy.mnist import DataError
 from suppress_privacy.runtime import choose_device, configure
-from suppress_study import campaigns, packaged
+from suppress_study import campaigns, packaged, status
 from suppress_study.claims import Claims
 from suppress_study.cost import costs, told
-from suppress_study.jobs import WILDCARDS
+from suppress_study.jobs import WILDCARDS, Job
+from suppress_study.keys import Keys
 from suppress_study.models import require_fits
 from suppress_study.notebook import execute
 from suppress_study.plan import Study
 from suppress_study.provenance import describe
 from suppress_study.reading import from_yaml
-from suppress_study.results import PUBLISHED, Results, finish_publishing, published_runs, write_json
+from suppress_study.results import PUBLISHED, Results, finish_publishing, published_runs, runs_made_in
 from suppress_study.settings import ROOT, Campaign
 from suppress_study.starter import Starter
+from suppress_study.status import Standing
 from suppress_study.summary import Summary, summarise
 from suppress_study.surroundings import surroundings
 from suppress_study.targets import choose_targets, load_data
@@ -92,10 +94,11 @@ def end_with(leader: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def prepare(options: argparse.Namespace, study: Study) -> str:
-    """Check settings, device, folder and data; returns the device.
+def prepare(options: argparse.Namespace, study: Study) -> tuple[str, list[str]]:
+    """Check settings, device, folder and data, and tell the workflow which runs are to be made.
 
-    The data's description is an input of every training: when it changes, they run again.
+    Returns:
+        the device, and the jobs of which the folder's published runs are enough.
     """
     profile = study.profile(options.profile)
     device = choose_device(options.device)
@@ -104,31 +107,32 @@ def prepare(options: argparse.Namespace, study: Study) -> str:
         pass  # before hours of work are lost
     for folder in (options.results, PUBLISHED):
         clear(folder)
-    published = published_runs(options.results)
     if options.redraw:
         judge = f"train-{next(iter(study.judges().values()))}"
-        if judge not in published and not (options.results / "runs" / f"{judge}.npz").is_file():
+        if judge not in published_runs(options.results) and not (options.results / "runs" / f"{judge}.npz").is_file():
             raise SetupError(f"{options.results} has no run {judge}: run the study of that profile first.")
-        return device
+        return device, []
     data = load_data(profile.data)
     choose_targets(data, profile.targets)  # refuses more targets than there are images
     if campaigns.kept(options.results):
         configure(options.device, "graph")
         campaigns.modules(options.results)
         require_fits(study, options.profile, data)
-    described, description = options.results / "data.json", describe(data)
-    known = [run.environment["data"] for run in published.values()]
-    known += [_read_json(described)] if described.is_file() else []
-    if options.keep and any(other != description for other in known):
-        raise SetupError(
-            f"{options.results} has runs on other data than {data.name} as found here: have that data (MNIST_DIR "
-            "names a copy), or run the study anew."
-        )
-    if not described.is_file() or _read_json(described) != description:
-        write_json(described, description)
+    jobs = [named_job(target, study, options.profile) for target in options.targets]
+    published, found = standing(options, study, jobs, describe(data), device)
     if data.notice:
         print(f"Notice: {data.notice}", file=sys.stderr)
-    return device
+    return device, status.write(options.results / "standing.json", found, published)
+
+
+def standing(
+    options: argparse.Namespace, study: Study, jobs: list[Job], data: dict[str, Any], device: str
+) -> tuple[set[str], list[Standing]]:
+    """The runs of a folder that are published alone, and how jobs stand there; without jobs all of the profile."""
+    keys = Keys(study, options.profile, data, device, campaigns.modules(options.results))
+    published, own = published_runs(options.results), runs_made_in(options.results)
+    found = status.standings(keys, jobs or study.jobs(options.profile), published | own, {*published} - {*own})
+    return {*published} - {*own}, found
 
 
 def clear(folder: Path) -> None:
@@ -138,30 +142,27 @@ def clear(folder: Path) -> None:
             shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
-def _read_json(path: Path) -> Any:
-    """The JSON in a file, or None where there is none that can be read."""
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except ValueError:
-        return None
-
-
 def snakemake(options: argparse.Namespace, device: str) -> list[str]:
     """Snakemake's command, up to its targets."""
     # Snakemake's own lock outlives a killed process; ours does not.
     command = [sys.executable, "-m", "snakemake", "-s", "study/Snakefile", "--nolock", "--rerun-incomplete"]
+    command += ["--rerun-triggers", "mtime", "params"]  # code, data and settings are in a run's key
     # An accelerator takes one run at a time; on a CPU each run has a core of its own.
     cores = options.cores or (len(os.sched_getaffinity(0)) if device == "CPU" else 1)
     command += ["--quiet", "rules", "--cores", str(cores), *shlex.split(options.snakemake)]
     # As YAML, which Snakemake reads once it has stripped quotes from both ends: a folder may have any name.
     results = f"!!str {json.dumps(str(options.results), ensure_ascii=False)} #"
     config = {"profile": options.profile, "results": results, "device": device}
-    config |= {name: True for name in ("redraw", "keep") if getattr(options, name)}
+    config |= {"redraw": True} if options.redraw else {}
     return [*command, "--config", *(f"{name}={value}" for name, value in config.items())]
 
 
-def require_target(target: str, plan: Study, profile: str) -> None:
-    """Raise unless a run that is asked for by name is one that the study can make."""
+def named_job(target: str, plan: Study, profile: str) -> Job:
+    """The job that is asked for by its name.
+
+    Raises:
+        SetupError, SettingsError: the study cannot make it.
+    """
     arm = "(?P<arm>{arm})(?P<value>{value})"
     pattern = f"(train|attack)-{arm}-seed(?P<seed>{{seed}})(?P<group>{{group}})".format(**WILDCARDS)
     if match := re.fullmatch(pattern, target):
@@ -176,6 +177,7 @@ def require_target(target: str, plan: Study, profile: str) -> None:
         )
     if str(job) != target or not job.runs:
         raise SetupError(f"TARGET is {target!r}, of which the study makes no run: name another.")
+    return job
 
 
 def chosen_campaign(options: argparse.Namespace) -> tuple[str, Campaign, Path | None] | None:
@@ -215,21 +217,24 @@ def study(options: argparse.Namespace) -> int:
         raise SetupError(f"{options.results} is of {kept['name']}, whose own code is run: say so by CAMPAIGN=its file.")
     plan = Study.today(options.results)
     for target in options.targets:
-        require_target(target, plan, options.profile)
-    device = prepare(options, plan)
+        named_job(target, plan, options.profile)
+    device, enough = prepare(options, plan)
     command = [*snakemake(options, device), "--"]
     os.environ[LEADER] = str(os.getpid())
     stages = [options.targets]
-    if not (options.targets or options.redraw or options.keep or options.snakemake):
+    if not (options.targets or options.redraw or options.snakemake):
         # One that is cut short has all arms of the first seeds.
         jobs, seeds = plan.jobs(options.profile), plan.profile(options.profile).seeds()
         of_seeds = [job for job in jobs if job.kind != "coins"]
         stages = [[str(job) for job in of_seeds if job.model.seed == seed] for seed in seeds[:-1]] + stages
     sys.stdout.flush()
-    paths = [[f"{options.results}/runs/{target}.npz" for target in targets] or ["all"] for targets in stages]
+    paths = [
+        [f"{options.results}/runs/{name}.npz" for name in stage if name not in enough] for stage in stages if stage
+    ]
+    paths += [] if options.targets else [["all"]]
     signal.signal(signal.SIGINT, lambda *_: None)  # from the keyboard Snakemake has it too, and ends its jobs
     with Starter() if device == "CPU" else nullcontext():  # an accelerator's library may not be loaded before a fork
-        for chosen in paths:
+        for chosen in filter(None, paths):
             if ended := subprocess.run([*command, *chosen], pass_fds=[held]).returncode:
                 return ended
     if not (options.targets or options.snakemake):
@@ -330,7 +335,6 @@ def parser() -> argparse.ArgumentParser:
         add("--device", default="auto", help="auto, Ascend, GPU or CPU (default: auto)")
         add("--cores", type=int, help="runs at a time (default: one a core, one on an accelerator)")
         add("--redraw", action="store_true", help="figures and book again, from the results alone")
-        add("--keep", action="store_true", help="published runs count as made, whatever has changed since")
         add("--exit-code", action="store_true", help="other than 0 unless the question's claim holds")
         add("--snakemake", default="", help="further options for Snakemake, such as --dag")
     add = command("notebook", notebook)

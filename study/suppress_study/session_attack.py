@@ -50,6 +50,9 @@ class Attacking(Session):
         self.scene = attacking.Scene(attacked, self.targets, evaluators, self.data, seed, shadows, shown, another)
         floors = self.study.attacking(self.profile, Model(NONE, seed)).variants
         self.found = {str(each): attacking.attack(each, self.scene) for each in floors if each.sees == "nothing"}
+        own = [] if victim or self.model.arm == NONE else [self.model]
+        found = [self.models.found(each)[0] for each in (*own, *([other] if other else []))]
+        self._depends = self.depends(*found, *(shared.found(judge)[0] for judge in self.study.judges().values()))
         self._made: dict[str, tuple[Run, Arrays]] = {}  # by name of the run
 
     def __str__(self) -> str:
@@ -81,7 +84,8 @@ class Attacking(Session):
         return measured
 
     def _keep(self, run: Run, arrays: Arrays, **more: Any) -> None:
-        self._made[run.name] = replace(run, networks=self.networks, asked=self.asked, **more), arrays
+        made_of: dict[str, Any] = {"depends": self._depends[run.name], "networks": self.networks, "asked": self.asked}
+        self._made[run.name] = replace(run, **made_of, **more), arrays
 
     def save(self) -> Path:
         """Keep all runs of the session as one file, in the order of the plan; returns its path."""

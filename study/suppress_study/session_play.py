@@ -30,7 +30,8 @@ class Playing(Session):
         self.board = coins.board(self.data, self.game, self.targets.index[self.targets.in_training])
         folder = ROOT / self.results / "coins"
         self._mint = coins.Mint(self.study, self.profile, self.data, self.board, folder)
-        self._planned = {run.name: run for run in self.job.runs}
+        depends = self.keys.depends(self.job)
+        self._planned = {run.name: replace(run, depends=depends[run.name]) for run in self.job.runs}
         self._made: dict[str, tuple[Run, Arrays]] = {}
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from suppress_study import models
+from suppress_study.jobs import Model
 from suppress_study.provenance import made
 from suppress_study.results import as_text, write_job
 from suppress_study.session import Session
@@ -31,6 +32,8 @@ class Training(Session):
         checkpoints = models.checkpoints_of(self.results, self.model)
         with made("training", self.environment) as making:
             trained = models.make(self.arm, self.model.seed, self.data, checkpoints, earlier=self.earlier)
-        run = replace(self.job.runs[0], asked=self.asked, **making, **trained.outcome(self.earlier))
+        found = [self.models.found(Model(name, self.model.seed))[0] for name in self.earlier]
+        making |= {"depends": self.depends(*found)[self.job.runs[0].name], "asked": self.asked}
+        run = replace(self.job.runs[0], **making, **trained.outcome(self.earlier))
         write_job(ROOT / self.path, [(run, {})])
         return trained

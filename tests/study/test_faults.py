@@ -65,7 +65,7 @@ def stubs(digits):
         patch.setattr(training, "correct", lambda _, images, labels: np.arange(len(labels)) % 10 > 0)
         patch.setattr(session, "load_data", lambda *_: few)
         for each in (session_attack, session_train):
-        patch.setattr(each, "made", made)
+            patch.setattr(each, "made", made)
         patch.setattr("mindspore.train.serialization._ckpt_fs.create", lambda *given: open(*given))  # noqa: SIM115  it is theirs to close
         write_table = results.pq.write_table
 
