@@ -1,4 +1,4 @@
-# make study | run | book | lab | cost | publish | test | mutate | faults | bench: each sets up .venv, and again when the lock
+# make study | run | book | lab | status | cost | publish | test | mutate | faults | bench: each sets up .venv, and again when the lock
 # changes.
 
 PYTHONS := python3.11 python3.12
@@ -15,7 +15,8 @@ quoted = '$(subst ','\'',$(1))'
 CHOSEN = $(if $(and $(CAMPAIGN),$(filter file,$(origin PROFILE))),,--profile $(call quoted,$(PROFILE)))
 CHOSEN += $(if $(RESULTS),--results=$(call quoted,$(RESULTS)))
 FLAGS = $(if $(CAMPAIGN),--campaign=$(call quoted,$(CAMPAIGN)))
-FLAGS += --device $(call quoted,$(DEVICE)) $(if $(KEEP),--keep) $(if $(EXIT_CODE),--exit-code)
+FLAGS += --device $(call quoted,$(DEVICE)) $(if $(EXIT_CODE),--exit-code)
+FLAGS += $(if $(KEEP),$(error KEEP is no more: runs that are current are kept, see make status))
 FLAGS += $(if $(SNAKEMAKE),--snakemake=$(call quoted,$(SNAKEMAKE)))
 
 # The shell of whoever calls make decides nothing of what is run; a Git hook names its own repository there.
@@ -23,7 +24,7 @@ unexport PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHO
 unexport PIP_PREFIX PIP_TARGET PIP_USER GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
 export PYTHONUTF8 := 1
 
-.PHONY: study run book lab cost publish test mutate faults bench audit-reference lock clean
+.PHONY: study run book lab status cost publish test mutate faults bench audit-reference lock clean
 
 study: $(VENV)/ready
 	$(RUN) study $(CHOSEN) $(FLAGS)
@@ -45,6 +46,10 @@ lab: $(VENV)/ready-lab
 # The core-hours that a profile will take, by those that the published runs took, or the runs of RESULTS.
 cost: $(VENV)/ready
 	$(RUN) cost $(CHOSEN)
+
+# Which runs are current, which stale and why, which missing, and what these will take.
+status: $(VENV)/ready
+	$(RUN) status $(CHOSEN) --device $(call quoted,$(DEVICE))
 
 # Packs a folder's runs into the tables that are published.
 publish: $(VENV)/ready

@@ -8,13 +8,12 @@ trained on a half of all images is half a training of its arm. What has no like 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from statistics import fmean
 
 from suppress_study.jobs import PLACES
-from suppress_study.plan import Study
 from suppress_study.results import Run, key
 
 REPEATED = ("epochs", "images_per_class", "iters", "restarts", "shadows")
@@ -54,11 +53,11 @@ def _likenesses(run: Run) -> Iterator[Likeness]:
         yield "train", run.factors["arm"]
 
 
-def costs(study: Study, profile: str, measured: Iterable[Run]) -> dict[str, Cost]:
-    """What all runs of a profile will take, by family.
+def costs(planned: Iterable[Run], measured: Iterable[Run]) -> dict[str, Cost]:
+    """What runs will take, by family.
 
     Args:
-        study, profile: whose runs.
+        planned: of a study.
         measured: runs that were made, on the machine that is asked about; those superseded count too.
     """
     known: dict[Likeness, list[float]] = defaultdict(list)
@@ -67,7 +66,7 @@ def costs(study: Study, profile: str, measured: Iterable[Run]) -> dict[str, Cost
         for likeness in _likenesses(run):
             known[likeness].append(seconds)
     found: dict[str, Cost] = defaultdict(Cost)
-    for run in (run for job in study.jobs(profile) for run in job.runs):
+    for run in planned:
         cost, alike = found[family(run)], next(filter(None, map(known.get, _likenesses(run))), None)
         cost.runs += 1
         cost.unlike += alike is None
@@ -77,7 +76,7 @@ def costs(study: Study, profile: str, measured: Iterable[Run]) -> dict[str, Cost
 
 def told(found: dict[str, Cost]) -> str:
     """The costs as lines of text."""
-    rows = [*found.items(), ("all", _total(found.values()))]
+    rows = [*found.items(), ("all", total(found))]
     width = max(len(name) for name, _ in rows)
     lines = [f"{'':{width}}    runs  core-hours"]
     for name, cost in rows:
@@ -86,6 +85,7 @@ def told(found: dict[str, Cost]) -> str:
     return "\n".join(lines)
 
 
-def _total(found: Iterable[Cost]) -> Cost:
-    parts = [(cost.runs, cost.seconds, cost.unlike) for cost in found]
+def total(found: Mapping[str, Cost]) -> Cost:
+    """Of all families."""
+    parts = [(cost.runs, cost.seconds, cost.unlike) for cost in found.values()] or [(0, 0.0, 0)]
     return Cost(*(sum(column) for column in zip(*parts, strict=True)))

@@ -41,9 +41,16 @@ from suppress_study.keys import Keys
 from suppress_study.models import require_fits
 from suppress_study.notebook import execute
 from suppress_study.plan import Study
-from suppress_study.provenance import describe
+from suppress_study.provenance import DIRTY, commit, describe
 from suppress_study.reading import from_yaml
-from suppress_study.results import PUBLISHED, Results, finish_publishing, published_runs, runs_made_in
+from suppress_study.results import (
+    PUBLISHED,
+    Results,
+    finish_publishing,
+    published_campaigns,
+    published_runs,
+    runs_made_in,
+)
 from suppress_study.settings import ROOT, Campaign
 from suppress_study.starter import Starter
 from suppress_study.status import Standing
@@ -125,6 +132,26 @@ def prepare(options: argparse.Namespace, study: Study) -> tuple[str, list[str]]:
     return device, status.write(options.results / "standing.json", found, published)
 
 
+def shared() -> list[Path]:
+    """The folders, from the project's, that have what was published: the study's and its campaigns' results."""
+    return [PUBLISHED, *published_campaigns(PUBLISHED, Study.load().campaigns).values()]
+
+
+def home(profile: str, *, redraw: bool) -> Path:
+    """Where a profile's runs go, or are told from: those of one's own never beside what was published."""
+    folder = PUBLISHED.parent / profile
+    return Path("runs") / profile if not redraw and folder in shared() else folder
+
+
+def require_clean(profile: str) -> None:
+    """Raise if the runs of a profile that is published would be made from code that no commit has."""
+    if profile in [folder.name for folder in shared()] and commit().endswith(DIRTY):
+        raise SetupError(
+            f"profile {profile} is run from committed code alone, and files here differ from {commit()}: commit them, "
+            "or take another profile."
+        )
+
+
 def standing(
     options: argparse.Namespace, study: Study, jobs: list[Job], data: dict[str, Any], device: str
 ) -> tuple[set[str], list[Standing]]:
@@ -199,7 +226,7 @@ def study(options: argparse.Namespace) -> int:
     # Paths are the user's, from where the user stands.
     campaign = chosen_campaign(options)
     profile = options.profile = options.profile or campaigns.profile_of(options.results)
-    options.results = options.results.absolute() if options.results else Path("results") / profile
+    options.results = options.results.absolute() if options.results else home(profile, redraw=options.redraw)
     if options.results.is_relative_to(ROOT):  # a checkout that is renamed finds its runs again
         options.results = options.results.relative_to(ROOT)
     if strange := set("{}\n") & {*str(options.results)}:
@@ -209,6 +236,10 @@ def study(options: argparse.Namespace) -> int:
     if os.environ.get("MNIST_DIR"):
         os.environ["MNIST_DIR"] = os.path.abspath(os.path.expanduser(os.environ["MNIST_DIR"]))
     os.chdir(ROOT)
+    if not options.redraw:
+        require_clean(profile)
+    if options.results in shared() and not options.redraw:
+        raise SetupError(f"{options.results} is what was published: name another folder as RESULTS.")
     held = lock()
     if campaign:
         campaigns.require_free(options.results, campaign[0], campaign[2])
@@ -301,12 +332,27 @@ def publish(options: argparse.Namespace) -> int:
     return 0
 
 
+def standing_of(options: argparse.Namespace) -> int:
+    """Which runs of a profile are current, stale and why, or missing, and what these will take."""
+    known, places = published_runs(ROOT / PUBLISHED), [options.results]
+    if not options.results:
+        places = [ROOT / home(options.profile, redraw=redraw) for redraw in (True, False)]
+    for options.results in dict.fromkeys(places):
+        study = Study.today(options.results)
+        data = load_data(study.profile(options.profile).data)
+        _, found = standing(options, study, [], describe(data), choose_device(options.device))
+        known |= runs_made_in(options.results)
+        print(f"{options.results}, profile {options.profile}:\n{status.told(found, known.values())}")
+    return 0
+
+
 def cost(options: argparse.Namespace) -> int:
     """What a profile's runs will take, by what runs like them took."""
     measured = Results.load(options.results).runs.values()
     if not measured:
         raise SetupError(f"{options.results} has no runs to judge by: name a folder that has.")
-    print(told(costs(Study.load(), options.profile, measured)))
+    planned = [run for job in Study.load().jobs(options.profile) for run in job.runs]
+    print(told(costs(planned, measured)))
     return 0
 
 
@@ -345,6 +391,7 @@ def parser() -> argparse.ArgumentParser:
     add = command("package", package)
     add("checkpoint", type=Path, help="as the study calls it")
     add("seed", type=int)
+    command("status", standing_of)("--device", default="auto", help="auto, Ascend, GPU or CPU (default: auto)")
     command("publish", publish)
     command("cost", cost)
     return top
@@ -362,9 +409,10 @@ def main(arguments: list[str] | None = None) -> int:
     if options.name == "cost":
         options.results = options.results or ROOT / PUBLISHED
     try:
-        if options.name in ("summarise", "publish", "package", "cost"):
+        if options.name in ("summarise", "status", "publish", "package", "cost"):
             options.profile = options.profile or campaigns.profile_of(options.results)
-            options.results = options.results or ROOT / "results" / options.profile
+        if options.name in ("summarise", "publish"):
+            options.results = options.results or ROOT / home(options.profile, redraw=False)
         return options.function(options)
     except PapermillExecutionError as error:
         code, said = 1, f"cell {error.exec_count} failed: {error.ename}: {error.evalue}"

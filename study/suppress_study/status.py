@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from suppress_study.cost import costs, total
 from suppress_study.jobs import Job
 from suppress_study.keys import Depends, Keys
 from suppress_study.results import Run, write_json
@@ -127,18 +128,21 @@ def write(path: Path, found: list[Standing], published: Iterable[str]) -> list[s
     return enough
 
 
-def told(found: list[Standing], hours: Mapping[str, float]) -> str:
-    """How many jobs and runs stand how, why they are stale, and what it costs to make them.
+def told(found: list[Standing], measured: Iterable[Run]) -> str:
+    """How many jobs and runs stand how, what those that are not current will take, and why they are stale.
 
     Args:
         found: how jobs stand.
-        hours: core-hours by state, of those that are to be made.
+        measured: runs that say what runs like them take.
     """
+    measured = list(measured)
     lines = [f"{'':8}  {'jobs':>6}  {'runs':>6}  core-hours"]
     for state in (CURRENT, STALE, MISSING):
-        own = [each for each in found if each.state == state]
-        cost = f"{hours[state]:10.1f}" if state in hours else ""
-        lines.append(f"{state:8}  {len(own):6,}  {sum(len(each.job.runs) for each in own):6,}  {cost}".rstrip())
+        jobs = [each.job for each in found if each.state == state]
+        runs = [run for job in jobs for run in job.runs]
+        taken = total(costs([] if state == CURRENT else runs, measured))
+        unlike = f"  and {taken.unlike} runs whose like was never measured" if taken.unlike else ""
+        lines.append(f"{state:8}  {len(jobs):6,}  {len(runs):6,}  {taken.seconds / 3600:10.1f}{unlike}")
     stale = [each for each in found if each.state == STALE]
     firsts = {each.why: str(each.job) for each in reversed(stale)}
     for why, count in Counter(each.why for each in stale).most_common():

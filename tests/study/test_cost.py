@@ -16,7 +16,7 @@ def took(run, seconds, **settings):
 
 
 def test_what_was_measured_itself_costs_what_it_did():
-    found = costs(STUDY, "tiny", [took(run, 7.0) for run in PLANNED.values()])
+    found = costs(PLANNED.values(), [took(run, 7.0) for run in PLANNED.values()])
     assert sum(cost.runs for cost in found.values()) == len(PLANNED)
     assert sum(cost.seconds for cost in found.values()) == pytest.approx(7.0 * len(PLANNED))
     assert all(cost.unlike == 0 for cost in found.values())
@@ -24,7 +24,7 @@ def test_what_was_measured_itself_costs_what_it_did():
 
 
 def test_nothing_measured_is_said_and_not_guessed():
-    found = costs(STUDY, "tiny", [])
+    found = costs(PLANNED.values(), [])
     assert {cost.seconds for cost in found.values()} == {0.0}
     assert sum(cost.unlike for cost in found.values()) == len(PLANNED)
     assert f"and {len(PLANNED)} runs whose like was never measured" in told(found).splitlines()[-1]
@@ -36,7 +36,7 @@ def test_the_closest_likeness_counts_and_more_work_costs_more():
     own = [run for run in trainings if run.factors["arm"] == arm]
     others = [took(run, 1000.0) for run in trainings if run.factors["arm"] != arm]
     half = took(own[0], 10.0, epochs=work(own[0]) * 2)
-    found = costs(STUDY, "tiny", [*others, half])["train"]
+    found = costs(PLANNED.values(), [*others, half])["train"]
     assert found.seconds == pytest.approx(5.0 * len(own) + 1000.0 * len(others))
 
 
@@ -50,7 +50,7 @@ def test_a_model_of_a_game_of_all_images_costs_half_a_training_and_one_of_few_is
     study = planted.study(games={"canaries": {"dense-sgd": 5}, "random": {"memoriser": 5}})
     planned = {run.name: run for job in study.jobs("tiny") for run in job.runs}
     trained = [took(run, 10.0) for run in planned.values() if run.kind == "train" and run.factors["arm"] == "dense-sgd"]
-    found = costs(study, "tiny", trained)["coin"]
+    found = costs(planned.values(), trained)["coin"]
     assert (found.runs, found.unlike) == (10, 5) and found.seconds == pytest.approx(5 * 5.0)
     coin = took(planned["coin-canaries-dense-sgd-seed0"], 4.0)  # a measured one counts before a training does
-    assert costs(study, "tiny", [*trained, coin])["coin"].seconds == pytest.approx(5 * 4.0)
+    assert costs(planned.values(), [*trained, coin])["coin"].seconds == pytest.approx(5 * 4.0)
