@@ -24,12 +24,12 @@ from suppress_privacy.files import atomically, sha256_of
 from suppress_privacy.lenet import Features, LeNet5, Rest, predict, require_whole
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.training import Defence, History, Plan, checkpoints_in, train, with_cross_entropy
-from suppress_study import packaged
+from suppress_study import packaged, weights
 from suppress_study.code import hashes, module
 from suppress_study.jobs import Model
 from suppress_study.plan import Study
 from suppress_study.reading import validated
-from suppress_study.results import Run, read_job
+from suppress_study.results import Run, published_runs, read_job
 from suppress_study.settings import ROOT, Arm, Optimizer
 
 
@@ -97,6 +97,11 @@ class Trained:
         network = untrained(self.arm, self.seed)
         if moment == "middle":
             saved = checkpoints_in(self.checkpoints)
+            if len(saved) == 1 < len(self.history.loss):
+                raise ValueError(
+                    "moment is 'middle'; of this model only the last weights are here, as they are published: train it "
+                    "again, or attack it at its end."
+                )
             training.load_checkpoint(network, saved[(len(saved) - 1) // 2])
         return network
 
@@ -320,7 +325,7 @@ class Models:
     profile: str
 
     def found(self, model: Model) -> tuple[Run, Path]:
-        """The run of a model's training, and the folder that has it.
+        """The run of a model's training, and the folder that has it; of what is published only with its weights.
 
         Raises:
             ValueError: it has not been trained.
@@ -329,6 +334,10 @@ class Models:
             path = ROOT / folder / "runs" / f"train-{model}.npz"
             if path.is_file() and (run := read_job(path)[0][0]).profile == self.profile:
                 return run, folder
+            if weights.packed(ROOT / folder, f"train-{model}").is_file():
+                published = published_runs(ROOT / folder).get(f"train-{model}")
+                if published and published.profile == self.profile:
+                    return published, folder
         places, profile = " or ".join(dict.fromkeys(map(str, self.folders))), f"PROFILE={self.profile}"
         remedy = (
             f"make run TARGET=train-{model} {profile} puts it into results/{self.profile}, make study {profile} all"
@@ -345,7 +354,11 @@ class Models:
         (run, folder), arm = self.found(model), self._recipe(model)
         path = checkpoints_of(folder, model) / run.checkpoint["name"]
         if not path.is_file() or sha256_of(path) != run.checkpoint["sha256"]:
-            raise ValueError(f"{path} is missing or is not what run {run.name} was made with: train the model again.")
+            if not weights.packed(ROOT / folder, run.name).is_file():
+                raise ValueError(
+                    f"{path} is missing or is not what run {run.name} was made with: train the model again."
+                )
+            path = weights.restored(ROOT / folder, run.name, run.checkpoint)
         network = untrained(arm)
         training.load_checkpoint(network, path)
         base = self._recipe(Model(arm.start, model.seed)) if arm.start else None
@@ -364,6 +377,17 @@ class Models:
         """How a model was made, with a rerunner's overrides: shadow networks follow the same recipe."""
         (run, _), own = self.found(model), self.study.arm_of(self.profile, model)
         return validated(Arm, run.settings | {"title": own.title, "sweep": own.sweep}, run.name)
+
+
+def published(folder: str | Path, arm: str, seed: int = 0, *, profile: str = "full") -> Trained:
+    """A network that a folder of results has, at its arm's own value of a sweep.
+
+        network = published("results/full", "baseline", seed=0).network
+
+    Raises:
+        ValueError: it has none.
+    """
+    return Models([Path(folder)], Study.of(ROOT / folder), profile).load(Model(arm, seed))
 
 
 def own_network(source: str, arm: Arm, seed: int) -> Trained:

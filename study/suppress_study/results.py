@@ -5,6 +5,7 @@
     images.parquet              a row for each run, image and evaluator; by campaign and seed
     membership.parquet          a row for each run and candidate; by campaign and seed
     pictures.npz                reconstructions that are shown, their originals, curves of objectives
+    weights/RUN.ckpt.xz         the last weights of a training, see `weights`
     study.yaml, claims.yaml     as they were: what the runs were asked for, and what was claimed
 
 Factors are columns: arm, attack, depth or moment, evaluator, and each setting that is swept over; a column is empty
@@ -26,6 +27,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from suppress_privacy.files import atomically, read_arrays, sha256_of
+from suppress_study import weights
 from suppress_study.content import made_in
 from suppress_study.settings import FOLDER, Value
 
@@ -144,11 +146,11 @@ class Results:
         """Write the tables, all of them before one takes its place; runs.jsonl names the others by their bytes."""
         with atomically(folder / WAITING) as part:
             part.mkdir()
-            self._write(part)
+            trained = {run.name: run.checkpoint for run in self.runs.values() if run.kind == "train" and run.checkpoint}
+            self._write(part, weights.publish(trained, folder, part))
         finish_publishing(folder)
 
-    def _write(self, folder: Path) -> None:
-        files: dict[str, str] = {}
+    def _write(self, folder: Path, files: dict[str, str]) -> None:
         for name in UNITS.values():
             files |= _write_table(folder / f"{name}.parquet", getattr(self, name))
         _write_pictures(folder / "pictures.npz", self.pictures)

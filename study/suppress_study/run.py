@@ -33,7 +33,7 @@ from suppress_privacy.evaluation.verdict import HOLDS, NOT_SHOWN, NOT_TESTED, RE
 from suppress_privacy.fetch import DATASETS
 from suppress_privacy.mnist import DataError
 from suppress_privacy.runtime import choose_device, configure
-from suppress_study import campaigns, packaged, status
+from suppress_study import campaigns, packaged, status, weights
 from suppress_study.claims import Claims
 from suppress_study.cost import costs, told
 from suppress_study.jobs import WILDCARDS, Job
@@ -154,17 +154,21 @@ def require_clean(profile: str) -> None:
 
 def standing(
     options: argparse.Namespace, study: Study, jobs: list[Job], data: dict[str, Any], device: str
-) -> tuple[set[str], list[Standing]]:
-    """The runs of a folder that are published alone, and how jobs stand there; without jobs all of the profile."""
+) -> tuple[dict[str, bool], list[Standing]]:
+    """The runs of a folder of which it has the published ones alone, and how jobs stand there; without jobs, all.
+
+    Returns:
+        by name of such a run, whether the last weights of a training are there; and how jobs stand.
+    """
     keys = Keys(study, options.profile, data, device, campaigns.modules(options.results))
     published, own = published_runs(options.results), runs_made_in(options.results)
-    found = status.standings(keys, jobs or study.jobs(options.profile), published | own, {*published} - {*own})
-    return {*published} - {*own}, found
+    alone = {name: weights.packed(options.results, name).is_file() for name in published if name not in own}
+    return alone, status.standings(keys, jobs or study.jobs(options.profile), published | own, alone)
 
 
 def clear(folder: Path) -> None:
     """Delete what runs that were killed have left half-written in a folder of results."""
-    for place in ("", "runs/", "notebooks/", "checkpoints/*/", "shadows/", "coins/"):
+    for place in ("", "runs/", "notebooks/", "checkpoints/*/", "shadows/", "coins/", "restored/*/"):
         for left in folder.glob(f"{place}.part-[0-9]*-*"):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
 
@@ -328,7 +332,11 @@ def publish(options: argparse.Namespace) -> int:
     if not results.runs:
         raise SetupError(f"{options.results} has no runs to publish: run the study of that profile first.")
     results.publish(options.results)
-    print(f"{len(results.runs)} runs published in {options.results}: runs.jsonl, tables and pictures.")
+    trainings = [run.name for run in results.runs.values() if run.kind == "train"]
+    lacking = sum(not weights.packed(options.results, name).is_file() for name in trainings)
+    told = f"runs.jsonl, tables, pictures and the weights of {len(trainings) - lacking} trainings"
+    left = f"; those of {lacking} more are not here, or too large" if lacking else ""
+    print(f"{len(results.runs)} runs published in {options.results}: {told}{left}.")
     return 0
 
 

@@ -30,7 +30,7 @@ class Standing:
 
 
 def standings(
-    keys: Keys, jobs: Iterable[Job], runs: Mapping[str, Run], published: Iterable[str] = ()
+    keys: Keys, jobs: Iterable[Job], runs: Mapping[str, Run], published: Mapping[str, bool] | None = None
 ) -> list[Standing]:
     """How jobs stand, with all that they need, each after what it needs.
 
@@ -38,10 +38,9 @@ def standings(
         keys: what their runs depend on now.
         jobs: of the plan.
         runs: those that are there, by name.
-        published: names of those of which there is no more than was published: the last weights of a model.
+        published: of which there is no more than was published: by name, whether a training's last weights are there.
     """
     found: dict[str, Standing] = {}
-    published = frozenset(published)
 
     def look(job: Job) -> None:
         if str(job) in found:
@@ -51,26 +50,26 @@ def standings(
             look(each)
         found[str(job)] = _standing(job, keys, runs, [found[str(each)] for each in needs])
 
-    planned = list(jobs)
-    for job in planned:
+    for job in jobs:
         look(job)
-    for standing in [each for each in found.values() if each.state != CURRENT]:
-        for name in _wants_epochs(keys, standing.job):
-            training = found[name]
-            if training.state == CURRENT and training.job.runs[0].name in published:
-                why = f"its earlier epochs, which {standing.job} looks at, are not published"
-                found[name] = Standing(training.job, STALE, why)
+    for waiting in [each.job for each in found.values() if each.state != CURRENT]:
+        for training in (each for each in keys.study.needs(keys.profile, waiting) if each.kind == "train"):
+            lacking = _lacking(keys, waiting, training, (published or {}).get(str(training)))
+            if lacking and found[str(training)].state == CURRENT:
+                found[str(training)] = Standing(training, STALE, f"{lacking} not published, and {waiting} needs them")
     return list(found.values())
 
 
-def _wants_epochs(keys: Keys, job: Job) -> list[str]:
-    """The trainings of which a job needs more than the last weights."""
+def _lacking(keys: Keys, job: Job, training: Job, weights: bool | None) -> str:
+    """What a job needs of a training and is not here, if that is as it was published: with its last weights or not."""
+    if weights is None:
+        return ""
     arm = keys.arm_of(job)
-    if job.kind == "train" and arm and arm.cut:
-        return [str(each) for each in keys.study.needs(keys.profile, job) if each.model.arm == arm.cut]
-    if any(each.factors.get("moment") == "middle" for each in job.variants):
-        return [f"train-{job.model}"] if arm else []
-    return []
+    is_cut = job.kind == "train" and arm is not None and arm.cut == training.model.arm
+    looks_back = training.model == job.model and any(each.factors.get("moment") == "middle" for each in job.variants)
+    if is_cut or looks_back:
+        return "its earlier epochs are"
+    return "" if weights else "its weights are"
 
 
 def _standing(job: Job, keys: Keys, runs: Mapping[str, Run], needs: list[Standing]) -> Standing:
@@ -116,14 +115,14 @@ def _counted(names: list[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def write(path: Path, found: list[Standing], published: Iterable[str]) -> list[str]:
+def write(path: Path, found: list[Standing], published: Mapping[str, bool]) -> list[str]:
     """Tell the workflow which jobs are to be made again, and of which the published runs are enough.
 
     Returns:
         the names of the latter: there is no file of them to be made.
     """
-    published, current = frozenset(published), [each.job for each in found if each.state == CURRENT]
-    enough = [str(job) for job in current if published >= {run.name for run in job.runs}]
+    current = [each.job for each in found if each.state == CURRENT]
+    enough = [str(job) for job in current if published.keys() >= {run.name for run in job.runs}]
     write_json(path, {"anew": [str(each.job) for each in found if each.state != CURRENT], "published": enough})
     return enough
 
