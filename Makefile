@@ -1,4 +1,4 @@
-# make study | run | book | lab | status | cost | publish | test | mutate | faults | bench: each sets up .venv, and again when the lock
+# make study | run | book | lab | status | edition | cost | publish | test | mutate | faults | bench: each sets up .venv, and again when the lock
 # changes.
 
 PYTHONS := python3.11 python3.12
@@ -24,7 +24,7 @@ unexport PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHO
 unexport PIP_PREFIX PIP_TARGET PIP_USER GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
 export PYTHONUTF8 := 1
 
-.PHONY: study run book lab status cost publish test mutate faults bench audit-reference lock clean
+.PHONY: study run book lab status edition cost publish test mutate faults bench audit-reference lock clean
 
 study: $(VENV)/ready
 	$(RUN) study $(CHOSEN) $(FLAGS)
@@ -50,6 +50,13 @@ cost: $(VENV)/ready
 # Which runs are current, which stale and why, which missing, and what these will take.
 status: $(VENV)/ready
 	$(RUN) status $(CHOSEN) --device $(call quoted,$(DEVICE))
+
+# The runs of an edition, by the code of its tag: make edition TAG=edition-2. Interrupted, it goes on where it was.
+# FROM: an earlier edition, whose runs count where this one's code would make the same.
+edition: $(VENV)/ready
+	$(RUN) edition $(call quoted,$(TAG)) $(if $(filter file,$(origin PROFILE)),,--profile $(call quoted,$(PROFILE))) \
+	  $(if $(CAMPAIGN),--campaign=$(call quoted,$(CAMPAIGN))) --device $(call quoted,$(DEVICE)) \
+	  $(if $(FROM),--earlier=$(call quoted,$(FROM)))
 
 # Packs a folder's runs into the tables that are published.
 publish: $(VENV)/ready

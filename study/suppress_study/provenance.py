@@ -17,6 +17,7 @@ from suppress_privacy.runtime import Runtime, processor
 from suppress_study.settings import ROOT
 
 DIRTY = "-dirty"  # ends the name of a commit that tracked files differ from
+CHANGES = ("status", "--porcelain", "--untracked-files=no", "--")  # to tracked files
 LIBRARIES = ("mindspore", "numpy", "scipy", "scikit-image", "dp-accounting")
 
 
@@ -28,7 +29,7 @@ def made(stage: str, environment: dict[str, Any]) -> Iterator[dict[str, Any]]:
         ...
     """
     times: dict[str, Any] = {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-    making: dict[str, Any] = {"commit": commit(), "environment": environment, "times": times}
+    making: dict[str, Any] = {"commit": commit(), "tag": tag(), "environment": environment, "times": times}
     started = time.perf_counter()
     yield making
     times["seconds"] = {stage: round(time.perf_counter() - started, 3)}
@@ -62,16 +63,30 @@ def commit() -> str:
     It is "unknown" where the project's folder has no repository of its own, or one that does not have its files.
     """
     try:
-        _git("cat-file", "-e", f"HEAD:{Path(__file__).relative_to(ROOT)}")
-        head = _git("rev-parse", "--short=12", "HEAD")
-        return head + DIRTY if _git("status", "--porcelain", "--untracked-files=no", "--", ":!results") else head
+        git("cat-file", "-e", f"HEAD:{Path(__file__).relative_to(ROOT)}")
+        head = git("rev-parse", "--short=12", "HEAD")
+        return head + DIRTY if git(*CHANGES, ":!results") else head
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
 
-def _git(*arguments: str) -> str:
+def tag() -> str:
+    """The tag of the commit that is checked out, the first of several; empty where it has none."""
+    try:
+        return git("tag", "--points-at", "HEAD").partition("\n")[0]
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def git(*arguments: str, root: Path | None = None) -> str:
+    """What Git says of the project's repository, or of another worktree of it.
+
+    Raises:
+        OSError, subprocess.CalledProcessError: there is no Git, or it refuses.
+    """
     # The project's own repository, whatever lies around it, whoever owns it and from whichever hook this is called.
+    root = root or ROOT
     own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    command = ["git", f"--git-dir={ROOT / '.git'}", f"--work-tree={ROOT}", "--no-optional-locks", *arguments]
-    run = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, encoding="utf-8", check=True)
+    command = ["git", f"--git-dir={root / '.git'}", f"--work-tree={root}", "--no-optional-locks", *arguments]
+    run = subprocess.run(command, cwd=root, env=own, capture_output=True, encoding="utf-8", check=True)
     return run.stdout.strip()

@@ -15,8 +15,8 @@ where the factor does not apply. Metrics that need no evaluator stand in the row
 import json
 import re
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -35,6 +35,7 @@ PUBLISHED = Path("results/full")  # the published run, from the project's folder
 JUDGED = "judged"  # begins, before evaluator and metric, the arrays of what evaluators say
 WAITING = ".publishing"  # folder of tables that are whole, until they have taken their place
 ASKED = ("study.yaml", "claims.yaml")  # published with what came out
+TABLES = ("runs.jsonl", "images.parquet", "membership.parquet", "pictures.npz", weights.FOLDER, *ASKED)
 UNITS = {"image": "images", "candidate": "membership"}  # what a row of each table is about
 Arrays = dict[str, np.ndarray]
 ROWS = 50_000_000  # of a table; the published ones have a hundredth
@@ -66,6 +67,8 @@ class Run:
     seed: int
     settings: dict[str, Any]  # all that decides the outcome, beyond the networks below
     commit: str = ""
+    tag: str = ""  # of that commit, if it has one
+    carried: str = ""  # by which commit it was made, where that of a later edition would make the same
     environment: Any = None  # device, versions, machine, data; in runs.jsonl the name of the line that has them
     times: dict[str, Any] = field(default_factory=dict)
     peak_memory_bytes: int = 0
@@ -132,6 +135,18 @@ class Results:
                 tables[unit].append(rows_of(run, arrays))
             show(pictures, run.name, arrays)
         return cls(runs, joined(tables["image"]), joined(tables["candidate"]), pictures)
+
+    def of(self, names: Collection[str], *, commit: str, tag: str) -> "Results":
+        """Some of the runs alone, as if a commit and its tag had made them; what did make them is kept."""
+        runs = {
+            name: replace(run, commit=commit, tag=tag, carried=run.carried or run.commit)
+            for name, run in self.runs.items()
+            if name in names
+        }
+        images, membership = (table[table.run.isin(names)] for table in (self.images, self.membership))
+        shown = {name: images for name, images in self.pictures.images.items() if name in names}
+        curves = {name: curve for name, curve in self.pictures.curves.items() if name in names}
+        return Results(runs, images, membership, Pictures(shown, self.pictures.originals, curves))
 
     def rows(self) -> dict[str, pd.DataFrame]:
         """Each run's rows of whichever table has them."""

@@ -34,14 +34,16 @@ from suppress_privacy.fetch import DATASETS
 from suppress_privacy.mnist import DataError
 from suppress_privacy.runtime import choose_device, configure
 from suppress_study import campaigns, packaged, status, weights
+from suppress_study import edition as editions
 from suppress_study.claims import Claims
 from suppress_study.cost import costs, told
+from suppress_study.edition import Edition, EditionError
 from suppress_study.jobs import WILDCARDS, Job
 from suppress_study.keys import Keys
 from suppress_study.models import require_fits
 from suppress_study.notebook import execute
 from suppress_study.plan import Study
-from suppress_study.provenance import DIRTY, commit, describe
+from suppress_study.provenance import DIRTY, commit, describe, tag
 from suppress_study.reading import from_yaml
 from suppress_study.results import (
     PUBLISHED,
@@ -70,13 +72,13 @@ class SetupError(RuntimeError):
     """Why the study cannot start, in one sentence."""
 
 
-def lock() -> int:
+def lock(place: Path = LOCK) -> int:
     """Hold the project for this process and those it hands the descriptor to; the system lets go when they have ended.
 
     Its jobs do not hold the lock: they watch its process and end with it, see `end_with`.
     """
-    LOCK.parent.mkdir(exist_ok=True)
-    descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT)
+    place.parent.mkdir(exist_ok=True)
+    descriptor = os.open(place, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -266,13 +268,13 @@ def study(options: argparse.Namespace) -> int:
     paths = [
         [f"{options.results}/runs/{name}.npz" for name in stage if name not in enough] for stage in stages if stage
     ]
-    paths += [] if options.targets else [["all"]]
+    paths += [] if options.targets else [[f"{options.results}/summary.json" if options.without_book else "all"]]
     signal.signal(signal.SIGINT, lambda *_: None)  # from the keyboard Snakemake has it too, and ends its jobs
     with Starter() if device == "CPU" else nullcontext():  # an accelerator's library may not be loaded before a fork
         for chosen in filter(None, paths):
             if ended := subprocess.run([*command, *chosen], pass_fds=[held]).returncode:
                 return ended
-    if not (options.targets or options.snakemake):
+    if not (options.targets or options.snakemake or options.without_book):
         print(f"\n{ANSWER.read_text('utf-8')}Read on: {ROOT / '_build/html/index.html'}")
     return EXIT_CODES[answered(options.results)] if options.exit_code else 0
 
@@ -325,8 +327,9 @@ def summarised(options: argparse.Namespace) -> int:
 
 def publish(options: argparse.Namespace) -> int:
     """Pack all runs of a folder into the tables that are published."""
-    lock()
-    clear(options.results)
+    if not options.running:
+        lock()
+        clear(options.results)
     finish_publishing(options.results)
     results = Results.load(options.results)
     if not results.runs:
@@ -351,6 +354,32 @@ def standing_of(options: argparse.Namespace) -> int:
         _, found = standing(options, study, [], describe(data), choose_device(options.device))
         known |= runs_made_in(options.results)
         print(f"{options.results}, profile {options.profile}:\n{status.told(found, known.values())}")
+    return 0
+
+
+def carry(options: argparse.Namespace) -> int:
+    """Of the runs of an earlier edition, keep those that this code would make the same, as runs of this one."""
+    study = Study.today(options.results)
+    data = load_data(study.profile(options.profile).data)
+    _, found = standing(options, study, [], describe(data), choose_device("auto"))
+    current = [run.name for each in found if each.state == status.CURRENT for run in each.job.runs]
+    Results.load(options.results).of(current, commit=commit(), tag=tag()).publish(options.results)
+    print(f"{len(current)} runs are as this edition would make them.")
+    return 0
+
+
+def edition(options: argparse.Namespace) -> int:
+    """Make the runs of an edition by the code of its tag: the whole, or those of one profile or campaign."""
+    made, plan = Edition.of(options.tag), Study.load()
+    lock(ROOT / ".snakemake" / "edition.lock")
+    asked = {options.profile: ["--profile", options.profile]} if options.profile else {}
+    asked |= {options.campaign: ["--campaign", options.campaign]} if options.campaign else {}
+    whole = {"full": ["--profile", "full"]} | {name: ["--campaign", name] for name in plan.campaigns}
+    for profile, chosen in (asked or whole).items():
+        if options.earlier:
+            editions.carry(made, profile, options.earlier)
+        if ended := editions.make(made, profile, [*chosen, "--device", options.device]):
+            return ended
     return 0
 
 
@@ -389,6 +418,7 @@ def parser() -> argparse.ArgumentParser:
         add("--device", default="auto", help="auto, Ascend, GPU or CPU (default: auto)")
         add("--cores", type=int, help="runs at a time (default: one a core, one on an accelerator)")
         add("--redraw", action="store_true", help="figures and book again, from the results alone")
+        add("--without-book", action="store_true", help="runs and summary alone")
         add("--exit-code", action="store_true", help="other than 0 unless the question's claim holds")
         add("--snakemake", default="", help="further options for Snakemake, such as --dag")
     add = command("notebook", notebook)
@@ -400,7 +430,14 @@ def parser() -> argparse.ArgumentParser:
     add("checkpoint", type=Path, help="as the study calls it")
     add("seed", type=int)
     command("status", standing_of)("--device", default="auto", help="auto, Ascend, GPU or CPU (default: auto)")
-    command("publish", publish)
+    add = command("publish", publish)
+    add("--running", action="store_true", help="while a study makes more of them: what is half-written stays")
+    command("carry", carry)
+    add = command("edition", edition)
+    add("tag", help="of this repository")
+    add("--campaign", default="", help="a campaign of study.yaml")
+    add("--device", default="auto", help="auto, Ascend, GPU or CPU (default: auto)")
+    add("--earlier", default="", help="an edition whose runs count, where this tag's code would make the same")
     command("cost", cost)
     return top
 
@@ -424,7 +461,7 @@ def main(arguments: list[str] | None = None) -> int:
         return options.function(options)
     except PapermillExecutionError as error:
         code, said = 1, f"cell {error.exec_count} failed: {error.ename}: {error.evalue}"
-    except (SetupError, DataError, TypeError, ValueError) as error:
+    except (SetupError, EditionError, DataError, TypeError, ValueError) as error:
         code, said = 2, str(error)
     except (DeadKernelError, RuntimeError) as error:
         died = str(error) or "its kernel died, perhaps for want of memory"

@@ -67,8 +67,8 @@ class Summary(Checked):
     metrics minus the ordinary arm's, paired by image and seed; `strongest` the attack, of those that claims.yaml calls
     so, that gets most from an arm, `bounds` what these would get together if the best were picked image by image.
     `seeds` are the ordinary arm's; `missing` counts runs that the profile asks for and that were not there,
-    `uncommitted` those made with changes beyond the commit they name. `gates` lists those that the profile's attacks
-    can decide, `verdicts` the answer to every claim of claims.yaml. `games` is `estimates` of games of membership, by
+    `uncommitted` those made with changes beyond the commit they name; `tags` are those of these commits.
+    `gates` lists those that the profile's attacks can decide, `verdicts` the answer to every claim of claims.yaml. `games` is `estimates` of games of membership, by
     the candidates a metric is among (canaries, or all others): over models, each a seed; among targets it is what
     these gain by being in the training. `game_differences` has that minus the game's first arm, paired by seed;
     `audits` what the canaries of all models of an arm together say of epsilon: the largest that their guessed coins
@@ -84,6 +84,7 @@ class Summary(Checked):
     images: int
     commits: list[str]
     uncommitted: int
+    tags: list[str] = Field(default_factory=list)
     evaluators: dict[str, float]  # test accuracy by name, the first one's verdict being the main one
     arms: list[Arm]
     estimates: list[Row]
@@ -136,6 +137,7 @@ def summarise(results: Results, study: Study, profile: str, claims: Claims, *, a
         missing=measured.missing,
         images=max((cell.column("skill").shape[1] for cell in cells if ("skill", "") in cell.values), default=0),
         commits=sorted({run.commit.removesuffix(DIRTY) for run in found}),
+        tags=sorted({run.tag for run in found if run.tag}),
         uncommitted=sum(run.commit.endswith(DIRTY) for run in found),
         evaluators={name: run.results["test_accuracy"] for name, run in measured.judges.items()},
         arms=[_arm(arm) for arm in measured.arms.values()],
