@@ -68,11 +68,12 @@ class Summary(Checked):
     so, that gets most from an arm, `bounds` what these would get together if the best were picked image by image.
     `seeds` are the ordinary arm's; `missing` counts runs that the profile asks for and that were not there,
     `uncommitted` those made with changes beyond the commit they name; `tags` are those of these commits.
-    `gates` lists those that the profile's attacks can decide, `verdicts` the answer to every claim of claims.yaml. `games` is `estimates` of games of membership, by
-    the candidates a metric is among (canaries, or all others): over models, each a seed; among targets it is what
-    these gain by being in the training. `game_differences` has that minus the game's first arm, paired by seed;
-    `audits` what the canaries of all models of an arm together say of epsilon: the largest that their guessed coins
-    refute, and the largest that so many canaries could ever refute.
+    `gates` lists those that the profile's attacks can decide, `verdicts` the answer to every claim of claims.yaml.
+    `games` is `estimates` of games of membership, by the candidates a metric is among (canaries, or all others):
+    over models, each a seed; among targets it is what these gain by being in the training. `game_differences` has
+    that minus the game's first arm, paired by seed; `audits` what the canaries of all models of an arm together say
+    of epsilon: the largest that their guessed coins refute, and the largest that so many canaries could ever
+    refute.
     """
 
     campaign: str
