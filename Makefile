@@ -6,6 +6,7 @@ PYTHONS := python3.11 python3.12
 PYTHON ?= $(firstword $(foreach each,$(PYTHONS),$(if $(shell $(each) -c "print(1)" 2>/dev/null),$(each))))
 PROFILE ?= quick
 DEVICE ?= auto
+EXECUTOR ?= local
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m suppress_study.run
@@ -15,7 +16,7 @@ quoted = '$(subst ','\'',$(1))'
 CHOSEN = $(if $(and $(CAMPAIGN),$(filter file,$(origin PROFILE))),,--profile $(call quoted,$(PROFILE)))
 CHOSEN += $(if $(RESULTS),--results=$(call quoted,$(RESULTS)))
 FLAGS = $(if $(CAMPAIGN),--campaign=$(call quoted,$(CAMPAIGN)))
-FLAGS += --device $(call quoted,$(DEVICE)) $(if $(EXIT_CODE),--exit-code)
+FLAGS += --device $(call quoted,$(DEVICE)) --executor $(call quoted,$(EXECUTOR)) $(if $(EXIT_CODE),--exit-code)
 FLAGS += $(if $(KEEP),$(error KEEP is no more: runs that are current are kept, see make status))
 FLAGS += $(if $(SNAKEMAKE),--snakemake=$(call quoted,$(SNAKEMAKE)))
 

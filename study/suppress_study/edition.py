@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from suppress_study.campaigns import FILE as CAMPAIGN
+from suppress_study.machines import lead
 from suppress_study.packaged import PLACE
 from suppress_study.provenance import CHANGES, git
 from suppress_study.results import TABLES, finish_publishing, published_runs
@@ -82,6 +83,7 @@ def make(edition: Edition, profile: str, chosen: list[str]) -> int:
     """
     results = edition.results(profile)
     finish_publishing(results)
+    lead()
     _share(ROOT / PLACE, edition.tree / PLACE)
     study = edition.start("study", *chosen, "--results", str(results), "--without-book")
     ended, interrupted = None, False

@@ -19,8 +19,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -40,6 +38,7 @@ from suppress_study.cost import costs, told
 from suppress_study.edition import Edition, EditionError
 from suppress_study.jobs import WILDCARDS, Job
 from suppress_study.keys import Keys
+from suppress_study.machines import EXECUTORS, end_with_leader, lead, require_executor, sending
 from suppress_study.models import require_fits
 from suppress_study.notebook import execute
 from suppress_study.plan import Study
@@ -62,9 +61,6 @@ from suppress_study.targets import choose_targets, load_data
 
 LOCK = ROOT / ".snakemake" / "study.lock"
 ANSWER = ROOT / "_build" / "answer.txt"  # written with the book
-LEADER = "STUDY_PID"  # in the environment of a study's jobs: the process that leads it
-
-
 EXIT_CODES = {HOLDS: 0, REFUTED: 3, NOT_SHOWN: 4, NOT_TESTED: 5}  # by the answer, where that is asked for
 
 
@@ -75,7 +71,7 @@ class SetupError(RuntimeError):
 def lock(place: Path = LOCK) -> int:
     """Hold the project for this process and those it hands the descriptor to; the system lets go when they have ended.
 
-    Its jobs do not hold the lock: they watch its process and end with it, see `end_with`.
+    Its jobs do not hold the lock: they watch its process and end with it, see `machines`.
     """
     place.parent.mkdir(exist_ok=True)
     descriptor = os.open(place, os.O_RDWR | os.O_CREAT)
@@ -86,23 +82,6 @@ def lock(place: Path = LOCK) -> int:
     return descriptor
 
 
-def end_with(leader: int) -> None:
-    """End this process, and so its kernel, soon after the process that leads the study has ended.
-
-    Snakemake that is killed leaves its jobs running; one started anew would run them a second time.
-    """
-
-    def watch() -> None:
-        while True:
-            time.sleep(1)
-            try:
-                os.kill(leader, 0)
-            except ProcessLookupError:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def prepare(options: argparse.Namespace, study: Study) -> tuple[str, list[str]]:
     """Check settings, device, folder and data, and tell the workflow which runs are to be made.
 
@@ -111,6 +90,7 @@ def prepare(options: argparse.Namespace, study: Study) -> tuple[str, list[str]]:
     """
     profile = study.profile(options.profile)
     device = choose_device(options.device)
+    require_executor(options.executor, device)
     options.results.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=options.results):
         pass  # before hours of work are lost
@@ -180,9 +160,8 @@ def snakemake(options: argparse.Namespace, device: str) -> list[str]:
     # Snakemake's own lock outlives a killed process; ours does not.
     command = [sys.executable, "-m", "snakemake", "-s", "study/Snakefile", "--nolock", "--rerun-incomplete"]
     command += ["--rerun-triggers", "mtime", "params"]  # code, data and settings are in a run's key
-    # An accelerator takes one run at a time; on a CPU each run has a core of its own.
-    cores = options.cores or (len(os.sched_getaffinity(0)) if device == "CPU" else 1)
-    command += ["--quiet", "rules", "--cores", str(cores), *shlex.split(options.snakemake)]
+    command += ["--quiet", "rules", *sending(options.executor, device, options.cores)]
+    command += shlex.split(options.snakemake)
     # As YAML, which Snakemake reads once it has stripped quotes from both ends: a folder may have any name.
     results = f"!!str {json.dumps(str(options.results), ensure_ascii=False)} #"
     config = {"profile": options.profile, "results": results, "device": device}
@@ -257,9 +236,11 @@ def study(options: argparse.Namespace) -> int:
         named_job(target, plan, options.profile)
     device, enough = prepare(options, plan)
     command = [*snakemake(options, device), "--"]
-    os.environ[LEADER] = str(os.getpid())
-    stages = [options.targets]
-    if not (options.targets or options.redraw or options.snakemake):
+    stages, here = [options.targets], options.executor == "local"
+    end_with_leader()  # an edition's
+    if here:
+        lead()
+    if here and not (options.targets or options.redraw or options.snakemake):
         # One that is cut short has all arms of the first seeds.
         jobs, seeds = plan.jobs(options.profile), plan.profile(options.profile).seeds()
         of_seeds = [job for job in jobs if job.kind != "coins"]
@@ -270,7 +251,8 @@ def study(options: argparse.Namespace) -> int:
     ]
     paths += [] if options.targets else [[f"{options.results}/summary.json" if options.without_book else "all"]]
     signal.signal(signal.SIGINT, lambda *_: None)  # from the keyboard Snakemake has it too, and ends its jobs
-    with Starter() if device == "CPU" else nullcontext():  # an accelerator's library may not be loaded before a fork
+    # A fork is of this machine; and an accelerator's library may not be loaded before one.
+    with Starter() if here and device == "CPU" else nullcontext():
         for chosen in filter(None, paths):
             if ended := subprocess.run([*command, *chosen], pass_fds=[held]).returncode:
                 return ended
@@ -286,16 +268,14 @@ def answered(results: Path) -> str:
 
 def notebook(options: argparse.Namespace) -> int:
     """One notebook, with parameters that are checked before it starts."""
-    if LEADER in os.environ:
-        end_with(int(os.environ[LEADER]))
+    end_with_leader()
     execute(options.name, options.output, parameters(options.values))
     return 0
 
 
 def package(options: argparse.Namespace) -> int:
     """One network that MindArmour's own package trains, by the name of its checkpoint."""
-    if LEADER in os.environ:
-        end_with(int(os.environ[LEADER]))
+    end_with_leader()
     plan = Study.load()
     if (data := load_data(plan.profile(options.profile).data)).name != DATASETS["mnist"].name:
         raise SetupError(f"MindArmour's networks are of the whole MNIST, and this profile has {data.name}: have that.")
@@ -416,7 +396,8 @@ def parser() -> argparse.ArgumentParser:
         add("targets", nargs=count, help="runs, such as train-baseline-seed7")
         add("--campaign", default="", help="a campaign of study.yaml, or a YAML file of your own")
         add("--device", default="auto", help="auto, Ascend, GPU or CPU (default: auto)")
-        add("--cores", type=int, help="runs at a time (default: one a core, one on an accelerator)")
+        add("--executor", default="local", help=f"{' or '.join(EXECUTORS)}: where runs are made (default: local)")
+        add("--cores", type=int, help="runs at a time (default: one a core, one on an accelerator, many on a cluster)")
         add("--redraw", action="store_true", help="figures and book again, from the results alone")
         add("--without-book", action="store_true", help="runs and summary alone")
         add("--exit-code", action="store_true", help="other than 0 unless the question's claim holds")

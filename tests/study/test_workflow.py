@@ -523,6 +523,7 @@ def test_the_notebooks_run_as_they_are_and_again_with_one_value_changed(finished
     [
         (["--profile", "nope"], "profile is 'nope'; allowed are smoke, quick, full"),
         (["--profile", "smoke", "--device", "TPU"], "device is 'TPU'; it must be 'auto' or 'Ascend' or 'GPU' or 'CPU'"),
+        (["--profile", "smoke", "--executor", "pbs"], "executor is 'pbs'; allowed are local, slurm: name one of these"),
         (
             ["--profile", "smoke", "--results", "/proc/nowhere"],
             "/proc/nowhere cannot be written (No such file or directory): choose another place",
