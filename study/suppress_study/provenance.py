@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def environment(runtime: Runtime, data: Mnist) -> dict[str, Any]:
     }
 
 
+@cache
 def numerical() -> dict[str, str]:
     """The versions of the packages that compute what comes out."""
     return {name: version(name) for name in LIBRARIES}
