@@ -15,6 +15,7 @@ from suppress_privacy.checks import check, checked, described
 from suppress_privacy.defences.suppress import SuppressCtrl
 from suppress_privacy.evaluation import metrics
 from suppress_privacy.lenet import predict
+from suppress_privacy.ranks import must_be_alike
 from suppress_privacy.runtime import cure_pynative
 from suppress_privacy.training import Defence, TrainStep, must_be_finite
 
@@ -107,8 +108,9 @@ class SuppressMasker(Callback):
     Raises:
         TypeError: an argument of another type.
         ValueError: the defence is not linked to the model; when training begins, if its steps are out of sight
-            (dataset_sink_mode) or not as many an epoch as the schedule was made for; at the end of an epoch, if it
-            diverged; when training ends, if there is no zero where there should be some.
+            (dataset_sink_mode) or not as many an epoch as the schedule was made for; after the first step and each
+            epoch, if ranks that train in parallel differ; at the end of an epoch, if it diverged; when training ends,
+            if there is no zero where there should be some.
     """
 
     @checked
@@ -138,10 +140,18 @@ class SuppressMasker(Callback):
         run = run_context.original_args()
         counted = (run.cur_epoch_num - 1) * run.batch_num + (run.cur_step_num - 1) % run.batch_num + 1
         self.suppress_ctrl.after_step(max(counted, self.suppress_ctrl.done + 1))
+        if run.cur_step_num == 1:
+            self._must_be_alike()
 
     def on_train_epoch_end(self, run_context: RunContext) -> None:
         run = run_context.original_args()
         must_be_finite(run.network, run.cur_epoch_num)
+        self._must_be_alike()
+
+    def _must_be_alike(self) -> None:
+        control = self.suppress_ctrl
+        parameters = [*control.networks.trainable_params(), *control.masks, *control.moves]
+        must_be_alike(parameters, control.state(), control.done)
 
     def on_train_end(self, run_context: RunContext) -> None:
         self.suppress_ctrl.end(self.suppress_ctrl.done)

@@ -20,6 +20,7 @@ from suppress_privacy.files import LARGEST, atomically, read_arrays
 from suppress_privacy.fitting import fitted
 from suppress_privacy.lenet import predict
 from suppress_privacy.mnist import Mnist
+from suppress_privacy.ranks import over_ranks
 from suppress_privacy.runtime import generator
 
 RESIDUE = 1e-7  # up to it MindArmour counts as zero, for what acts through the gradient leaves some of a weight
@@ -135,6 +136,8 @@ class Defence(nn.Cell):
 class TrainStep(nn.Cell):
     """Forward, backward, optimiser and defence, compiled as one graph.
 
+    Where MindSpore's parallel mode is DATA_PARALLEL, defence and optimiser are given the gradients of all ranks.
+
     Args:
         forward: from a batch's images and labels to its loss.
         optimizer: over the network's trainable parameters.
@@ -152,11 +155,13 @@ class TrainStep(nn.Cell):
         self.forward = forward  # a child, so that train and eval modes reach the network
         self.loss_and_gradients = ops.value_and_grad(forward, None, optimizer.parameters)
         self.optimizer, self.defence = optimizer, defence
+        self.over_ranks = over_ranks(optimizer.parameters)
         defence.attach(optimizer)
 
     def construct(self, images: ms.Tensor, labels: ms.Tensor) -> ms.Tensor:
         loss, gradients = self.loss_and_gradients(images, labels)
-        loss = ops.depend(loss, self.optimizer(self.defence.on_gradients(gradients)))
+        gradients = self.defence.on_gradients(self.over_ranks(gradients))
+        loss = ops.depend(loss, self.optimizer(gradients))
         self.defence.after_update()
         return loss
 
