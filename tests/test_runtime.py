@@ -30,10 +30,39 @@ def test_threads_are_what_openmp_takes_them_for(given, threads, monkeypatch):
     assert runtime.configure("CPU").threads == threads
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/cpuinfo"), reason="the kernel says nothing of the processor")
-def test_the_processor_is_named_as_the_kernel_names_it():
+@pytest.mark.skipif(not os.path.exists("/proc/cpuinfo"), reason="nothing is said of the processor")
+def test_the_processor_is_named_as_linux_names_it():
     said = subprocess.run(["grep", "-m1", "^model name", "/proc/cpuinfo"], capture_output=True, text=True).stdout
-    assert runtime.processor() == (said.partition(": ")[2].strip() or platform.processor())
+    name = said.partition(": ")[2].strip()
+    assert runtime.processor() and name in ("", runtime.processor())  # on ARM it gives numbers
+
+
+X86 = "processor : 0\nmodel name : One 3000\nflags : sse avx2 fma sme avx512_bf16 amx_tile\n\nflags : avx_vnni\n"
+ARM = "processor : 0\nFeatures : fp asimd asimdhp crc32 sve\nCPU implementer : 0x41\nCPU part : 0xd40\n\n"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "name", "sets"),
+    [
+        (X86, "One 3000", ["amx_tile", "avx2", "avx512_bf16", "fma"]),
+        (ARM, "CPU implementer 0x41, CPU part 0xd40", ["asimd", "asimdhp", "sve"]),
+        ("", platform.processor() or platform.machine(), []),
+        (None, platform.processor() or platform.machine(), []),
+    ],
+)
+def test_a_processor_is_told_by_model_and_by_the_instructions_that_decide_rounding(
+    cpuinfo, name, sets, monkeypatch, tmp_path
+):
+    """As Linux has it on x86-64 and on ARM, as it may not have it, and where there is no such file."""
+    said = tmp_path / "cpuinfo"
+    if cpuinfo is not None:
+        said.write_text(cpuinfo, "utf-8")
+    monkeypatch.setattr(runtime, "CPUINFO", said)
+    runtime._cpuinfo.cache_clear()
+    try:
+        assert runtime.processor() == name and runtime.instruction_sets() == sets
+    finally:
+        runtime._cpuinfo.cache_clear()
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="oneDNN names its kernels so on x86-64 alone")

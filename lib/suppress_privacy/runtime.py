@@ -22,6 +22,9 @@ from suppress_privacy.checks import checked
 
 Device = Literal["auto", "Ascend", "GPU", "CPU"]
 Mode = Literal["graph", "pynative"]
+CPUINFO = Path("/proc/cpuinfo")
+# How the names of vector and matrix instructions on floating-point numbers, and of those between types, begin.
+ROUNDING = ("avx", "fma", "f16c", "amx", "neon", "asimd", "sve", "bf16", "i8mm")
 
 
 def convolution_cure(cpu_flags: set[str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -45,21 +48,33 @@ def convolution_cure(cpu_flags: set[str], environ: Mapping[str, str]) -> dict[st
 
 @cache
 def _cpuinfo() -> dict[str, str]:
-    """What the kernel says of the first processor; nothing where it does not say (macOS)."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.exists():
+    """What Linux says of the first processor; nothing elsewhere."""
+    try:
+        first, *_ = CPUINFO.read_text("utf-8", "replace").split("\n\n")
+    except OSError:
         return {}
-    first, *_ = cpuinfo.read_text("utf-8", "replace").split("\n\n")
     entries = (line.partition(":") for line in first.splitlines())
     return {name.strip(): value.strip() for name, _, value in entries}
 
 
 def processor() -> str:
-    """The processor's model name; where the kernel gives none, what Python's `platform` knows."""
-    return _cpuinfo().get("model name") or platform.processor()
+    """The processor's model name, or on ARM its numbers; where Linux gives neither, what Python's `platform` knows."""
+    said = _cpuinfo()
+    numbers = ", ".join(f"{name} {said[name]}" for name in ("CPU implementer", "CPU part") if name in said)
+    return said.get("model name") or numbers or platform.processor() or platform.machine()
 
 
-os.environ.update(convolution_cure(set(_cpuinfo().get("flags", "").split()), os.environ))
+def instruction_sets() -> list[str]:
+    """Those by which kernels are chosen, and with them how sums are rounded, sorted; none where Linux does not say."""
+    return sorted(each for each in _flags() if each.startswith(ROUNDING))
+
+
+def _flags() -> set[str]:
+    said = _cpuinfo()
+    return set((said.get("flags") or said.get("Features") or "").split())  # x86-64, or ARM
+
+
+os.environ.update(convolution_cure(_flags(), os.environ))
 os.environ.setdefault("GLOG_v", "3")  # errors only: plugin probing alone prints ten [WARNING] lines
 
 import mindspore as ms  # noqa: E402  the variables above are read when its kernels load

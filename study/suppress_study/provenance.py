@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from suppress_privacy.mnist import Mnist
-from suppress_privacy.runtime import Runtime, processor
+from suppress_privacy.runtime import Runtime, instruction_sets, processor
 from suppress_study.settings import ROOT
 
 DIRTY = "-dirty"  # ends the name of a commit that tracked files differ from
@@ -39,10 +39,11 @@ def made(stage: str, environment: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def environment(runtime: Runtime, data: Mnist) -> dict[str, Any]:
     """What the runs of one machine and data set have in common."""
+    machine = {"processor": processor(), "instruction_sets": instruction_sets(), "cores": os.cpu_count()}
     return {
         "device": asdict(runtime),
         "versions": {"python": platform.python_version()} | numerical(),
-        "machine": {"processor": processor(), "cores": os.cpu_count()},
+        "machine": machine,
         "data": describe(data),
     }
 

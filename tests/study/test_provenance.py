@@ -1,11 +1,13 @@
-"""Which commit a run names: the project's own, or none; never that of a repository it merely lies in."""
+"""Which commit a run names: the project's own, or none; never that of a repository it merely lies in. Which machine."""
 
+import json
 import shutil
 import subprocess
 
 import pytest
 
 from checkout import git
+from suppress_privacy import configure
 from suppress_study import provenance
 
 CODE = "study/suppress_study/provenance.py"
@@ -118,3 +120,10 @@ def test_no_lock_of_the_users_repository_is_taken(at, tmp_path):
     (tmp_path / CODE).touch()  # what is to be refreshed
     assert at(tmp_path) == head
     assert (tmp_path / ".git" / "index").stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_run_says_on_which_processor_it_was_made(digits):
+    machine = provenance.environment(configure("CPU"), digits)["machine"]
+    sets = machine["instruction_sets"]
+    assert set(machine) == {"processor", "instruction_sets", "cores"} and machine["processor"]
+    assert json.loads(json.dumps(sets)) == sorted(set(sets))

@@ -427,6 +427,18 @@ def test_runs_share_the_line_of_their_environment(folder, tmp_path):
     assert not any("superseded" in line for line in lines)  # what is empty is left out
 
 
+def test_what_newer_runs_say_of_their_machine_stands_beside_what_older_ones_do(tmp_path):
+    """An older one says nothing of instruction sets, and gains nothing by being published with others."""
+    older = {"machine": {"processor": "One 3000", "cores": 2}}
+    newer = {"machine": {"processor": "One 3000", "instruction_sets": ["avx2", "fma"], "cores": 2}}
+    environments = {f"attack-x-baseline-seed{seed}": said for seed, said in enumerate((older, newer))}
+    for name, environment in environments.items():
+        made = run(name, environment=environment)
+        write_job(tmp_path / "runs" / f"{name}.npz", [(made, attack_arrays(np.random.default_rng(0)))])
+    Results.load(tmp_path).publish(tmp_path)
+    assert {each.name: each.environment for each in published_runs(tmp_path).values()} == environments
+
+
 # The published run
 
 
