@@ -25,7 +25,7 @@ unexport PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHO
 unexport PIP_PREFIX PIP_TARGET PIP_USER GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
 export PYTHONUTF8 := 1
 
-.PHONY: study run book lab status edition cost publish test mutate faults bench audit-reference lock clean
+.PHONY: study run book lab status edition cost publish test test-cluster mutate faults bench audit-reference lock clean
 
 study: $(VENV)/ready
 	$(RUN) study $(CHOSEN) $(FLAGS)
@@ -44,9 +44,10 @@ book: $(VENV)/ready
 lab: $(VENV)/ready-lab
 	$(BIN)/python -m jupyterlab $(LAB) notebooks
 
-# The core-hours that a profile will take, by those that the published runs took, or the runs of RESULTS.
+# The core-hours that a profile will take, by those that the published runs took, or the runs of RESULTS; and the hours on
+# 1, 10 and 100 nodes of NODE_CORES, by default as many as here.
 cost: $(VENV)/ready
-	$(RUN) cost $(CHOSEN)
+	$(RUN) cost $(CHOSEN) $(if $(NODE_CORES),--node-cores=$(call quoted,$(NODE_CORES)))
 
 # Which runs are current, which stale and why, which missing, and what these will take.
 status: $(VENV)/ready
@@ -83,6 +84,10 @@ audit-reference: _build/audit-reference/ready
 # A smoke study that is met by faults and by kill -9, twenty times; with nothing else running.
 faults: $(VENV)/ready-dev
 	$(BIN)/python tests/faults.py $(SEED)
+
+# The smoke study here, and on a Slurm cluster that this machine is made into: the same summary.
+test-cluster: $(VENV)/ready-dev
+	$(BIN)/python tests/cluster.py
 
 # Refuses another Python before anything is made with it.
 define need_python

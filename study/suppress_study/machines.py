@@ -10,9 +10,9 @@ import time
 EXECUTORS = ("local", "slurm")
 LEADER = "STUDY_LEADER"  # in the environment of a study's jobs: host and number of the process that leads it
 SENT = 100  # jobs that wait or run on a cluster at a time
-# The largest run that was measured took 3.0 GB, beside Snakemake and Papermill; the longest job is expected to take
-# some hours. In MB and minutes.
-RESOURCES = ("mem_mb=6000", "runtime=1440")
+# Of a job, in MB and minutes. The largest run of the published took 3.0 GB, beside Snakemake and Papermill; the longest
+# job, a game, takes hours, and would go on with its next model.
+RESOURCES = ("mem_mb=6000", "runtime=720")
 LATENCY = 60  # seconds in which a file that another machine has written must be seen here
 
 

@@ -27,6 +27,7 @@ from typing import Any
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from suppress_privacy.checks import Whole, check
 from suppress_privacy.evaluation.verdict import HOLDS, NOT_SHOWN, NOT_TESTED, REFUTED
 from suppress_privacy.fetch import DATASETS
 from suppress_privacy.mnist import DataError
@@ -34,7 +35,7 @@ from suppress_privacy.runtime import choose_device, configure
 from suppress_study import campaigns, packaged, status, weights
 from suppress_study import edition as editions
 from suppress_study.claims import Claims
-from suppress_study.cost import costs, told
+from suppress_study.cost import costs, graph, told, told_of_nodes
 from suppress_study.edition import Edition, EditionError
 from suppress_study.jobs import WILDCARDS, Job
 from suppress_study.keys import Keys
@@ -364,12 +365,14 @@ def edition(options: argparse.Namespace) -> int:
 
 
 def cost(options: argparse.Namespace) -> int:
-    """What a profile's runs will take, by what runs like them took."""
+    """What a profile's runs will take, by what runs like them took: core-hours, and hours on a number of nodes."""
     measured = Results.load(options.results).runs.values()
     if not measured:
         raise SetupError(f"{options.results} has no runs to judge by: name a folder that has.")
-    planned = [run for job in Study.load().jobs(options.profile) for run in job.runs]
-    print(told(costs(planned, measured)))
+    check("node_cores", options.node_cores, Whole)
+    plan = Study.load()
+    print(told(costs((run for job in plan.jobs(options.profile) for run in job.runs), measured)))
+    print(f"\n{told_of_nodes(graph(plan, options.profile, measured), options.node_cores)}")
     return 0
 
 
@@ -419,7 +422,8 @@ def parser() -> argparse.ArgumentParser:
     add("--campaign", default="", help="a campaign of study.yaml")
     add("--device", default="auto", help="auto, Ascend, GPU or CPU (default: auto)")
     add("--earlier", default="", help="an edition whose runs count, where this tag's code would make the same")
-    command("cost", cost)
+    own = len(os.sched_getaffinity(0))
+    command("cost", cost)("--node-cores", type=int, default=own, help="cores of a node (default: as many as here)")
     return top
 
 

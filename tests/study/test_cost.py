@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 import planted_study as planted
-from suppress_study.cost import Cost, costs, family, told, work
+from suppress_study.cost import Cost, costs, family, graph, told, told_of_nodes, work
+from suppress_study.schedule import Graph
 
 STUDY = planted.study()
 PLANNED = {run.name: run for job in STUDY.jobs("tiny") for run in job.runs}
@@ -54,3 +55,21 @@ def test_a_model_of_a_game_of_all_images_costs_half_a_training_and_one_of_few_is
     assert (found.runs, found.unlike) == (10, 5) and found.seconds == pytest.approx(5 * 5.0)
     coin = took(planned["coin-canaries-dense-sgd-seed0"], 4.0)  # a measured one counts before a training does
     assert costs(planned.values(), [*trained, coin])["coin"].seconds == pytest.approx(5 * 4.0)
+
+
+def test_jobs_take_the_hours_of_their_runs_and_wait_for_what_they_start_from():
+    jobs = {str(job): job for job in STUDY.jobs("tiny")}
+    hourly = graph(STUDY, "tiny", [took(run, 3600.0) for run in PLANNED.values()])
+    assert hourly.times == pytest.approx({name: len(job.runs) for name, job in jobs.items()})
+    for name, job in jobs.items():
+        assert hourly.needs[name] == [str(each) for each in STUDY.needs("tiny", job)]
+
+
+def test_the_hours_of_nodes_end_with_the_jobs_that_no_number_of_them_makes_faster():
+    times = {"first": 2.5, "then": 1.25, **{f"other{number}": 1.0 for number in range(40)}}
+    needs = {name: ["first"] if name == "then" else [] for name in times}
+    lines = [line.split() for line in told_of_nodes(Graph(times, needs), 4).splitlines()]
+    assert lines[0] == ["nodes", "of", "4", "cores", "hours"]
+    assert [line[0] for line in lines[1:4]] == ["1", "10", "100"]
+    assert float(lines[1][1]) >= 10.9 and float(lines[3][1]) == pytest.approx(3.75, abs=0.051)
+    assert lines[4][-1] == lines[3][1] and lines[5:] == [["first", "2.5"], ["then", "1.2"]]
