@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -13,6 +14,7 @@ SENT = 100  # jobs that wait or run on a cluster at a time
 # Of a job, in MB and minutes. The largest run of the published took 3.0 GB, beside Snakemake and Papermill; the longest
 # job, a game, takes hours, and would go on with its next model.
 RESOURCES = ("mem_mb=6000", "runtime=720")
+ASKED = ("sacct", "--allocations", "--clusters", "all")  # as Snakemake's plugin does
 LATENCY = 60  # seconds in which a file that another machine has written must be seen here
 
 
@@ -20,11 +22,20 @@ def require_executor(executor: str, device: str) -> None:
     """Raise a ValueError unless jobs can be sent to where they are to run."""
     if executor not in EXECUTORS:
         raise ValueError(f"executor is {executor!r}; allowed are {', '.join(EXECUTORS)}: name one of these.")
-    if executor == "slurm" and device != "CPU":
+    if executor == "local":
+        return
+    if device != "CPU":
         raise ValueError(f"executor is slurm, of which no accelerator is asked, and device is {device}: say CPU.")
-    if executor == "slurm" and not shutil.which("sbatch"):
+    for name in ("sbatch", "sacct"):
+        if not shutil.which(name):
+            raise ValueError(
+                f"executor is slurm, and there is no {name} on the path: start the study on a machine of the cluster."
+            )
+    asked = subprocess.run([*ASKED, "--noheader"], capture_output=True, text=True, check=False)
+    if asked.returncode:
         raise ValueError(
-            "executor is slurm, and there is no sbatch on the path: start the study on a machine of the cluster."
+            f"executor is slurm, and sacct, which tells how jobs ended, does not ({asked.stderr.strip()}): have the "
+            "cluster keep accounts of its jobs."
         )
 
 

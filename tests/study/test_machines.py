@@ -23,9 +23,12 @@ sys.exit(run.main(["notebook", "train", "nowhere.ipynb"]))"""
 
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
-    """A machine that can send jobs to a cluster, by its looks."""
-    (tmp_path / "sbatch").touch(0o755)
+    """A machine that can send jobs to a cluster, by its looks: the folder of Slurm's commands."""
+    for name in ("sbatch", "sacct"):
+        (tmp_path / name).touch(0o755)
+        (tmp_path / name).write_text("#!/bin/sh\n")
     monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
 
 
 # What Snakemake is told
@@ -73,11 +76,18 @@ def test_where_jobs_cannot_run_is_one_sentence(executor, device, message, cluste
         machines.require_executor(executor, device)
 
 
-def test_a_machine_that_is_of_no_cluster_is_told_so_before_the_work(tmp_path, monkeypatch, cluster):
+@pytest.mark.parametrize("name", ["sbatch", "sacct"])
+def test_a_machine_that_is_of_no_cluster_is_told_so_before_the_work(name, cluster):
     machines.require_executor("slurm", "CPU")
-    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    (cluster / name).unlink()
     machines.require_executor("local", "Ascend")
-    with pytest.raises(ValueError, match="there is no sbatch on the path: start the study on a machine of the cluster"):
+    with pytest.raises(ValueError, match=f"there is no {name} on the path: start the study on a machine of the clust"):
+        machines.require_executor("slurm", "CPU")
+
+
+def test_a_cluster_that_could_not_say_how_jobs_ended_is_refused(cluster):
+    (cluster / "sacct").write_text("#!/bin/sh\necho Slurm accounting storage is disabled >&2\nexit 1\n")
+    with pytest.raises(ValueError, match=r"does not \(Slurm accounting storage is disabled\): have the cluster"):
         machines.require_executor("slurm", "CPU")
 
 
