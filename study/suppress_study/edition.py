@@ -144,7 +144,8 @@ def _commit(edition: Edition, profile: str, what: str) -> None:
     """Commit what is published so far, and nothing else of this checkout."""
     places = [str(path.relative_to(ROOT)) for path in (edition.results(profile), ROOT / PLACE)]
     git("add", "--", *places)
-    if git(*CHANGES, *places):
+    places = [place for place in places if git("ls-files", "--", place)]
+    if places and git(*CHANGES, *places):
         try:
             git("commit", "--quiet", "--message", f"{what} of {profile}, edition {edition.tag}", "--", *places)
         except subprocess.CalledProcessError as error:

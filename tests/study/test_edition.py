@@ -1,0 +1,155 @@
+"""An edition is made by its tag's code, wherever this checkout is; what is finished is committed, and nothing else."""
+
+import json
+import shutil
+import sys
+
+import pytest
+
+from checkout import git
+from suppress_study import edition, provenance
+from suppress_study.edition import Edition, EditionError
+
+# In place of the study's own commands: it makes two runs each time it is started, of four.
+COMMANDS = """
+import json, pathlib, subprocess, sys
+LABEL = "first"
+given = dict(zip(sys.argv[2::2], sys.argv[3::2]))
+results = pathlib.Path(given["--results"])
+(results / "runs").mkdir(parents=True, exist_ok=True)
+commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+published = results / "runs.jsonl"
+lines = [json.loads(each) for each in published.read_text().splitlines()] if published.exists() else []
+there = {line["name"]: line for line in lines if line["kind"] == "train"}
+own = {path.stem: json.loads(path.read_text()) for path in (results / "runs").glob("*.npz")}
+if sys.argv[1] == "study":
+    made = [name for name in ("train-a", "train-b", "train-c", "train-d") if name not in {**there, **own}][:2]
+    for name in made:
+        run = {"name": name, "kind": "train", "campaign": "c", "profile": given["--profile"], "factors": {}, "seed": 0}
+        run |= {"settings": {}, "commit": commit, "environment": "here", "chosen": {"label": LABEL}}
+        (results / "runs" / (name + ".npz")).write_text(json.dumps(run))
+    sys.exit(len({**there, **own}) + len(made) < 4)
+if sys.argv[1] == "publish":
+    head = [{"kind": "environment", "name": "here"}]
+    published.write_text("".join(json.dumps(each) + "\\n" for each in [*head, *{**there, **own}.values()]))
+if sys.argv[1] == "carry":
+    kept = [each for each in there.values() if each["chosen"]["label"] == LABEL]
+    published.write_text("".join(json.dumps(each) + "\\n" for each in [{"kind": "environment", "name": "here"}, *kept]))
+if sys.argv[1] == "summarise":
+    (results / "summary.json").write_text(json.dumps({"runs": len(there)}))
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A repository whose tag "one" has those commands, and whose head has gone on."""
+    for module in (edition, provenance):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    code = tmp_path / "study" / "suppress_study"
+    code.mkdir(parents=True)
+    (code / "__init__.py").touch()
+    (code / "run.py").write_text(COMMANDS, "utf-8")
+    (tmp_path / "requirements.lock").write_text("one lock", "utf-8")
+    (tmp_path / ".gitignore").write_text("_build/\nruns/\n__pycache__/\n", "utf-8")
+    git(tmp_path, "init", "-q", "-b", "main")
+    for name, value in (("user.name", "A Stranger"), ("user.email", "stranger@example.com")):
+        git(tmp_path, "config", name, value)
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "-q", "-m", "The edition")
+    git(tmp_path, "tag", "one")
+    (code / "run.py").write_text("raise SystemExit('this is not the code of the tag')", "utf-8")
+    git(tmp_path, "commit", "-q", "-a", "-m", "Later")
+    return tmp_path
+
+
+def made(project, tag="one"):
+    lines = map(json.loads, (project / "results/editions" / tag / "full/runs.jsonl").read_text("utf-8").splitlines())
+    return {line["name"]: line for line in lines if line["kind"] == "train"}
+
+
+def start(tag="one"):
+    return edition.make(Edition.of(tag), "full", ["--profile", "full"])
+
+
+def test_interrupted_it_is_committed_and_goes_on_and_ends_with_the_tag_s_commit_alone(project):
+    (project / "README").write_text("mine, not committed", "utf-8")
+    git(project, "add", "README")
+    assert start() != 0 and {*made(project)} == {"train-a", "train-b"}
+    shutil.rmtree(project / "results/editions/one/full/runs")  # as a clone on another machine has it
+    (project / "study" / "suppress_study" / "run.py").write_text("edited meanwhile", "utf-8")
+    assert start() == 0 and {*made(project)} == {"train-a", "train-b", "train-c", "train-d"}
+    assert {run["commit"] for run in made(project).values()} == {git(project, "rev-parse", "one").strip()}
+    said = git(project, "log", "--format=%s", "-3").splitlines()
+    assert said == ["Summary of full, edition one", "4 runs of full, edition one", "2 runs of full, edition one"]
+    changed = {*git(project, "diff", "--name-only", "HEAD~3", "HEAD").splitlines()}
+    assert changed == {"results/editions/one/full/runs.jsonl", "results/editions/one/full/summary.json"}
+    assert git(project, "status", "--porcelain").splitlines() == ["A  README", " M study/suppress_study/run.py"]
+
+
+def test_finished_runs_are_committed_while_others_are_being_made(project, monkeypatch):
+    monkeypatch.setattr(edition, "PACK_EVERY", 0.01)
+    start()
+    assert len(git(project, "log", "--format=%s", "--grep=runs of full").splitlines()) >= 1
+
+
+def test_what_is_no_tag_is_refused_with_those_that_are(project):
+    with pytest.raises(EditionError, match="TAG is 'two', which is no tag of this repository; there are one"):
+        Edition.of("two")
+    with pytest.raises(EditionError, match="'main'"):
+        Edition.of("main")
+
+
+def test_a_worktree_that_was_changed_is_refused_and_one_that_was_deleted_made_again(project):
+    tree = Edition.of("one").tree
+    (tree / "study/suppress_study/run.py").write_text("edited", "utf-8")
+    with pytest.raises(EditionError, match="is no longer what one names"):
+        Edition.of("one")
+    shutil.rmtree(tree)
+    assert "this is not" not in (Edition.of("one").tree / "study/suppress_study/run.py").read_text("utf-8")
+
+
+def test_what_cannot_be_committed_is_packed_and_said(project, capfd):
+    hook = project / ".git/hooks/pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho refused by a hook >&2\nexit 1\n", "utf-8")
+    hook.chmod(0o755)
+    start()
+    assert len(made(project)) == 2 and "cannot be committed (refused by a hook)" in capfd.readouterr().err
+
+
+def test_a_later_edition_begins_with_what_its_code_would_make_the_same(project):
+    start(), start()
+    (project / "study/suppress_study/run.py").write_text(COMMANDS, "utf-8")
+    git(project, "commit", "-q", "-a", "-m", "The same code again")
+    git(project, "tag", "same")
+    (project / "study/suppress_study/run.py").write_text(
+        COMMANDS.replace('LABEL = "first"', 'LABEL = "other"'), "utf-8"
+    )
+    git(project, "commit", "-q", "-a", "-m", "Other code")
+    git(project, "tag", "other")
+    for tag, kept in (("same", 4), ("other", 0)):
+        edition.carry(Edition.of(tag), "full", "one")
+        assert len(made(project, tag)) == kept
+    with pytest.raises(EditionError, match="FROM is 'none'"):
+        edition.carry(Edition.of("one"), "another", "none")
+
+
+def test_networks_of_the_package_are_shared_and_never_overwritten(project):
+    here, there = project / "here", project / "there"
+    here.mkdir()
+    (here / "new.ckpt").write_text("new", "utf-8")
+    (here / "old.ckpt").write_text("other", "utf-8")
+    there.mkdir()
+    (there / "old.ckpt").write_text("old", "utf-8")
+    edition._share(here, there)
+    assert [path.read_text("utf-8") for path in sorted(there.iterdir())] == ["new", "old"]
+
+
+def test_another_lock_gets_an_environment_of_its_own(project, monkeypatch):
+    made = Edition.of("one")
+    assert made.python() == sys.executable
+    asked = []
+    monkeypatch.setattr(edition.subprocess, "run", lambda command, check: asked.append(command))
+    (project / "requirements.lock").write_text("another lock", "utf-8")
+    assert made.python() == str(made.tree / ".venv/bin/python")
+    assert asked == [["make", "-C", str(made.tree), ".venv/ready"]]
