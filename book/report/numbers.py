@@ -19,9 +19,9 @@ from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, SSIM_WINDOW
 from suppress_privacy.mnist import SIDE
 from suppress_study.claims import Claims
 from suppress_study.jobs import NONE, Model
+from suppress_study.launch import EXIT_CODES
 from suppress_study.plan import Study
 from suppress_study.results import PUBLISHED
-from suppress_study.run import EXIT_CODES
 from suppress_study.summary import AUDITED
 from suppress_study.targets import GALLERY
 

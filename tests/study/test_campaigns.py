@@ -16,9 +16,9 @@ from suppress_study import campaigns, models
 from suppress_study.attacking import Scene, attack
 from suppress_study.claims import Claims
 from suppress_study.jobs import Model
+from suppress_study.launch import EXIT_CODES, SetupError, answered, chosen_campaign
 from suppress_study.plan import Study
 from suppress_study.reading import SettingsError, read_yaml
-from suppress_study.run import EXIT_CODES, SetupError, answered, chosen_campaign
 from suppress_study.settings import FOLDER
 from suppress_study.summary import Summary
 from suppress_study.targets import choose_targets, load_data

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from snakemake.cli import parse_args
 
-from suppress_study import machines, run, starter
+from suppress_study import launch, machines, run, starter
 
 # A job that has begun, and would take a minute.
 JOB = """import sys, time
@@ -102,12 +102,13 @@ def test_jobs_of_a_cluster_are_not_forked_here_do_not_watch_this_process_and_wai
         started.append((command, dict(os.environ)))
         return SimpleNamespace(returncode=1)
 
-    for name, instead in (("lock", lambda: 0), ("prepare", lambda *_: "CPU")):
-        monkeypatch.setattr(run, name, instead)
+    instead = {"lock": lambda: 0, "prepare": lambda *_: ("CPU", []), "require_clean": lambda _: None}
+    for name, stub in instead.items():
+        monkeypatch.setattr(launch, name, stub)
     for name in (machines.LEADER, starter.PLACE):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(run.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(run.subprocess, "run", call)
+    monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(launch.subprocess, "run", call)
     options = run.parser().parse_args(["study", "--profile", "full", "--executor", executor])
     assert run.study(options) == 1
     ((command, environ),) = started

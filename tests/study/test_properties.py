@@ -9,7 +9,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from suppress_privacy.mnist import Mnist
-from suppress_study import notebook, run
+from suppress_study import launch, notebook, run
 from suppress_study.claims import Claims
 from suppress_study.plan import Study
 from suppress_study.reading import SettingsError, merged, read_yaml, validated
@@ -169,7 +169,7 @@ def test_a_model_is_found_by_its_name(model, value, seed):
     arm, _, number = str(wanted).rpartition("-seed")
     arm, at, written = arm.partition("@")
     assert STUDY.named_model(arm, at + written, number) == wanted
-    run.require_target(f"train-{wanted}", STUDY, "full")
+    launch.named_job(f"train-{wanted}", STUDY, "full")
     assert STUDY.model(wanted.arm, wanted.seed, STUDY.swept_by(wanted)) == wanted
 
 
@@ -181,8 +181,8 @@ def test_a_model_is_found_by_its_name(model, value, seed):
 def test_a_run_that_there_is_none_of_is_refused_by_name(more, arm):
     for target in (more, f"train-{arm}{more}-seed0", f"attack-{arm}-seed0{more}"):
         try:
-            run.require_target(target, STUDY, "full")
-        except (run.SetupError, SettingsError) as refused:
+            launch.named_job(target, STUDY, "full")
+        except (launch.SetupError, SettingsError) as refused:
             one_sentence(refused)
 
 

@@ -31,11 +31,11 @@ from report.context import Report
 from suppress_privacy.evaluation.metrics import METRICS
 from suppress_privacy.runtime import processor
 from suppress_study.claims import Claims
+from suppress_study.launch import SetupError, named_job
 from suppress_study.measured import Measured
 from suppress_study.models import own_name
 from suppress_study.plan import Study
 from suppress_study.results import ResultError, Results, read_job, write_job
-from suppress_study.run import SetupError, require_target
 from suppress_study.summary import Summary
 
 CHROMIUM = "/usr/bin/chromium"
@@ -357,7 +357,7 @@ def test_any_arm_and_seed_of_the_study_is_a_target_and_brings_what_it_needs(fini
 )
 def test_a_target_that_the_study_cannot_make_is_one_sentence(target, message):
     with pytest.raises(ValueError if "allowed" in message else SetupError, match=message) as caught:
-        require_target(target, Study.load(), "smoke")
+        named_job(target, Study.load(), "smoke")
     assert "\n" not in str(caught.value)
 
 
