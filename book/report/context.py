@@ -94,21 +94,7 @@ class Report:
         planned = {str(each): each for job in self.study.jobs(self.profile) for each in job.variants}
         there = [each for each in planned.values() if any(key(each.columns()) <= cell for cell in self._estimates)]
         there.sort(key=lambda each: [*self.study.attacks].index(each.attack))
-        return [replace(each, title=self.title(each)) for each in there]
-
-    def title(self, variant: Variant) -> str:
-        """An attack's title with those of its factors that are not the same for all attacks beside it."""
-        own, factors = self.study.attacks[variant.attack], dict(variant.factors)
-        depth, moment = factors.pop("depth", None), factors.pop("moment", None)
-        told = [
-            value if isinstance(value, str) else f"{name.replace('_', ' ')} {value:g}"
-            for name, value in factors.items()
-            if name in (*own.sweep, *WEAKER) or value != own.own().get(name, value)
-        ]
-        title = own.title + (f" ({', '.join(told)})" if told else "")
-        if depth not in (None, self.study.roles.depth):
-            return f"{title} at {depth}"
-        return f"{title}, {moment} of training" if moment else title
+        return [replace(each, title=self.study.title(each)) for each in there]
 
     def seeing(self, *what: str) -> list[Variant]:
         """Attacks by what they see."""

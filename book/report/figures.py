@@ -262,7 +262,9 @@ def depth(report: Report) -> Figure | None:
     families: dict[str, list[tuple[float, Variant]]] = {}  # by title without the depth
     for each in report.seeing("features"):
         compared = replace(each, factors={**each.factors, "depth": report.study.roles.depth})
-        families.setdefault(report.title(compared), []).append((report.layers.index(str(each.factors["depth"])), each))
+        families.setdefault(report.study.title(compared), []).append(
+            (report.layers.index(str(each.factors["depth"])), each)
+        )
     families = {title: attacks for title, attacks in families.items() if len(attacks) > 1}
     if not families:
         return None

@@ -17,6 +17,7 @@ from suppress_privacy.evaluation.audit import largest_epsilon
 from suppress_privacy.evaluation.game import detectable, least_spread
 from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, SSIM_WINDOW
 from suppress_privacy.mnist import SIDE
+from suppress_study import compare
 from suppress_study.claims import Claims
 from suppress_study.jobs import NONE, Model
 from suppress_study.launch import EXIT_CODES
@@ -60,12 +61,14 @@ def _beside(own: Report | None, published: Report) -> dict[str, str]:
     said = {"your_run": yours.your_run(own, published)}
     if own is None:
         return said
+    found = yours.comparison(own, published)
     return said | {
         "your_notice": sentences.warnings(own),
-        "agreement": yours.agreement(own, published),
-        "conditions_table": yours.conditions_table(own, published),
-        "first_page_table": yours.figures_table(yours.of_first_page(own, published)),
-        "figures_table": yours.figures_table(yours.compared(own, published)),
+        "agreement": found.said(),
+        "outside_list": yours.outside_list(found),
+        "conditions_table": yours.conditions_table(found),
+        "first_page_table": yours.figures_table(yours.of_first_page(found, published)),
+        "figures_table": yours.figures_table(found.figures),
     }
 
 
@@ -92,6 +95,7 @@ def quoted(report: Report) -> dict[str, Any]:
         "gallery": GALLERY,
         "side": SIDE,
         "exit_codes": ", ".join(f"{verdict} {code}" for verdict, code in EXIT_CODES.items()),
+        "agreement_codes": ", ".join(f"{verdict} {code}" for verdict, code in compare.EXIT_CODES.items()),
         "ssim_window": SSIM_WINDOW,
         "fpr": f"{100 * FALSE_POSITIVE_RATE:g} %",
     }

@@ -85,14 +85,15 @@ class Trainings:
         """The accuracy on test images that nothing was chosen on; on all of them in runs that set none apart."""
         return {seed: run.results.get("reported_accuracy", self.accuracy()[seed]) for seed, run in self.runs.items()}
 
-    def kept(self) -> list[float]:
-        """Of the weights that its defence acts on the share that is left, by its reports; empty without reports."""
-        reports = [report.values() for report in self.results("defence") if report]
-        return [sum(layer["alive"] for layer in each) / sum(layer["weights"] for layer in each) for each in reports]
-
     def reproduced(self, metric: str) -> Estimate:
         """What to hold beside a documented figure: the estimate over seeds."""
-        return seed_mean(self.kept() if metric == "kept" else self.results(metric))
+        return seed_mean(kept(self.runs.values()) if metric == "kept" else self.results(metric))
+
+
+def kept(trainings: Iterable[Run]) -> list[float]:
+    """Of the weights that a defence acts on the share that is left, by its reports; empty without reports."""
+    reports = [report.values() for run in trainings if (report := run.results.get("defence"))]
+    return [sum(layer["alive"] for layer in each) / sum(layer["weights"] for layer in each) for each in reports]
 
 
 @dataclass

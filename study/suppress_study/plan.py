@@ -232,6 +232,20 @@ class Study(Content):
         overrides = {name: factors.get(name, own.own()[name]) for name in swept}
         return self.variants(profile, attack, at=at, more=more, overrides=overrides)[0]
 
+    def title(self, variant: Variant) -> str:
+        """An attack's title with those of its factors that are not the same for all attacks beside it."""
+        own, factors = self.attacks[variant.attack], dict(variant.factors)
+        depth, moment = factors.pop("depth", None), factors.pop("moment", None)
+        told = [
+            value if isinstance(value, str) else f"{name.replace('_', ' ')} {value:g}"
+            for name, value in factors.items()
+            if name in (*own.sweep, *WEAKER) or value != own.own().get(name, value)
+        ]
+        title = own.title + (f" ({', '.join(told)})" if told else "")
+        if depth not in (None, self.roles.depth):
+            return f"{title} at {depth}"
+        return f"{title}, {moment} of training" if moment else title
+
     # Jobs
 
     def training(self, profile: str, model: Model, overrides: Changes = None) -> Job:

@@ -1,4 +1,4 @@
-"""Start what there is to start: python -m suppress_study.run study | run | notebook | summarise | publish | cost.
+"""Start what there is to start: python -m suppress_study.run COMMAND, one of those at the end of this file.
 
     python -m suppress_study.run notebook train runs/mine.ipynb arm=suppressed-example seed=7 \\
         overrides='{defence: {sparse_end: 0.9}}'
@@ -22,7 +22,7 @@ from suppress_privacy.checks import Whole, check
 from suppress_privacy.fetch import DATASETS
 from suppress_privacy.mnist import DataError
 from suppress_privacy.runtime import choose_device
-from suppress_study import campaigns, packaged, status, weights
+from suppress_study import campaigns, compare, packaged, status, weights
 from suppress_study import edition as editions
 from suppress_study.claims import Claims
 from suppress_study.cost import costs, graph, told, told_of_nodes
@@ -155,22 +155,28 @@ def cost(options: argparse.Namespace) -> int:
     return 0
 
 
+def compared(options: argparse.Namespace) -> int:
+    """A run beside the published one, figure by figure."""
+    found = compare.compare_folders(options.run, options.published)
+    print(compare.told(found))
+    return compare.EXIT_CODES[found.verdict]
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m suppress_study.run", description="Run the study, or a part of it.")
     commands = top.add_subparsers(required=True)
 
+    def folder(given: str) -> Path:
+        return Path(given).expanduser()
+
     def command(name: str, function: Callable[[argparse.Namespace], int]) -> Callable[..., Any]:
         part = commands.add_parser(name, help=(function.__doc__ or "").split(".")[0])
         part.set_defaults(function=function, name=name)
-        if name != "notebook":
+        if name not in ("notebook", "compare"):
             part.add_argument(
                 "--profile", default="", help="a profile of study.yaml (default: quick, or the campaign's)"
             )
-            part.add_argument(
-                "--results",
-                type=lambda given: Path(given).expanduser(),
-                help="folder of runs (default: results/PROFILE)",
-            )
+            part.add_argument("--results", type=folder, help="folder of runs (default: results/PROFILE)")
         return part.add_argument
 
     for name, count in (("study", "*"), ("run", "+")):
@@ -203,6 +209,9 @@ def parser() -> argparse.ArgumentParser:
     add("--earlier", default="", help="an edition whose runs count, where this tag's code would make the same")
     own = len(os.sched_getaffinity(0))
     command("cost", cost)("--node-cores", type=int, default=own, help="cores of a node (default: as many as here)")
+    add = command("compare", compared)
+    add("run", type=folder, help="of the run's results")
+    add("--published", type=folder, help="to compare with (default: results/full, or the campaign's)")
     return top
 
 

@@ -176,7 +176,7 @@ def words(figure):
 
 
 def test_a_new_attack_appears_in_tables_and_figures(extended):
-    assert extended.title(extended.attacks[-1]) in titles(extended.attacks)
+    assert extended.study.title(extended.attacks[-1]) in titles(extended.attacks)
     for title in ("dummy attack (strength 0.25)", "dummy attack (strength 0.5)"):
         for table in (tables.ladder_table, tables.judges_table):
             assert title in table(extended)

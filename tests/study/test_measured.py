@@ -8,7 +8,7 @@ import pytest
 
 import planted_study as planted
 from suppress_privacy.evaluation.membership import auc, roc
-from suppress_study.measured import Cell, Measured, Trainings
+from suppress_study.measured import Cell, Measured, kept
 from suppress_study.results import ResultError, Results, key
 
 STUDY = planted.study()
@@ -195,9 +195,9 @@ def test_the_kept_share_counts_weights_not_layers(measured):
     run = copy.deepcopy(measured.arm("baseline").runs[0])
     run.results["defence"] = report
     plain = copy.deepcopy(measured.arm("baseline").runs[1])
-    assert Trainings("a", {}, None, {0: run, 1: plain}).kept() == [0.1]  # of those that have a report
-    assert measured.arm("baseline").kept() == []
-    assert measured.arm("suppressed-example").kept() == pytest.approx([0.05] * 3)
+    assert kept([run, plain]) == [0.1]  # of those that have a report
+    assert kept(measured.arm("baseline").runs.values()) == []
+    assert kept(measured.arm("suppressed-example").runs.values()) == pytest.approx([0.05] * 3)
 
 
 def test_accuracies_are_by_seed(measured):

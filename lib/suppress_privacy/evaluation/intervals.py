@@ -81,15 +81,20 @@ def seed_mean(values: np.ndarray | Sequence[float]) -> Estimate:
     return Estimate(mean, mean - reach, mean + reach, len(values))
 
 
-def prediction(means: Sequence[float], further: int = 1) -> tuple[float, float]:
+def prediction(
+    means: Sequence[float], further: int = 1, *, level: float = LEVEL, least: float = 0.0
+) -> tuple[float, float]:
     """Where the mean over further seeds lies in 95 of 100 cases, from what seeds before them gave (Student's).
 
     Args:
         means: one value a seed, two at least.
         further: how many seeds the other mean is over.
+        level: in which share of the cases.
+        least: the standard deviation of seeds that agree more closely than that.
     """
     count, middle = len(means), float(np.mean(means))
-    reach = t.ppf((1 + LEVEL) / 2, count - 1) * np.std(means, ddof=1) * np.sqrt(1 / count + 1 / further)
+    deviation = max(np.std(means, ddof=1), least)
+    reach = t.ppf((1 + level) / 2, count - 1) * deviation * np.sqrt(1 / count + 1 / further)
     return middle - float(reach), middle + float(reach)
 
 
