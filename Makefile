@@ -9,7 +9,7 @@ DEVICE ?= auto
 EXECUTOR ?= local
 VENV := .venv
 BIN := $(VENV)/bin
-RUN := $(BIN)/python -m suppress_study.run
+STUDY := $(BIN)/python -m suppress_study.run
 # A value as one word of the shell, whatever is in it.
 quoted = '$(subst ','\'',$(1))'
 # A campaign has one profile, its own.
@@ -28,17 +28,17 @@ export PYTHONUTF8 := 1
 .PHONY: study run book lab status edition cost publish test test-cluster mutate faults bench audit-reference lock clean
 
 study: $(VENV)/ready
-	$(RUN) study $(CHOSEN) $(FLAGS)
+	$(STUDY) study $(CHOSEN) $(FLAGS)
 
 # One run of any arm and seed, with what it needs: make run TARGET=attack-suppressed-example-seed7
 run: $(VENV)/ready
 	@test -n $(call quoted,$(TARGET)) || { echo "TARGET names no run: give one, such as TARGET=attack-suppressed-example-seed7." >&2; exit 2; }
-	$(RUN) run $(CHOSEN) $(FLAGS) -- $(call quoted,$(TARGET))
+	$(STUDY) run $(CHOSEN) $(FLAGS) -- $(call quoted,$(TARGET))
 
 # The book from results alone: the published ones, and beside them what PROFILE or RESULTS names.
 book: PROFILE = full
 book: $(VENV)/ready
-	$(RUN) study $(CHOSEN) $(FLAGS) --redraw
+	$(STUDY) study $(CHOSEN) $(FLAGS) --redraw
 
 # The notebooks in JupyterLab. LAB: options of it, such as LAB=--no-browser.
 lab: $(VENV)/ready-lab
@@ -47,22 +47,22 @@ lab: $(VENV)/ready-lab
 # The core-hours that a profile will take, by those that the published runs took, or the runs of RESULTS; and the hours on
 # 1, 10 and 100 nodes of NODE_CORES, by default as many as here.
 cost: $(VENV)/ready
-	$(RUN) cost $(CHOSEN) $(if $(NODE_CORES),--node-cores=$(call quoted,$(NODE_CORES)))
+	$(STUDY) cost $(CHOSEN) $(if $(NODE_CORES),--node-cores=$(call quoted,$(NODE_CORES)))
 
 # Which runs are current, which stale and why, which missing, and what these will take.
 status: $(VENV)/ready
-	$(RUN) status $(CHOSEN) --device $(call quoted,$(DEVICE))
+	$(STUDY) status $(CHOSEN) --device $(call quoted,$(DEVICE))
 
 # The runs of an edition, by the code of its tag: make edition TAG=edition-2. Interrupted, it goes on where it was.
 # FROM: an earlier edition, whose runs count where this one's code would make the same.
 edition: $(VENV)/ready
-	$(RUN) edition $(call quoted,$(TAG)) $(if $(filter file,$(origin PROFILE)),,--profile $(call quoted,$(PROFILE))) \
+	$(STUDY) edition $(call quoted,$(TAG)) $(if $(filter file,$(origin PROFILE)),,--profile $(call quoted,$(PROFILE))) \
 	  $(if $(CAMPAIGN),--campaign=$(call quoted,$(CAMPAIGN))) --device $(call quoted,$(DEVICE)) \
 	  $(if $(FROM),--earlier=$(call quoted,$(FROM)))
 
 # Packs a folder's runs into the tables that are published.
 publish: $(VENV)/ready
-	$(RUN) publish $(CHOSEN)
+	$(STUDY) publish $(CHOSEN)
 
 test: $(VENV)/ready-dev
 	$(BIN)/ruff check .
