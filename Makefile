@@ -1,5 +1,5 @@
-# make study | run | book | lab | status | edition | cost | publish | test | mutate | faults | bench: each sets up .venv, and again when the lock
-# changes.
+# make study | run | book | lab | status | edition | cost | compare | publish | test | mutate | faults | bench: each sets
+# up .venv, and again when the lock changes.
 
 PYTHONS := python3.11 python3.12
 # The first that runs: a name on the path may be a version manager's, of a Python that is not chosen there.
@@ -25,7 +25,7 @@ unexport PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHO
 unexport PIP_PREFIX PIP_TARGET PIP_USER GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
 export PYTHONUTF8 := 1
 
-.PHONY: study run book lab status edition cost publish test test-cluster mutate faults bench audit-reference lock clean
+.PHONY: study run book lab status edition cost compare publish test test-cluster mutate faults bench audit-reference lock clean
 
 study: $(VENV)/ready
 	$(STUDY) study $(CHOSEN) $(FLAGS)
@@ -59,6 +59,11 @@ edition: $(VENV)/ready
 	$(STUDY) edition $(call quoted,$(TAG)) $(if $(filter file,$(origin PROFILE)),,--profile $(call quoted,$(PROFILE))) \
 	  $(if $(CAMPAIGN),--campaign=$(call quoted,$(CAMPAIGN))) --device $(call quoted,$(DEVICE)) \
 	  $(if $(FROM),--earlier=$(call quoted,$(FROM)))
+
+# A folder's run beside the published one, or that of the folder PUBLISHED: make compare RUN=results/quick
+compare: $(VENV)/ready
+	@test -n $(call quoted,$(RUN)) || { echo "RUN names no folder: give one of results, such as RUN=results/quick." >&2; exit 2; }
+	$(STUDY) compare $(if $(PUBLISHED),--published=$(call quoted,$(PUBLISHED))) -- $(call quoted,$(RUN))
 
 # Packs a folder's runs into the tables that are published.
 publish: $(VENV)/ready

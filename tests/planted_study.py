@@ -33,6 +33,7 @@ SKILL = {
     "decoder": 0.7,
     "ridge": 0.5,
     "reference": 0.1,
+    "nearest": 0.2,
     "ridge-shuffled": -0.1,
     "black": -1.0,
     "dlg": 0.9,

@@ -158,8 +158,9 @@ class Side:
 
     @cached_property
     def settings(self) -> dict[tuple[str, Key], dict[str, Any]]:
-        """Those of the first run of each kind and factors; its other seeds have the same."""
-        return {(run.kind, key(run.factors)): run.settings for run in reversed(self._counting)}
+        """Those of one run of each kind and factors, of an evaluator only where there is no other."""
+        runs = sorted(self._counting, key=lambda run: run.seed in self.summary.seeds)
+        return {(run.kind, key(run.factors)): run.settings for run in runs}
 
     def data_sha256(self) -> dict[str, str]:
         """Of the data's files by name, where that is recorded."""
@@ -187,6 +188,6 @@ class Side:
             "data": [f"{summary.data.name}, {summary.data.train:,} training images"],
             "made": [" to ".join(dict.fromkeys((started[0], started[-1])))] if started else [],
             "core-hours": [f"{seconds / 3600:.1f}"],
-            "commit": [*summary.commits, *dirty],
+            "commit": [*dirty, *summary.commits],
             **{name: sorted(values) for name, values in sorted(found.items())},
         }

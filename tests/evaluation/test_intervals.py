@@ -66,6 +66,17 @@ def test_further_seeds_are_expected_where_students_interval_of_a_difference_puts
     assert prediction([0.98, 0.99, 1.0], further) == pytest.approx((0.99 - reach, 0.99 + reach))
 
 
+@pytest.mark.parametrize("level", [0.95, 0.99, 0.9999])
+def test_another_training_lies_outside_as_often_as_the_level_says(level):
+    """Drawn by hand: four trainings, and a fifth. The least deviation is that of seeds which agree more closely."""
+    draws = np.random.default_rng(0).normal(size=(20_000, 5))
+    outside = [not low <= last <= high for *first, last in draws for low, high in [prediction(first, level=level)]]
+    assert np.mean(outside) == pytest.approx(1 - level, abs=4 * np.sqrt((1 - level) / len(draws)))
+    assert prediction([0.4, 0.6], level=level, least=0.1) == prediction([0.4, 0.6], level=level)
+    reach = stats.t.ppf((1 + level) / 2, 2) * 0.1 * np.sqrt(1 + 1 / 3)
+    assert prediction([0.5, 0.5, 0.5], level=level, least=0.1) == pytest.approx((0.5 - reach, 0.5 + reach))
+
+
 def test_the_first_draws_are_taken_where_none_are_named():
     hard = np.random.default_rng(12).random((1, 5))  # images on which seeds differ, so that the draws decide an end
     values = (np.random.default_rng(3).random((20, 5)) < hard).astype(float)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+from scipy.special import stdtrit
 from scipy.stats import binomtest, t
 
 from suppress_privacy.runtime import generator
@@ -94,7 +95,7 @@ def prediction(
     """
     count, middle = len(means), float(np.mean(means))
     deviation = max(np.std(means, ddof=1), least)
-    reach = t.ppf((1 + level) / 2, count - 1) * deviation * np.sqrt(1 / count + 1 / further)
+    reach = stdtrit(count - 1, (1 + level) / 2) * deviation * np.sqrt(1 / count + 1 / further)
     return middle - float(reach), middle + float(reach)
 
 
