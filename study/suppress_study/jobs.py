@@ -1,6 +1,7 @@
 """What there is to do: models, attacks where they look and with their settings, and the jobs that make runs of them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from suppress_study.results import Run
@@ -74,6 +75,18 @@ class Variant:
         # What is as ever is left out, for runs made before it could be otherwise.
         changed = [name for name in OF_GRADIENTS if getattr(self, name) != getattr(Variant, name)]
         return own | {name: getattr(self, name) for name in (*of_view, *changed)}
+
+
+def in_game(variant: Variant, game: str) -> Variant:
+    """An attack as it is run in a game, whose models are each other's shadows: it trains none."""
+    settings = variant.settings | ({"shadows": 0} if "shadows" in variant.settings else {})
+    return replace(variant, factors=variant.factors | {"game": game}, candidates=0, settings=settings)
+
+
+def parted(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Values that an attack is swept over, those of what it sees apart from those of its settings."""
+    seen = {name: value for name, value in values.items() if name in OF_GRADIENTS}
+    return {"sees": seen, "settings": {name: value for name, value in values.items() if name not in seen}}
 
 
 @dataclass(frozen=True)

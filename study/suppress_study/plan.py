@@ -12,18 +12,12 @@ from suppress_privacy.attacks import ATTACKS
 from suppress_privacy.checks import check
 from suppress_privacy.lenet import DEPTHS
 from suppress_study.content import Content
-from suppress_study.jobs import NONE, OF_GRADIENTS, PLACES, WEAKER, Job, Model, Variant
+from suppress_study.jobs import NONE, OF_GRADIENTS, PLACES, WEAKER, Job, Model, Variant, in_game, parted
 from suppress_study.reading import SettingsError, merged, named, validated
 from suppress_study.results import Run, key
 from suppress_study.settings import LEAST_COINS, Arm, Attack, Game, Profile, Sees, Value
 
 Changes = Mapping[str, Any] | None  # settings, or values of them, in place of the study's
-
-
-def parted(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Values that an attack is swept over, those of what it sees apart from those of its settings."""
-    seen = {name: value for name, value in values.items() if name in OF_GRADIENTS}
-    return {"sees": seen, "settings": {name: value for name, value in values.items() if name not in seen}}
 
 
 class Study(Content):
@@ -222,7 +216,7 @@ class Study(Content):
         if "game" in factors:
             game, alone = str(factors["game"]), {name: value for name, value in factors.items() if name != "game"}
             named(self.games, game, "game")
-            return _in_game(self.variant(profile, alone), game)
+            return in_game(self.variant(profile, alone), game)
         attack = str(factors["attack"])
         own, swept = named(self.attacks, attack, "attack"), self.swept(attack)
         for name in factors.keys() - {"attack", *PLACES.values(), *WEAKER, *swept}:
@@ -347,7 +341,7 @@ class Study(Content):
                     f"arm {model.arm} differs in what it releases, not in its training: it plays no game."
                 )
         variants = [
-            _in_game(each, name)
+            in_game(each, name)
             for attack in game.attacks
             for each in self.variants(profile, attack)
             if (each.sees == "images") == (model.arm == NONE)
@@ -394,9 +388,3 @@ class Study(Content):
             self.playing(profile, name, Model(arm, 0)) for name, arms in chosen.games.items() for arm in [NONE, *arms]
         ]
         return trainings + [job for job in own + grouped + played if job.variants]
-
-
-def _in_game(variant: Variant, game: str) -> Variant:
-    """An attack as it is run in a game, whose models are each other's shadows: it trains none."""
-    settings = variant.settings | ({"shadows": 0} if "shadows" in variant.settings else {})
-    return replace(variant, factors=variant.factors | {"game": game}, candidates=0, settings=settings)

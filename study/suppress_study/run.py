@@ -173,17 +173,16 @@ def parser() -> argparse.ArgumentParser:
         part = commands.add_parser(name, help=(function.__doc__ or "").split(".")[0])
         part.set_defaults(function=function, name=name)
         if name not in ("notebook", "compare"):
-            part.add_argument(
-                "--profile", default="", help="a profile of study.yaml (default: quick, or the campaign's)"
-            )
+            part.add_argument("--profile", default="", help="of study.yaml (default: quick, or the campaign's)")
             part.add_argument("--results", type=folder, help="folder of runs (default: results/PROFILE)")
         return part.add_argument
 
+    device: dict[str, Any] = {"default": "auto", "help": "auto, Ascend, GPU or CPU (default: auto)"}
     for name, count in (("study", "*"), ("run", "+")):
         add = command(name, study)
         add("targets", nargs=count, help="runs, such as train-baseline-seed7")
         add("--campaign", default="", help="a campaign of study.yaml, or a YAML file of your own")
-        add("--device", default="auto", help="auto, Ascend, GPU or CPU (default: auto)")
+        add("--device", **device)
         add("--executor", default="local", help=f"{' or '.join(EXECUTORS)}: where runs are made (default: local)")
         add("--cores", type=int, help="runs at a time (default: one a core, one on an accelerator, many on a cluster)")
         add("--redraw", action="store_true", help="figures and book again, from the results alone")
@@ -198,14 +197,14 @@ def parser() -> argparse.ArgumentParser:
     add = command("package", package)
     add("checkpoint", type=Path, help="as the study calls it")
     add("seed", type=int)
-    command("status", standing_of)("--device", default="auto", help="auto, Ascend, GPU or CPU (default: auto)")
+    command("status", standing_of)("--device", **device)
     add = command("publish", publish)
     add("--running", action="store_true", help="while a study makes more of them: what is half-written stays")
     command("carry", carry)
     add = command("edition", edition)
     add("tag", help="of this repository")
     add("--campaign", default="", help="a campaign of study.yaml")
-    add("--device", default="auto", help="auto, Ascend, GPU or CPU (default: auto)")
+    add("--device", **device)
     add("--earlier", default="", help="an edition whose runs count, where this tag's code would make the same")
     own = len(os.sched_getaffinity(0))
     command("cost", cost)("--node-cores", type=int, default=own, help="cores of a node (default: as many as here)")
