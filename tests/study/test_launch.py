@@ -1,0 +1,53 @@
+"""Where runs go, and what is refused before a study starts."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from suppress_study import launch, run
+from suppress_study.launch import SetupError, home, require_clean
+
+PUBLISHED = ["full", "fashion-lenet5", "mnist-convnet"]
+
+
+@pytest.mark.parametrize("profile", PUBLISHED)
+def test_what_is_published_is_run_from_committed_code_alone(profile, monkeypatch):
+    monkeypatch.setattr(launch, "commit", lambda: "0123456789ab-dirty")
+    with pytest.raises(SetupError, match=f"profile {profile} is run from committed code alone, and files here differ"):
+        require_clean(profile)
+    require_clean("quick")
+    monkeypatch.setattr(launch, "commit", lambda: "0123456789ab")
+    require_clean(profile)
+
+
+@pytest.mark.parametrize("profile", PUBLISHED)
+def test_runs_of_one_s_own_never_go_beside_what_was_published(profile):
+    assert home(profile, redraw=False) == Path("runs") / profile
+    assert home(profile, redraw=True) == Path("results") / profile
+    assert home("quick", redraw=False) == home("quick", redraw=True) == Path("results/quick")
+
+
+def started(*arguments):
+    return launch.study(run.parser().parse_args(["study", "--profile", "full", *arguments]))
+
+
+def test_the_folder_of_what_was_published_is_refused_by_name(monkeypatch):
+    monkeypatch.setattr(launch, "commit", lambda: "0123456789ab")
+    monkeypatch.chdir(launch.ROOT)
+    with pytest.raises(SetupError, match="results/full is what was published: name another folder as RESULTS"):
+        started("--results", "results/full")
+
+
+def test_changed_files_end_a_full_study_before_anything_is_touched(monkeypatch, tmp_path):
+    monkeypatch.setattr(launch, "commit", lambda: "0123456789ab-dirty")
+    monkeypatch.chdir(launch.ROOT)
+    for target in ([], ["train-baseline-seed0"]):
+        with pytest.raises(SetupError, match="from committed code alone"):
+            started("--results", str(tmp_path / "mine"), *target)
+    assert not (tmp_path / "mine").exists()
+
+
+def test_keep_is_refused_with_what_takes_its_place():
+    said = subprocess.run(["make", "-n", "study", "KEEP=1"], cwd=launch.ROOT, capture_output=True, text=True)
+    assert said.returncode and "runs that are current are kept, see make status" in said.stderr
