@@ -281,7 +281,7 @@ def told(found: Comparison) -> str:
     if found.outside:
         extreme = [f"{'DIFFERS' if one.differs else 'outside'}  {one}" for one in found.outside]
         blocks.append("\n".join(["outside, the most extreme first:", *extreme]))
-    notes = Counter(one.note.partition(":")[0] for one in found.figures if one.agrees is None)
+    notes = Counter(one.note for one in found.figures if one.agrees is None)
     said = [f"{count} figures: {note}." for note, count in notes.items()]
     blocks.append("\n".join([*said, found.said()]))
     lines = "\n\n".join(blocks)

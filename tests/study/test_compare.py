@@ -298,6 +298,7 @@ def test_what_cannot_be_compared_says_why_and_what_is_lacking_is_counted(whole):
     counts = found.counts()
     assert counts["compared"] + counts["not_comparable"] == counts["figures"] == len(found.figures) - len(not_made)
     assert f"{len(not_made)} figures: not made." in told(found)
+    assert "figures: not comparable: too few published trainings." in told(found)
 
 
 def test_other_data_are_never_compared(own, published):
