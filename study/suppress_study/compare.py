@@ -141,7 +141,7 @@ def compare(own: Side, published: Side) -> Comparison:
         if which not in own.figures
     ]
     mine, theirs = own.conditions(), published.conditions()
-    both = {name: (mine.get(name, []), theirs.get(name, [])) for name in [*mine, *(theirs.keys() - mine.keys())]}
+    both = {name: (mine.get(name, []), theirs.get(name, [])) for name in dict.fromkeys([*mine, *theirs])}
     otherwise = sorted({each for one in own.figures.values() for each in _set_otherwise(own, published, one)})
     return Comparison(own.summary.profile, own.summary.campaign, figures, both, otherwise)
 
