@@ -162,7 +162,7 @@ def test_a_sound_run_is_said_to_differ_in_at_most_one_of_twenty_cases(trainings,
     spread = {which: np.std(figure.by_seed, ddof=1) for which, figure in figures.items()}
     own, published = (replace(kept) for _ in range(2))
     counts, alarms = [], 0
-    for _ in range(200):
+    for _ in range(100):
         own.__dict__["figures"] = drawn_anew(figures, spread, of_own, rng, together)
         published.__dict__["figures"] = drawn_anew(figures, spread, trainings, rng, together)
         found = compare(own, published)
