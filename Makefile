@@ -1,4 +1,4 @@
-# make study | run | book | lab | status | edition | cost | compare | publish | test | mutate | faults | bench: each sets
+# make study | run | book | lab | status | edition | cost | compare | publish | verify | test | mutate | faults | bench: each sets
 # up .venv, and again when the lock changes.
 
 PYTHONS := python3.11 python3.12
@@ -25,7 +25,7 @@ unexport PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHO
 unexport PIP_PREFIX PIP_TARGET PIP_USER GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
 export PYTHONUTF8 := 1
 
-.PHONY: study run book lab status edition cost compare publish test test-cluster mutate faults bench audit-reference lock clean
+.PHONY: study run book lab status edition cost compare publish verify test test-cluster mutate faults bench audit-reference lock clean
 
 study: $(VENV)/ready
 	$(STUDY) study $(CHOSEN) $(FLAGS)
@@ -68,6 +68,11 @@ compare: $(VENV)/ready
 # Packs a folder's runs into the tables that are published.
 publish: $(VENV)/ready
 	$(STUDY) publish $(CHOSEN)
+
+# Whether what a folder has published belongs together, and the pages with it; JSON: as JSON.
+verify: PROFILE = full
+verify: $(VENV)/ready
+	$(BIN)/python book/verify.py $(CHOSEN) $(if $(JSON),--json)
 
 test: $(VENV)/ready-dev
 	$(BIN)/ruff check .

@@ -30,6 +30,7 @@ TOC = BOOK / "generated" / "_toc.yml"
 OVERVIEWS = ("overview.png", "overview_narrow.png")
 YOURS = "your_run"  # the page on a run beside the published one
 SAID = BUILD / "answer.txt"  # the answer, for who has just run the study
+SHOWN = BUILD / "shown.json"  # the folders of results that the book shows, for who checks it
 
 
 def collect(published: Path, own: Path | None = None) -> None:
@@ -55,9 +56,7 @@ def collect(published: Path, own: Path | None = None) -> None:
     (BOOK / "generated" / "runs.html").write_text(runs_table(report.results), "utf-8")
     collect_notebook(published / "notebooks" / "compare.ipynb", "compare")
     for name, folder in folders.items():
-        title, warned = titles[name].title, warnings(others[name])
-        heading = f"# {title[0].upper()}{title[1:]}\n\nCampaign `{name}`. {warned}"
-        collect_notebook(folder / "notebooks" / "compare.ipynb", name, heading)
+        collect_notebook(folder / "notebooks" / "compare.ipynb", name, heading(titles[name].title, others[name]))
     if own and beside:
         collect_own(beside, own / "notebooks")
     static = BOOK / "generated" / "static"
@@ -71,7 +70,13 @@ def collect(published: Path, own: Path | None = None) -> None:
     TOC.write_text(yaml.safe_dump(toc), "utf-8")
     SAID.parent.mkdir(exist_ok=True)
     lines = [front.answer(report), yours.your_run(beside, report)]
+    SHOWN.write_text(json.dumps([str(folder) for folder in (published, own) if folder]), "utf-8")
     SAID.write_text("".join(f"{plain(line)}\n" for line in lines if line), "utf-8")
+
+
+def heading(title: str, campaign: Report) -> str:
+    """How the page of another campaign's figures begins."""
+    return f"# {title[0].upper()}{title[1:]}\n\nCampaign `{campaign.profile}`. {warnings(campaign)}"
 
 
 def collect_own(report: Report, folder: Path) -> None:

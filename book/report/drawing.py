@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from suppress_privacy.evaluation.intervals import Estimate
-from suppress_study.results import Pictures
+from suppress_study.pictures import Pictures
 
 # Okabe & Ito's colours, told apart in the usual colour blindnesses.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -17,8 +17,9 @@ import numpy as np
 from suppress_privacy import load_mnist
 from suppress_privacy.defences.layers import PUBLISHED_LAYERS
 from suppress_study.jobs import NONE, Model
+from suppress_study.pictures import Pictures, show
 from suppress_study.plan import Study
-from suppress_study.results import JUDGED, Pictures, Results, joined, rows_of, show
+from suppress_study.results import JUDGED, Results, joined, rows_of
 from suppress_study.targets import choose_targets
 
 RENAMED = json.loads((Path(__file__).parent / "renamed.json").read_text("utf-8"))

@@ -18,7 +18,7 @@ from suppress_study.settings import ROOT
 PACKAGES = {"suppress_privacy": ROOT / "lib", "suppress_study": ROOT / "study"}
 # What these decide stands in a run's settings, and how a run is started and kept is not what comes out.
 APART = {"campaigns", "content", "jobs", "plan", "reading", "settings"} | {
-    *("code", "keys", "notebook", "provenance", "results", "starter", "weights"),
+    *("code", "keys", "notebook", "pictures", "provenance", "results", "starter", "weights"),
 }
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

@@ -13,11 +13,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from suppress_study.campaigns import FILE as CAMPAIGN
 from suppress_study.machines import lead
 from suppress_study.packaged import PLACE
 from suppress_study.provenance import CHANGES, git
-from suppress_study.results import TABLES, finish_publishing, published_runs
+from suppress_study.results import FILES, finish_publishing, published_runs
 from suppress_study.settings import ROOT
 
 FOLDER = Path("results/editions")
@@ -95,12 +94,7 @@ def make(edition: Edition, profile: str, chosen: list[str]) -> int:
         except KeyboardInterrupt:  # which the study has had too, and ends its jobs
             interrupted = True
     pack(edition, profile)
-    if interrupted:
-        return 130
-    if ended == 0:  # of the tables, as whoever has no more than these would have it
-        ended = edition.start("summarise", "--profile", profile, "--results", str(results)).wait()
-        _commit(edition, profile, "Summary")
-    return ended
+    return 130 if interrupted else ended
 
 
 def carry(edition: Edition, profile: str, earlier: str) -> None:
@@ -114,8 +108,7 @@ def carry(edition: Edition, profile: str, earlier: str) -> None:
         return
     if not (before / "runs.jsonl").is_file():
         raise EditionError(f"FROM is {earlier!r}, of which {FOLDER} has no {profile}: name an edition that is there.")
-    published = {*TABLES, CAMPAIGN}
-    shutil.copytree(before, results, ignore=lambda place, names: {*names} - published if place == str(before) else [])
+    shutil.copytree(before, results, ignore=lambda place, names: {*names} - {*FILES} if place == str(before) else [])
     if edition.start("carry", "--profile", profile, "--results", str(results)).wait():
         shutil.rmtree(results)
         raise EditionError(f"the runs of {earlier} cannot be taken over: see above.")

@@ -368,9 +368,8 @@ class Study(Content):
         if job.kind == "train":
             models = [Model(name, job.model.seed) for name in earlier]
         else:
-            victim = [job.model] if arm else []
             another = self.another(profile, job.model, job.variants)
-            models = [*victim, *filter(None, [another]), *self.judges().values()]
+            models = [*([job.model] if arm else []), *filter(None, [another]), *self.judges().values()]
         return [self.training(profile, model) for model in dict.fromkeys(models)]
 
     def jobs(self, profile: str) -> list[Job]:

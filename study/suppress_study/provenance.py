@@ -24,7 +24,8 @@ LIBRARIES = ("mindspore", "numpy", "scipy", "scikit-image", "dp-accounting")
 
 @contextmanager
 def made(stage: str, environment: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What a run says of its making, once that has ended: commit, environment, times and memory, as fields of `Run`.
+    """What a run says of its making, once that has ended: commit, tag, environment, times and memory, as fields of
+    `Run`.
 
     with made("training", environment) as making:
         ...
@@ -74,9 +75,16 @@ def commit() -> str:
 
 
 def tag() -> str:
-    """The tag of the commit that is checked out, the first of several; empty where it has none."""
+    """The tag of the commit that is checked out, of several the one of the highest version; "" where it has none."""
+    if commit() == "unknown":
+        return ""
+    return next(iter(git("tag", "--points-at", "HEAD", "--sort=-version:refname").splitlines()), "")
+
+
+def tagged(name: str) -> str:
+    """The whole name of the commit that a tag points to; "" where the project's repository does not have the tag."""
     try:
-        return git("tag", "--points-at", "HEAD").partition("\n")[0]
+        return git("rev-parse", "--verify", "--quiet", f"refs/tags/{name}^{{commit}}")
     except (OSError, subprocess.CalledProcessError):
         return ""
 

@@ -27,16 +27,19 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from suppress_privacy.files import atomically, read_arrays, sha256_of
-from suppress_study import weights
+from suppress_study import pictures, weights
+from suppress_study.campaigns import FILE as CAMPAIGN
 from suppress_study.content import made_in
+from suppress_study.pictures import Pictures, show
 from suppress_study.settings import FOLDER, Value
 
 PUBLISHED = Path("results/full")  # the published run, from the project's folder
 JUDGED = "judged"  # begins, before evaluator and metric, the arrays of what evaluators say
 WAITING = ".publishing"  # folder of tables that are whole, until they have taken their place
 ASKED = ("study.yaml", "claims.yaml")  # published with what came out
-TABLES = ("runs.jsonl", "images.parquet", "membership.parquet", "pictures.npz", weights.FOLDER, *ASKED)
 UNITS = {"image": "images", "candidate": "membership"}  # what a row of each table is about
+TABLES = [f"{name}.parquet" for name in UNITS.values()]
+FILES = (CAMPAIGN, "runs.jsonl", "summary.json", "pictures.npz", weights.FOLDER, *ASKED, *TABLES)  # published
 Arrays = dict[str, np.ndarray]
 ROWS = 50_000_000  # of a table; the published ones have a hundredth
 MARKUP = re.compile(r"[<>{}\[\]|`*$&\\\r\n]")
@@ -89,15 +92,6 @@ class Run:
 
 
 @dataclass
-class Pictures:
-    """Reconstructions by run and target, the originals of these targets, and curves of objectives by run."""
-
-    images: dict[str, dict[int, np.ndarray]] = field(default_factory=dict)  # uint8 [C, H, W]
-    originals: dict[int, np.ndarray] = field(default_factory=dict)  # uint8 [C, H, W]
-    curves: dict[str, np.ndarray] = field(default_factory=dict)  # [3, K]: quartiles over the targets
-
-
-@dataclass
 class Results:
     """All runs of one folder with their tables."""
 
@@ -127,14 +121,14 @@ class Results:
             twice = next(name for name in names if names.count(name) > 1)
             raise ResultError(f"{folder / 'runs'} has run {twice} in two files: delete the one that is not to count.")
         runs = {name: run for name, run in published.items() if name not in newer} | newer
-        pictures = _read_pictures(folder / "pictures.npz") if files else Pictures()
+        shown = pictures.read(folder / "pictures.npz") if files else Pictures()
         before = {unit: _read_table(folder / f"{name}.parquet", files) for unit, name in UNITS.items()}
         tables = {unit: [table[~table.run.isin(newer)]] for unit, table in before.items()}
         for run, arrays in own:
             if unit := _unit(arrays):
                 tables[unit].append(rows_of(run, arrays))
-            show(pictures, run.name, arrays)
-        return cls(runs, joined(tables["image"]), joined(tables["candidate"]), pictures)
+            show(shown, run.name, arrays)
+        return cls(runs, joined(tables["image"]), joined(tables["candidate"]), shown)
 
     def of(self, names: Collection[str], *, commit: str, tag: str) -> "Results":
         """Some of the runs alone, as if a commit and its tag had made them; what did make them is kept."""
@@ -168,7 +162,7 @@ class Results:
     def _write(self, folder: Path, files: dict[str, str]) -> None:
         for name in UNITS.values():
             files |= _write_table(folder / f"{name}.parquet", getattr(self, name))
-        _write_pictures(folder / "pictures.npz", self.pictures)
+        pictures.write(folder / "pictures.npz", self.pictures)
         for name in ASKED:
             shutil.copyfile(FOLDER / name, folder / name)
         files |= {name: sha256_of(folder / name) for name in ("pictures.npz", *ASKED)}
@@ -301,15 +295,6 @@ def _unit(arrays: Arrays) -> str:
     return next((unit for unit in UNITS if unit in arrays), "")
 
 
-def show(pictures: Pictures, run: str, arrays: Arrays) -> None:
-    """Add what a run's arrays have to show."""
-    if "reconstruction" in arrays:
-        pictures.images[run] = dict(zip(map(int, arrays["pictured"]), arrays["reconstruction"], strict=True))
-        pictures.originals |= dict(zip(map(int, arrays["pictured"]), arrays["original"], strict=True))
-    if "curve" in arrays:
-        pictures.curves[run] = arrays["curve"]
-
-
 def joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Tables below each other: text that is missing is empty."""
     tables = [table for table in tables if len(table)]
@@ -344,37 +329,6 @@ def _write_table(folder: Path, table: pd.DataFrame) -> dict[str, str]:
         place.mkdir(parents=True)
         pq.write_table(content, place / "part-0.parquet", **form)
     return {str(path.relative_to(folder.parent)): sha256_of(path) for path in sorted(folder.rglob("*.parquet"))}
-
-
-def _write_pictures(path: Path, pictures: Pictures) -> None:
-    names = list(dict.fromkeys([*pictures.images, *pictures.curves]))
-    number = {name: position for position, name in enumerate(names)}
-    shown = [(number[run], *each) for run, by_target in pictures.images.items() for each in by_target.items()]
-    arrays = {"run": np.array(names, np.str_)}
-    if shown:
-        runs, targets, images = zip(*shown, strict=True)
-        arrays |= {"picture_run": np.array(runs, np.uint16), "picture_target": np.array(targets, np.uint16)}
-        arrays |= {"picture": np.stack(images), "original_target": np.array([*pictures.originals], np.uint16)}
-        arrays["original"] = np.stack([*pictures.originals.values()])
-    if pictures.curves:
-        arrays["curve_run"] = np.array([number[run] for run in pictures.curves], np.uint16)
-        arrays["curve"] = np.stack(list(pictures.curves.values()))
-    with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-
-
-def _read_pictures(path: Path) -> Pictures:
-    arrays = read_arrays(path)
-
-    def rows(*columns: str) -> Iterable[tuple[Any, ...]]:
-        return zip(*(arrays.get(column, ()) for column in columns), strict=True)
-
-    names, pictures = arrays["run"].tolist(), Pictures()
-    for run, target, image in rows("picture_run", "picture_target", "picture"):
-        pictures.images.setdefault(names[run], {})[int(target)] = image
-    pictures.originals = {int(target): image for target, image in rows("original_target", "original")}
-    pictures.curves = {names[run]: curve for run, curve in rows("curve_run", "curve")}
-    return pictures
 
 
 def published_campaigns(published: Path, names: Iterable[str]) -> dict[str, Path]:

@@ -24,7 +24,6 @@ from suppress_privacy.mnist import DataError
 from suppress_privacy.runtime import choose_device
 from suppress_study import campaigns, compare, packaged, status, weights
 from suppress_study import edition as editions
-from suppress_study.claims import Claims
 from suppress_study.cost import costs, graph, told, told_of_nodes
 from suppress_study.edition import Edition, EditionError
 from suppress_study.launch import SetupError, clear, home, lock, standing, study
@@ -35,13 +34,14 @@ from suppress_study.provenance import commit, describe, tag
 from suppress_study.reading import from_yaml
 from suppress_study.results import (
     PUBLISHED,
+    ResultError,
     Results,
     finish_publishing,
     published_runs,
     runs_made_in,
 )
 from suppress_study.settings import ROOT
-from suppress_study.summary import summarise
+from suppress_study.summary import summary_of
 from suppress_study.surroundings import surroundings
 from suppress_study.targets import load_data
 
@@ -78,9 +78,7 @@ def parameters(pairs: list[str]) -> dict[str, Any]:
 
 def summarised(options: argparse.Namespace) -> int:
     """The summary of the results that are there."""
-    results, missing = Results.load(options.results), options.allow_missing
-    plan, claims = Study.of(options.results), Claims.of(options.results)
-    found = summarise(results, plan, options.profile, claims, allow_missing=missing)
+    found = summary_of(options.results, options.profile, allow_missing=options.allow_missing)
     found.save(options.results / "summary.json")
     return 0
 
@@ -95,6 +93,11 @@ def publish(options: argparse.Namespace) -> int:
     if not results.runs:
         raise SetupError(f"{options.results} has no runs to publish: run the study of that profile first.")
     results.publish(options.results)
+    try:  # a summary names the runs.jsonl that it is of
+        found = summary_of(options.results, next(iter(results.runs.values())).profile, allow_missing=True)
+        found.save(options.results / "summary.json")
+    except ResultError as error:
+        print(f"No summary is written: {error}")
     trainings = [run.name for run in results.runs.values() if run.kind == "train"]
     lacking = sum(not weights.packed(options.results, name).is_file() for name in trainings)
     told = f"runs.jsonl, tables, pictures and the weights of {len(trainings) - lacking} trainings"

@@ -9,9 +9,10 @@ from suppress_privacy.lenet import require_whole
 from suppress_study import attacking, models
 from suppress_study.jobs import NONE, Model
 from suppress_study.notebook import chosen
+from suppress_study.pictures import Pictures, show
 from suppress_study.provenance import made
 from suppress_study.reading import named
-from suppress_study.results import Arrays, Pictures, Run, as_text, show, write_job
+from suppress_study.results import Arrays, Run, as_text, write_job
 from suppress_study.session import Session
 from suppress_study.settings import ROOT
 

@@ -19,11 +19,12 @@ from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, boot
 from suppress_privacy.evaluation.membership import auc, auc_estimate, roc, tpr_at, tpr_estimate
 from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, METRICS
 from suppress_privacy.evaluation.verdict import Verdict
+from suppress_privacy.files import sha256_of
 from suppress_study.claims import Claims, verdicts
 from suppress_study.measured import Cell, Columns, Factors, Measured, Trainings
 from suppress_study.plan import Study
 from suppress_study.provenance import DIRTY
-from suppress_study.results import Results, write_json
+from suppress_study.results import Results, published_runs, write_json
 from suppress_study.settings import Checked, Documented, Value
 from suppress_study.targets import GALLERY
 
@@ -73,7 +74,7 @@ class Summary(Checked):
     over models, each a seed; among targets it is what these gain by being in the training. `game_differences` has
     that minus the game's first arm, paired by seed; `audits` what the canaries of all models of an arm together say
     of epsilon: the largest that their guessed coins refute, and the largest that so many canaries could ever
-    refute.
+    refute. `runs` is the SHA-256 of the runs.jsonl that has all the runs, empty where they are not all published.
     """
 
     campaign: str
@@ -85,7 +86,6 @@ class Summary(Checked):
     images: int
     commits: list[str]
     uncommitted: int
-    tags: list[str] = Field(default_factory=list)
     evaluators: dict[str, float]  # test accuracy by name, the first one's verdict being the main one
     arms: list[Arm]
     estimates: list[Row]
@@ -98,6 +98,8 @@ class Summary(Checked):
     games: list[Row] = Field(default_factory=list)
     audits: list[Row] = Field(default_factory=list)
     game_differences: list[Row] = Field(default_factory=list)
+    tags: list[str] = Field(default_factory=list)
+    runs: str = ""
 
     @classmethod
     def load(cls, path: Path) -> "Summary":
@@ -105,7 +107,11 @@ class Summary(Checked):
 
     def save(self, path: Path) -> None:
         """Write it, figures to ten digits: the last ones differ between processors, and mean nothing."""
-        write_json(path, _rounded(self.model_dump(mode="json")))
+        write_json(path, self.written())
+
+    def written(self) -> dict[str, Any]:
+        """As `save` writes it."""
+        return dict(_rounded(self.model_dump(mode="json")))
 
     def frame(self, table: str) -> pd.DataFrame:
         """`estimates`, `differences` or `strongest` with factors as columns, empty where one does not apply."""
@@ -153,6 +159,13 @@ def summarise(results: Results, study: Study, profile: str, claims: Claims, *, a
         audits=list(_audits(measured)),
         game_differences=list(_game_differences(measured)),
     )
+
+
+def summary_of(folder: Path, profile: str, *, allow_missing: bool = False) -> Summary:
+    """The summary of a folder of results; arguments and errors as `Measured.collect`, and those of damaged files."""
+    results, published = Results.load(folder), published_runs(folder)
+    found = summarise(results, Study.of(folder), profile, Claims.of(folder), allow_missing=allow_missing)
+    return found.model_copy(update={"runs": sha256_of(folder / "runs.jsonl") if published == results.runs else ""})
 
 
 def _arm(trainings: Trainings) -> Arm:

@@ -42,7 +42,7 @@ def publish(checkpoints: Mapping[str, Checkpoint], folder: Path, place: Path) ->
         path.parent.mkdir(exist_ok=True)
         if own.is_file() and sha256_of(own) == checkpoint["sha256"]:
             path.write_bytes(lzma.compress(own.read_bytes(), filters=FORM))
-        elif _is(before, checkpoint):
+        elif is_whole(before, checkpoint):
             shutil.copyfile(before, path)
         if path.is_file() and path.stat().st_size > AT_MOST:
             path.unlink()
@@ -66,7 +66,8 @@ def unpack(path: Path, checkpoint: Checkpoint) -> bytes:
     return content
 
 
-def _is(path: Path, checkpoint: Checkpoint) -> bool:
+def is_whole(path: Path, checkpoint: Checkpoint) -> bool:
+    """Whether a packed file is there and holds that checkpoint."""
     try:
         return bool(unpack(path, checkpoint))
     except ValueError:

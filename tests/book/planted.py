@@ -13,8 +13,9 @@ from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.metrics import METRICS
 from suppress_privacy.evaluation.verdict import Verdict
 from suppress_study.claims import Claims
+from suppress_study.pictures import Pictures
 from suppress_study.plan import Study
-from suppress_study.results import Pictures, Results, Run
+from suppress_study.results import Results, Run
 from suppress_study.summary import Arm, Data, Mechanism, Summary
 from suppress_study.targets import pictured
 

@@ -9,8 +9,8 @@ from planted import of_gradients, planted
 from report import drawing, figures
 from report.figures import FIGURES
 from suppress_privacy.evaluation.membership import roc
+from suppress_study.pictures import Pictures
 from suppress_study.plan import Study
-from suppress_study.results import Pictures
 
 
 def of_arm_and_metric(factors, attack, metric, judge):

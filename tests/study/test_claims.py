@@ -14,9 +14,10 @@ from suppress_privacy.evaluation.gates import REQUIRED, Gate
 from suppress_study.claims import ON_GRADIENTS, STRONGEST, Claims, Sources, Untested, verdicts
 from suppress_study.jobs import Model
 from suppress_study.measured import Cell, Measured, Trainings
+from suppress_study.pictures import Pictures
 from suppress_study.plan import Study
 from suppress_study.reading import SettingsError, read_yaml
-from suppress_study.results import Pictures, Results, Run, key
+from suppress_study.results import Results, Run, key
 from suppress_study.settings import FOLDER
 
 TODAY = Claims.load()

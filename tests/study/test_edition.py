@@ -35,8 +35,6 @@ if sys.argv[1] == "publish":
 if sys.argv[1] == "carry":
     kept = [each for each in there.values() if each["chosen"]["label"] == LABEL]
     published.write_text("".join(json.dumps(each) + "\\n" for each in [{"kind": "environment", "name": "here"}, *kept]))
-if sys.argv[1] == "summarise":
-    (results / "summary.json").write_text(json.dumps({"runs": len(there)}))
 """
 
 
@@ -79,10 +77,10 @@ def test_interrupted_it_is_committed_and_goes_on_and_ends_with_the_tag_s_commit_
     (project / "study" / "suppress_study" / "run.py").write_text("edited meanwhile", "utf-8")
     assert start() == 0 and {*made(project)} == {"train-a", "train-b", "train-c", "train-d"}
     assert {run["commit"] for run in made(project).values()} == {git(project, "rev-parse", "one").strip()}
-    said = git(project, "log", "--format=%s", "-3").splitlines()
-    assert said == ["Summary of full, edition one", "4 runs of full, edition one", "2 runs of full, edition one"]
-    changed = {*git(project, "diff", "--name-only", "HEAD~3", "HEAD").splitlines()}
-    assert changed == {"results/editions/one/full/runs.jsonl", "results/editions/one/full/summary.json"}
+    said = git(project, "log", "--format=%s", "-2").splitlines()
+    assert said == ["4 runs of full, edition one", "2 runs of full, edition one"]
+    changed = {*git(project, "diff", "--name-only", "HEAD~2", "HEAD").splitlines()}
+    assert changed == {"results/editions/one/full/runs.jsonl"}
     assert git(project, "status", "--porcelain").splitlines() == ["A  README", " M study/suppress_study/run.py"]
 
 

@@ -47,11 +47,23 @@ def test_its_own_commit_and_whether_a_tracked_file_differs(at, tmp_path, monkeyp
     assert at(tmp_path) == f"{head}-dirty"
 
 
+def test_the_tag_of_its_commit_and_of_several_the_highest_version(at, tmp_path):
+    head = repository(tmp_path, CODE)
+    assert at(tmp_path) == head and provenance.tag() == ""
+    for name in ("edition-9", "edition-10", "a-draft"):
+        git(tmp_path, "tag", "-a", "-m", name, name)
+    assert provenance.tag() == "edition-10" and provenance.tagged("edition-9").startswith(head)
+    assert provenance.tagged("edition-11") == ""
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "Two")
+    assert provenance.tag() == ""
+
+
 def test_an_archive_inside_another_repository_is_no_checkout(at, tmp_path):
     repository(tmp_path, "theirs.py")
     (tmp_path / "archive" / CODE).parent.mkdir(parents=True)
     (tmp_path / "archive" / CODE).touch()
-    assert at(tmp_path / "archive") == "unknown"
+    git(tmp_path, "tag", "theirs")
+    assert at(tmp_path / "archive") == "unknown" and provenance.tag() == ""
 
 
 @pytest.mark.parametrize("staged", [False, True])

@@ -602,6 +602,37 @@ def test_a_control_follows_the_model_it_is_matched_to(finished):
     assert matched["history"]["test_accuracy"] == like["history"]["test_accuracy"][:epochs]  # the same training, cut
 
 
+def test_an_edited_number_is_named_on_whichever_page_it_stands(finished):
+    """In the built book, a page's source, and the README; as they are, they show what the results give."""
+    places = {
+        "_build/html/verdict.html": r"(<td[^>]*><p>[^<]*?)\d\.\d\d",
+        "_build/html/notebooks/compare.html": r"(<td[^>]*><p>[^<]*?)\d\.\d\d",
+        "book/controls.md": r"(\n\n)(?=[A-Z])",
+        "README.md": r"(identifies\s\*\*)\d\d",
+    }
+    before = {name: (finished / name).read_text() for name in places}
+    code = """import json
+from suppress_study.settings import ROOT
+from verify import of_pages
+print(json.dumps({check.name: check.wrong for check in of_pages(ROOT / "results" / "full")}))"""
+
+    def said():
+        return json.loads(python(finished, "-c", code).stdout)
+
+    assert said() == {"readme": [], "pages": [], "book": []}
+    for name, pattern in places.items():
+        text, count = re.subn(pattern, r"\g<1>98.76", before[name], count=1)
+        assert count == 1, name
+        (finished / name).write_text(text)
+    found = said()
+    for name, text in before.items():
+        (finished / name).write_text(text)
+    assert found["readme"] == ["README.md states other than the results give: python book/readme.py"]
+    assert len(found["pages"]) == 1 and found["pages"][0].startswith("book/controls.md states a figure of its own in")
+    for page in ("verdict.html", "notebooks/compare.html"):
+        assert any(f"{page} shows 98.76" in each for each in found["book"])
+
+
 @pytest.fixture(scope="module")
 def published(finished, tmp_path_factory):
     """A clone that has the tables of the finished study, one run of it not made yet, and nothing else of it.
@@ -613,12 +644,15 @@ def published(finished, tmp_path_factory):
     for drawn in (path for name in ("figures", "notebooks") for path in (finished / "results").glob(f"*/{name}")):
         if drawn.parent.name not in ("smoke", "full"):
             shutil.copytree(drawn, folder / drawn.relative_to(finished), copy_function=shutil.copyfile)
+    checkpoints = runs_of(folder).with_name("checkpoints")
     shutil.copytree(runs_of(finished), runs_of(folder))
+    shutil.copytree(runs_of(finished).with_name("checkpoints"), checkpoints)
     path = runs_of(folder) / "attack-dense-sgd-seed0.npz"
     write_job(path, [pair for pair in read_job(path) if pair[0].factors.get("attack") != "decoder"])
     run = launch(folder, "publish", "--profile", "smoke")
     assert run.returncode == 0 and "runs published" in run.stdout, run.stderr
     shutil.rmtree(runs_of(folder))
+    shutil.rmtree(checkpoints)
     return folder
 
 
@@ -641,10 +675,21 @@ def test_the_book_is_drawn_from_published_tables_alone_without_data(published, f
 
 
 def test_published_runs_count_as_made_when_asked_to(published):
-    """One attack is to be made, and its models trained again for it alone; without being asked to, everything is."""
-    run = launch(published, "study", "--profile", "smoke", "--keep", "--snakemake=--dry-run --quiet progress")
-    assert run.returncode == 0, run.stderr  # the data are those that were published
-    found = jobs(run.stdout + run.stderr)
+    """One attack is to be made, of published weights; where these are not there, its models are trained again for it.
+
+    Without being asked to, everything is.
+    """
+
+    def kept():
+        run = launch(published, "study", "--profile", "smoke", "--keep", "--snakemake=--dry-run --quiet progress")
+        assert run.returncode == 0, run.stderr  # the data are those that were published
+        return jobs(run.stdout + run.stderr)
+
+    assert kept() == {"attack-dense-sgd-seed0"}
+    weights = published / "results" / "smoke" / "weights"
+    weights.rename(weights.with_name("none"))
+    found = kept()
+    weights.with_name("none").rename(weights)
     evaluators = {"train-baseline-seed1000", "train-evaluator-lenet-seed1001", "train-evaluator-convnet-seed1000"}
     assert found == {"attack-dense-sgd-seed0", "train-dense-sgd-seed0", *evaluators}
     assert "train-accuracy-matched-seed0" in jobs(planned(published))
