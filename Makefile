@@ -25,7 +25,7 @@ unexport PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHO
 unexport PIP_PREFIX PIP_TARGET PIP_USER GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
 export PYTHONUTF8 := 1
 
-.PHONY: study run book lab status edition cost compare publish verify test test-cluster mutate faults bench audit-reference lock clean
+.PHONY: study run book lab status edition cost compare publish verify test test-edition test-cluster mutate faults bench audit-reference lock clean
 
 study: $(VENV)/ready
 	$(STUDY) study $(CHOSEN) $(FLAGS)
@@ -90,6 +90,10 @@ bench: $(VENV)/ready-dev _build/torch/ready
 # What jax-privacy says of twenty audits, which tests compare ours with.
 audit-reference: _build/audit-reference/ready
 	_build/audit-reference/bin/python tests/evaluation/audit_reference.py
+
+# A small edition for real, over two interrupted attempts; with nothing else running.
+test-edition: $(VENV)/ready-dev
+	$(BIN)/python tests/edition.py
 
 # A smoke study that is met by faults and by kill -9, twenty times; with nothing else running.
 faults: $(VENV)/ready-dev

@@ -6,7 +6,8 @@ from suppress_study import campaigns, run
 from suppress_study.notebook import checked_parameters
 from suppress_study.plan import Study
 from suppress_study.results import made_in, read_job, write_job
-from suppress_study.session import Attacking, Training
+from suppress_study.session_attack import Attacking
+from suppress_study.session_train import Training
 from suppress_study.settings import Campaign
 
 NAME, COMMIT, TAG = "small", "0123456789ab", "edition-0"
