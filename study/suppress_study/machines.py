@@ -31,7 +31,7 @@ def require_executor(executor: str, device: str) -> None:
             raise ValueError(
                 f"executor is slurm, and there is no {name} on the path: start the study on a machine of the cluster."
             )
-    asked = subprocess.run([*ASKED, "--noheader"], capture_output=True, text=True, check=False)
+    asked = subprocess.run([*ASKED, "--noheader"], capture_output=True, encoding="utf-8", check=False)
     if asked.returncode:
         raise ValueError(
             f"executor is slurm, and sacct, which tells how jobs ended, does not ({asked.stderr.strip()}): have the "
