@@ -15,7 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -114,13 +116,18 @@ class Cluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in reversed(self.daemons.values()):
-            process.terminate()
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        try:
+            if "slurmd" in self.daemons:
+                self.ask("scancel", f"--user={self.environ['USER']}")
+                self.wait(lambda queue: not queue, PATIENCE)
+        finally:
+            for process in reversed(self.daemons.values()):
+                process.terminate()
+                try:
+                    process.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
 
     def configure(self) -> None:
         cores = len(os.sched_getaffinity(0))
@@ -177,14 +184,22 @@ class Cluster:
             time.sleep(0.5)
 
 
-def study(project: Path, results: str, *arguments: str, **environ: str) -> subprocess.Popen:
+@contextmanager
+def study(project: Path, results: str, *arguments: str, **environ: str) -> Iterator[subprocess.Popen]:
+    """A smoke study, which ends with the block."""
     command = [".venv/bin/python", "-m", "suppress_study.run", "study", "--profile", "smoke", "--device", "CPU"]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*command, "--results", results, *arguments],
         cwd=project,
         env=environment(**environ),
         start_new_session=True,
     )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def running(project: Path) -> list[psutil.Process]:
@@ -192,25 +207,26 @@ def running(project: Path) -> list[psutil.Process]:
     return [each for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == str(project)]
 
 
-def ended(name: str, started: float, process: subprocess.Popen) -> int:
-    code = process.wait()
+def ended(name: str, process: subprocess.Popen) -> int:
+    started, code = time.monotonic(), process.wait()
     print(f"{name}: ended {code} after {time.monotonic() - started:.0f} s", flush=True)
     return code
 
 
 def compared(project: Path, cluster: Cluster) -> bool:
     """Whether the study comes to the same on the cluster as here."""
-    started = time.monotonic()
-    if ended("here", started, study(project, "results/here")):
-        return False
-    first = study(project, "results/cluster", "--executor", "slurm", **cluster.environ)
-    cluster.wait(lambda queue: "RUNNING" in queue, 2 * PATIENCE)
-    os.killpg(first.pid, signal.SIGINT)
-    interrupted = ended("on the cluster, interrupted", started, first)
-    cluster.wait(lambda queue: not queue and not running(project), PATIENCE)
-    started = time.monotonic()
-    if ended("on the cluster", started, study(project, "results/cluster", "--executor", "slurm", **cluster.environ)):
-        return False
+    there = partial(study, project, "results/cluster", "--executor", "slurm", **cluster.environ)
+    with study(project, "results/here") as process:
+        if ended("here", process):
+            return False
+    with there() as process:
+        cluster.wait(lambda queue: "RUNNING" in queue, 2 * PATIENCE)
+        os.killpg(process.pid, signal.SIGINT)
+        interrupted = ended("on the cluster, interrupted", process)
+        cluster.wait(lambda queue: not queue and not running(project), PATIENCE)
+    with there() as process:
+        if ended("on the cluster", process):
+            return False
     states = cluster.ask("sacct", "-a", "-X", "-n", "-P", "-o", "State").splitlines()
     print(f"jobs: {', '.join(f'{states.count(each)} {each}' for each in sorted({*states}))}", flush=True)
     jobs = len([*(project / "results" / "cluster" / "runs").glob("*.npz")])
@@ -237,4 +253,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or daemons would outlive it
     sys.exit(main())
