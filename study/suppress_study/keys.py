@@ -9,7 +9,7 @@ A run says what it depends on when it is made; what it would be made from today 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from suppress_study.code import hashes, module
 from suppress_study.jobs import Job
 from suppress_study.plan import Study
 from suppress_study.provenance import numerical
+from suppress_study.results import Run
 from suppress_study.settings import ROOT, Arm
 
 NOTEBOOKS = {"train": "train", "attack": "attack", "coins": "membership"}
@@ -67,7 +68,7 @@ class Keys:
             content: Depends = {"needs": dict(needs), "basis": basis}
             if arm and arm.package:
                 content["package"] = packaged.path_of(arm, job.model.seed).name
-            found[run.name] = content | {"key": _hash([run.kind, run.seed, run.settings, content])}
+            found[run.name] = content | {"key": recorded(replace(run, depends=content))}
         return found
 
     def key(self, job: Job) -> str:
@@ -86,6 +87,12 @@ class Keys:
         if chosen not in self._code:
             self._code[chosen] = hashes(chosen)
         return self._code[chosen]
+
+
+def recorded(run: Run) -> str:
+    """The key of what a run says that it depends on."""
+    content = {name: value for name, value in run.depends.items() if name != "key"}
+    return _hash([run.kind, run.seed, run.settings, content])
 
 
 def combined(keys: Iterable[str]) -> str:

@@ -39,6 +39,7 @@ WAITING = ".publishing"  # folder of tables that are whole, until they have take
 ASKED = ("study.yaml", "claims.yaml")  # published with what came out
 UNITS = {"image": "images", "candidate": "membership"}  # what a row of each table is about
 TABLES = [f"{name}.parquet" for name in UNITS.values()]
+HEADS = ("environment", "basis", "table")  # kinds of the lines of runs.jsonl that are no runs
 FILES = (CAMPAIGN, "runs.jsonl", "summary.json", "pictures.npz", weights.FOLDER, *ASKED, *TABLES)  # published
 Arrays = dict[str, np.ndarray]
 ROWS = 50_000_000  # of a table; the published ones have a hundredth

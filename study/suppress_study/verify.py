@@ -21,6 +21,7 @@ from suppress_privacy.fetch import DATASETS, cache_directory
 from suppress_privacy.files import sha256_of
 from suppress_privacy.mnist import Mnist
 from suppress_study import campaigns, recomputed, weights
+from suppress_study.keys import recorded
 from suppress_study.plan import Study
 from suppress_study.provenance import DIRTY, describe, tagged
 from suppress_study.results import FILES, UNITS, ResultError, Results, Run, key, published_runs
@@ -76,7 +77,7 @@ def verify(folder: Path) -> list[Check]:
             raise ResultError(f"{folder / 'runs.jsonl'} is missing or damaged: restore it, or publish.") from error
         study, profile = Study.of(view), Counter(run.profile for run in runs.values()).most_common(1)[0][0]
         data = data_here(study.profile(profile), runs)
-        found = [_files(view, lines), _weights(view, runs), _plan(lines, runs, study, profile), _tag(runs)]
+        found = [_files(view, lines), _weights(view, runs), _plan(lines, runs, study, profile), _keys(runs), _tag(runs)]
         found.append(_data(runs, data))
         if found[0].wrong:
             left = "the files above must be right before"
@@ -167,7 +168,7 @@ def _weights(view: Path, runs: Mapping[str, Run]) -> Check:
 def _plan(lines: list[dict[str, Any]], runs: Mapping[str, Run], study: Study, profile: str) -> Check:
     """Each planned run is there once, none besides, and each is of the networks that are there."""
     planned = {run.name: run for job in study.jobs(profile) for run in job.runs}
-    names = Counter(line["name"] for line in lines if line["kind"] not in ("table", "environment"))
+    names = Counter(line["name"] for line in lines if line["kind"] not in HEADS)
     wrong = [f"run {name} is there {count} times: leave one" for name, count in names.items() if count > 1]
     wrong += [f"run {name} is planned by study.yaml and is not there: make it" for name in planned if name not in names]
     wrong += [
@@ -182,6 +183,21 @@ def _plan(lines: list[dict[str, Any]], runs: Mapping[str, Run], study: Study, pr
         if coins.get((of_model, run.seed)) != run.networks["coin"]:
             wrong.append(f"run {run.name} is of another network than its game has: make it again")
     return Check("plan", f"{len(planned):,} runs that study.yaml plans are there, each once", wrong)
+
+
+def _keys(runs: Mapping[str, Run]) -> Check:
+    """What each run says that it depends on is what its key says, and the keys that it started from are there."""
+    said = [run for run in runs.values() if run.depends and not run.superseded]
+    if not said:
+        return Check("keys", "", left="runs do not say what they depend on")
+    there, wrong = {run.name: run.depends["key"] for run in said}, []
+    for run in said:
+        if recorded(run) != run.depends["key"]:
+            wrong.append(f"run {run.name} does not depend on what its key says: make it again")
+        for name, started in run.depends["needs"].items():
+            if name in runs and there.get(name) != started:
+                wrong.append(f"run {run.name} started from another {name} than is there: make it again")
+    return Check("keys", f"{len(said):,} runs depend on what their keys say", wrong)
 
 
 def _tag(runs: Mapping[str, Run]) -> Check:
