@@ -24,7 +24,7 @@ from suppress_study import campaigns, recomputed, weights
 from suppress_study.keys import recorded
 from suppress_study.plan import Study
 from suppress_study.provenance import DIRTY, describe, tagged
-from suppress_study.results import FILES, UNITS, ResultError, Results, Run, key, published_runs
+from suppress_study.results import FILES, HEADS, UNITS, ResultError, Results, Run, key, published_runs
 from suppress_study.settings import OwnData, Profile
 from suppress_study.summary import Summary, summary_of
 from suppress_study.targets import load_data
