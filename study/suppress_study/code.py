@@ -8,6 +8,7 @@ modules say is hashed without comments, docstrings and blank lines.
 import ast
 import hashlib
 import io
+import os
 import tokenize
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -34,14 +35,15 @@ def hashes(roots: Iterable[Path]) -> dict[str, str]:
         by path, seen from the project's folder: the first twelve digits of the SHA-256 of what the module says.
     """
     found: set[Path] = set()
-    waiting = [path.resolve() for path in roots]
+    given = [path.resolve() for path in roots]
+    waiting = [*given]
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
             waiting += _imported(path, path.stat().st_mtime_ns)
     modules = [path for path in found if path.suffix == ".py" and path.stem not in _apart(path)]
-    return {_shown(path): _said(path, path.stat().st_mtime_ns) for path in sorted(modules)}
+    return {_shown(path, given): _said(path, path.stat().st_mtime_ns) for path in sorted(modules)}
 
 
 def module(name: str) -> Path:
@@ -56,8 +58,12 @@ def _apart(path: Path) -> set[str]:
     return APART if path.parent == PACKAGES["suppress_study"] / "suppress_study" else set()
 
 
-def _shown(path: Path) -> str:
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
+def _shown(path: Path, roots: list[Path]) -> str:
+    """A path from the project's folder; or, of the user's own code, from the folder that all of it is in."""
+    if path.is_relative_to(ROOT):
+        return str(path.relative_to(ROOT))
+    own = [each.parent for each in roots if not each.is_relative_to(ROOT)]
+    return str(path.relative_to(os.path.commonpath(own)))
 
 
 @cache

@@ -1,22 +1,27 @@
 """An edition: runs made by the code of a tag, in a worktree of it, packed and committed as they come.
 
-    _build/editions/TAG                the worktree, whatever this checkout is at
-    results/editions/TAG/PROFILE       what came out so far: from a clone of it, another machine goes on
+    _build/editions/TAG                     the worktree, whatever this checkout is at
+    _build/editions/TAG/runs/PROFILE        where runs are made
+    results/editions/TAG/PROFILE            what is finished, as it is published: from a clone, another machine goes on
 
-What this checkout has changed since the tag, and whether that is committed, makes no difference to an edition.
+What this checkout has changed since the tag, and whether that is committed, makes no difference to an edition: what is
+finished is put into it whole each time, and committed on the branch that it is on.
 """
 
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from suppress_privacy.files import atomically
 from suppress_study.machines import lead
 from suppress_study.packaged import PLACE
 from suppress_study.provenance import CHANGES, git
-from suppress_study.results import FILES, finish_publishing, published_runs
+from suppress_study.reading import read_yaml
+from suppress_study.results import FILES, WAITING, finish_publishing, published_runs
 from suppress_study.settings import ROOT
 
 FOLDER = Path("results/editions")
@@ -69,7 +74,17 @@ class Edition:
         return subprocess.Popen(command, cwd=self.tree, env=os.environ | {"PYTHONPATH": own})
 
     def results(self, profile: str) -> Path:
+        """Where runs are made."""
+        return self.tree / "runs" / profile
+
+    def finished(self, profile: str) -> Path:
+        """What is finished, as a clone has it."""
         return ROOT / FOLDER / self.tag / profile
+
+    def whole(self) -> dict[str, list[str]]:
+        """All that there is to an edition, as its own code has it: by profile, how a command line names it."""
+        campaigns = read_yaml(self.tree / "study" / "study.yaml").get("campaigns") or {}
+        return {"full": ["--profile", "full"]} | {name: ["--campaign", name] for name in campaigns}
 
 
 def make(edition: Edition, profile: str, chosen: list[str]) -> int:
@@ -80,11 +95,11 @@ def make(edition: Edition, profile: str, chosen: list[str]) -> int:
         profile: its name.
         chosen: how the command line names it, and its device.
     """
-    results = edition.results(profile)
-    finish_publishing(results)
+    _take(edition.finished(profile), edition.results(profile))
+    tracked = [ROOT / name for name in git("ls-files", "--", str(PLACE)).splitlines()]
+    _share(tracked, edition.tree / PLACE)
     lead()
-    _share(ROOT / PLACE, edition.tree / PLACE)
-    study = edition.start("study", *chosen, "--results", str(results), "--without-book")
+    study = edition.start("study", *chosen, "--results", str(edition.results(profile)), "--without-book")
     ended, interrupted = None, False
     while ended is None:
         try:
@@ -93,54 +108,85 @@ def make(edition: Edition, profile: str, chosen: list[str]) -> int:
             pack(edition, profile)
         except KeyboardInterrupt:  # which the study has had too, and ends its jobs
             interrupted = True
-    pack(edition, profile)
-    return 130 if interrupted else ended
+    packed = pack(edition, profile)
+    return 130 if interrupted else ended or int(not packed)
 
 
-def carry(edition: Edition, profile: str, earlier: str) -> None:
+def carry(edition: Edition, profile: str, earlier: str, device: str) -> None:
     """Begin with the runs of an earlier edition that the code of this one would make the same.
 
     Raises:
-        EditionError: there are none.
+        EditionError: there is no such edition.
     """
-    results, before = edition.results(profile), ROOT / FOLDER / earlier / profile
-    if results.is_dir():
+    results, before = edition.results(profile), ROOT / FOLDER / earlier
+    if results.is_dir() or edition.finished(profile).is_dir():
+        print(
+            f"Notice: {profile} of edition {edition.tag} has been begun; nothing more is taken over.", file=sys.stderr
+        )
         return
-    if not (before / "runs.jsonl").is_file():
-        raise EditionError(f"FROM is {earlier!r}, of which {FOLDER} has no {profile}: name an edition that is there.")
-    shutil.copytree(before, results, ignore=lambda place, names: {*names} - {*FILES} if place == str(before) else [])
-    if edition.start("carry", "--profile", profile, "--results", str(results)).wait():
-        shutil.rmtree(results)
-        raise EditionError(f"the runs of {earlier} cannot be taken over: see above.")
-    _commit(edition, profile, f"Runs of {earlier} that are the same")
-
-
-def pack(edition: Edition, profile: str) -> None:
-    """Publish and commit the runs that are finished."""
-    results = edition.results(profile)
-    if not any((results / "runs").glob("[!.]*.npz")):
+    if not before.is_dir():
+        raise EditionError(f"FROM is {earlier!r}, and there is no {FOLDER / earlier}: name an edition that is there.")
+    if not (before / profile / "runs.jsonl").is_file():
         return
-    _share(edition.tree / PLACE, ROOT / PLACE)
-    if edition.start("publish", "--profile", profile, "--results", str(results), "--running").wait() == 0:
-        _commit(edition, profile, f"{len(published_runs(results)):,} runs")
+    with atomically(results) as part:
+        _copy(before / profile, part)
+        if edition.start("carry", "--profile", profile, "--results", str(part), "--device", device).wait():
+            raise EditionError(f"the runs of {earlier} cannot be taken over: see above.")
 
 
-def _share(here: Path, there: Path) -> None:
+def pack(edition: Edition, profile: str) -> bool:
+    """Publish what is finished and commit it; returns whether that could be done."""
+    results, finished = edition.results(profile), edition.finished(profile)
+    made = any((results / "runs").glob("[!.]*.npz"))
+    if not made and not (results / "runs.jsonl").is_file():
+        return True
+    networks = [path for path in (edition.tree / PLACE).glob("[!.]*") if path.is_file()]
+    _share(networks, ROOT / PLACE)
+    options = "--profile", profile, "--results", str(results), "--into", str(finished)
+    if edition.start("publish", *options).wait():
+        return False
+    places = [finished, *(ROOT / PLACE / path.name for path in networks)]
+    return _commit(places, f"{len(published_runs(finished)):,} runs of {profile}, edition {edition.tag}")
+
+
+def _take(finished: Path, results: Path) -> None:
+    """Have what a clone has of an edition where runs are made, unless there is more."""
+    for folder in (finished, results):
+        finish_publishing(folder)
+    there, here = published_runs(finished), published_runs(results)
+    if there != here and {*there} >= {*here}:
+        with atomically(results / WAITING if results.is_dir() else results) as part:
+            _copy(finished, part)
+        finish_publishing(results)
+
+
+def _copy(before: Path, folder: Path) -> None:
+    """What a folder of results has published, and nothing else of it."""
+    folder.mkdir(parents=True)
+    for path in (before / name for name in FILES):
+        if path.is_dir():
+            shutil.copytree(path, folder / path.name)
+        elif path.is_file():
+            shutil.copyfile(path, folder / path.name)
+
+
+def _share(networks: Iterable[Path], there: Path) -> None:
     """Copy networks that MindArmour trained, which names tell apart, where they are not yet."""
-    there.mkdir(parents=True, exist_ok=True)
-    for path in here.glob("[!.]*"):
-        if not (there / path.name).exists():
-            shutil.copyfile(path, there / path.name)
+    for path in networks:
+        if path.is_file() and not (there / path.name).exists():
+            with atomically(there / path.name) as part:
+                shutil.copyfile(path, part)
 
 
-def _commit(edition: Edition, profile: str, what: str) -> None:
-    """Commit what is published so far, and nothing else of this checkout."""
-    places = [str(path.relative_to(ROOT)) for path in (edition.results(profile), ROOT / PLACE)]
-    git("add", "--", *places)
-    places = [place for place in places if git("ls-files", "--", place)]
-    if places and git(*CHANGES, *places):
-        try:
-            git("commit", "--quiet", "--message", f"{what} of {profile}, edition {edition.tag}", "--", *places)
-        except subprocess.CalledProcessError as error:
-            said = " ".join((error.stderr or error.stdout or "").split())
-            print(f"edition: what is finished is packed, but cannot be committed ({said}).", file=sys.stderr)
+def _commit(places: list[Path], message: str) -> bool:
+    """Commit these files and folders, and nothing else of this checkout; returns whether that could be done."""
+    names = [str(path.relative_to(ROOT)) for path in places if path.exists()]
+    try:
+        git("add", "--", *names)
+        if git(*CHANGES, *names):
+            git("commit", "--quiet", "--message", message, "--", *names)
+    except subprocess.CalledProcessError as error:
+        said = " ".join((error.stderr or error.stdout or "").split())
+        print(f"edition: what is finished is in {names[0]}, but cannot be committed ({said}).", file=sys.stderr)
+        return False
+    return True

@@ -35,6 +35,7 @@ class Keys:
         study, profile: whose runs.
         data: the data set, as `provenance.describe` says it.
         device: Ascend, GPU or CPU.
+        mode: graph or pynative.
         own: modules of the user's own networks.
     """
 
@@ -42,6 +43,7 @@ class Keys:
     profile: str
     data: Mapping[str, Any]
     device: str
+    mode: str = "graph"
     own: Iterable[Path] = ()
     _known: dict[str, dict[str, Depends]] = field(default_factory=dict)
     _code: dict[frozenset[Path], dict[str, str]] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class Keys:
                 "data": self.data["sha256"],
                 "versions": numerical(),
                 "device": self.device,
+                "mode": self.mode,
                 "code": self._code_of(job, arm, run.settings["kind"] if run.kind == "attack" else ""),
             }
             content: Depends = {"needs": dict(needs), "basis": basis}

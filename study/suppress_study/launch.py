@@ -88,7 +88,7 @@ def standing(
     Returns:
         by name of such a run, whether the last weights of a training are there; and how jobs stand.
     """
-    keys = Keys(study, options.profile, data, device, campaigns.modules(options.results))
+    keys = Keys(study, options.profile, data, device, own=campaigns.modules(options.results))
     published, own = published_runs(options.results), runs_made_in(options.results)
     alone = {name: weights.packed(options.results, name).is_file() for name in published if name not in own}
     return alone, status.standings(keys, jobs or study.jobs(options.profile), published | own, alone)
@@ -137,7 +137,8 @@ def snakemake(options: argparse.Namespace, device: str) -> list[str]:
     """Snakemake's command, up to its targets."""
     # Snakemake's own lock outlives a killed process; ours does not.
     command = [sys.executable, "-m", "snakemake", "-s", "study/Snakefile", "--nolock", "--rerun-incomplete"]
-    command += ["--rerun-triggers", "mtime", "params"]  # code, data and settings are in a run's key
+    # Code, data and settings are in a run's key; and what says which runs are stale may say the same of others.
+    command += ["--rerun-triggers", "mtime", "params", "--max-checksum-file-size", "0"]
     command += ["--quiet", "rules", *sending(options.executor, device, options.cores)]
     command += shlex.split(options.snakemake)
     # As YAML, which Snakemake reads once it has stripped quotes from both ends: a folder may have any name.

@@ -28,6 +28,7 @@ from suppress_study import packaged, weights
 from suppress_study.code import hashes, module
 from suppress_study.jobs import Model
 from suppress_study.plan import Study
+from suppress_study.provenance import numerical
 from suppress_study.reading import validated
 from suppress_study.results import Run, published_runs, read_job
 from suppress_study.settings import ROOT, Arm, Optimizer
@@ -231,7 +232,7 @@ def make(
 
 
 def key_of(recipe: Any, *parts: bytes, code: str) -> str:
-    """A name for a network by all that decides its weights: recipe, data, and the code that trains it.
+    """A name for a network by all that decides its weights: recipe, data, machine, and the code that trains it.
 
     Args:
         recipe: plain data.
@@ -240,7 +241,9 @@ def key_of(recipe: Any, *parts: bytes, code: str) -> str:
     """
     defences = {each.__module__ for each in DEFENCES.values()}
     said = hashes([Path(__file__), Path(code), *map(module, defences)])
-    return hashlib.sha256(json.dumps([recipe, said], sort_keys=True).encode() + b"".join(parts)).hexdigest()[:32]
+    where = [ms.get_context(name) for name in ("device_target", "mode")]
+    content = json.dumps([recipe, said, numerical(), where], sort_keys=True).encode()
+    return hashlib.sha256(content + b"".join(parts)).hexdigest()[:32]
 
 
 def optimizer(settings: Optimizer, network: nn.Cell, steps: int) -> nn.Optimizer:

@@ -152,13 +152,22 @@ class Results:
         """One run's rows; none where it is not there."""
         return max((table[table.run == name] for table in (self.images, self.membership)), key=len)
 
-    def publish(self, folder: Path) -> None:
-        """Write the tables, all of them before one takes its place; runs.jsonl names the others by their bytes."""
-        with atomically(folder / WAITING) as part:
+    def publish(self, folder: Path, into: Path | None = None) -> None:
+        """Write the tables, all of them before one takes its place; runs.jsonl names the others by their bytes.
+
+        Args:
+            folder: which has these results, with weights of their trainings.
+            into: another folder to publish them in, while this one is as it was.
+        """
+        with atomically((into or folder) / WAITING) as part:
             part.mkdir()
             trained = {run.name: run.checkpoint for run in self.runs.values() if run.kind == "train" and run.checkpoint}
-            self._write(part, weights.publish(trained, folder, part))
-        finish_publishing(folder)
+            files = weights.publish(trained, folder, part)
+            if (folder / CAMPAIGN).is_file():
+                shutil.copyfile(folder / CAMPAIGN, part / CAMPAIGN)
+                files[CAMPAIGN] = sha256_of(part / CAMPAIGN)
+            self._write(part, files)
+        finish_publishing(into or folder)
 
     def _write(self, folder: Path, files: dict[str, str]) -> None:
         for name in UNITS.values():

@@ -85,24 +85,25 @@ def summarised(options: argparse.Namespace) -> int:
 
 def publish(options: argparse.Namespace) -> int:
     """Pack all runs of a folder into the tables that are published."""
-    if not options.running:
+    into = options.into or options.results
+    if not options.into:
         lock()
         clear(options.results)
-    finish_publishing(options.results)
+    finish_publishing(into)
     results = Results.load(options.results)
     if not results.runs:
         raise SetupError(f"{options.results} has no runs to publish: run the study of that profile first.")
-    results.publish(options.results)
+    results.publish(options.results, into)
     try:  # a summary names the runs.jsonl that it is of
-        found = summary_of(options.results, next(iter(results.runs.values())).profile, allow_missing=True)
-        found.save(options.results / "summary.json")
+        found = summary_of(into, next(iter(results.runs.values())).profile, allow_missing=True)
+        found.save(into / "summary.json")
     except ResultError as error:
         print(f"No summary is written: {error}")
     trainings = [run.name for run in results.runs.values() if run.kind == "train"]
-    lacking = sum(not weights.packed(options.results, name).is_file() for name in trainings)
+    lacking = sum(not weights.packed(into, name).is_file() for name in trainings)
     told = f"runs.jsonl, tables, pictures and the weights of {len(trainings) - lacking} trainings"
     left = f"; those of {lacking} more are not here, or too large" if lacking else ""
-    print(f"{len(results.runs)} runs published in {options.results}: {told}{left}.")
+    print(f"{len(results.runs)} runs published in {into}: {told}{left}.")
     return 0
 
 
@@ -124,7 +125,7 @@ def carry(options: argparse.Namespace) -> int:
     """Of the runs of an earlier edition, keep those that this code would make the same, as runs of this one."""
     study = Study.today(options.results)
     data = load_data(study.profile(options.profile).data)
-    _, found = standing(options, study, [], describe(data), choose_device("auto"))
+    _, found = standing(options, study, [], describe(data), choose_device(options.device))
     current = [run.name for each in found if each.state == status.CURRENT for run in each.job.runs]
     Results.load(options.results).of(current, commit=commit(), tag=tag()).publish(options.results)
     print(f"{len(current)} runs are as this edition would make them.")
@@ -133,14 +134,13 @@ def carry(options: argparse.Namespace) -> int:
 
 def edition(options: argparse.Namespace) -> int:
     """Make the runs of an edition by the code of its tag: the whole, or those of one profile or campaign."""
-    made, plan = Edition.of(options.tag), Study.load()
+    made = Edition.of(options.tag)
     lock(ROOT / ".snakemake" / "edition.lock")
     asked = {options.profile: ["--profile", options.profile]} if options.profile else {}
     asked |= {options.campaign: ["--campaign", options.campaign]} if options.campaign else {}
-    whole = {"full": ["--profile", "full"]} | {name: ["--campaign", name] for name in plan.campaigns}
-    for profile, chosen in (asked or whole).items():
+    for profile, chosen in (asked or made.whole()).items():
         if options.earlier:
-            editions.carry(made, profile, options.earlier)
+            editions.carry(made, profile, options.earlier, options.device)
         if ended := editions.make(made, profile, [*chosen, "--device", options.device]):
             return ended
     return 0
@@ -202,8 +202,8 @@ def parser() -> argparse.ArgumentParser:
     add("seed", type=int)
     command("status", standing_of)("--device", **device)
     add = command("publish", publish)
-    add("--running", action="store_true", help="while a study makes more of them: what is half-written stays")
-    command("carry", carry)
+    add("--into", type=folder, help="another folder, while a study makes more of them in this one")
+    command("carry", carry)("--device", **device)
     add = command("edition", edition)
     add("tag", help="of this repository")
     add("--campaign", default="", help="a campaign of study.yaml")

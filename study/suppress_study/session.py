@@ -45,7 +45,7 @@ class Session:
         self.data = replace(data, validation=self.targets.choice)
         self.environment = environment(runtime, self.data)
         modules = campaigns.modules(ROOT / self.results)
-        self.keys = Keys(self.study, self.profile, self.environment["data"], runtime.device, modules)
+        self.keys = Keys(self.study, self.profile, self.environment["data"], runtime.device, runtime.mode, modules)
         kept = ("mode", "overrides", "attack_overrides", "victim")
         self.asked = {name: parameters[name] for name in kept if parameters.get(name)}
 

@@ -21,6 +21,8 @@ class Training(Session):
         self.arm = self.study.arm(self.profile, self.model.arm, overrides, self.model.value)
         self.job = self.study.training(self.profile, self.model, overrides)
         self.earlier = self.models.earlier(self.arm, self.model.seed)
+        found = [self.models.found(Model(name, self.model.seed))[0] for name in self.earlier]
+        self._depends = self.depends(*found)[self.job.runs[0].name]
 
     def __str__(self) -> str:
         images = f"{len(self.data.train_labels):,} training images of {self.data.name}"
@@ -32,8 +34,7 @@ class Training(Session):
         checkpoints = models.checkpoints_of(self.results, self.model)
         with made("training", self.environment) as making:
             trained = models.make(self.arm, self.model.seed, self.data, checkpoints, earlier=self.earlier)
-        found = [self.models.found(Model(name, self.model.seed))[0] for name in self.earlier]
-        making |= {"depends": self.depends(*found)[self.job.runs[0].name], "asked": self.asked}
+        making |= {"depends": self._depends, "asked": self.asked}
         run = replace(self.job.runs[0], **making, **trained.outcome(self.earlier))
         write_job(ROOT / self.path, [(run, {})])
         return trained

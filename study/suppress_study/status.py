@@ -7,7 +7,7 @@ that it is of are those that are there. Runs are made job by job: one that is no
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,17 +52,31 @@ def standings(
 
     for job in jobs:
         look(job)
-    for waiting in [each.job for each in found.values() if each.state != CURRENT]:
-        for training in (each for each in keys.study.needs(keys.profile, waiting) if each.kind == "train"):
-            lacking = _lacking(keys, waiting, training, (published or {}).get(str(training)))
-            if lacking and found[str(training)].state == CURRENT:
-                found[str(training)] = Standing(training, STALE, f"{lacking} not published, and {waiting} needs them")
+    while again := _to_be_made_again(keys, found, published or {}):
+        found |= again
     return list(found.values())
+
+
+def _to_be_made_again(keys: Keys, found: Mapping[str, Standing], published: Mapping[str, bool]) -> dict[str, Standing]:
+    """Those that pass for current and will not stay so, because of what others need or of what they start from."""
+    again = {}
+    for standing in found.values():
+        for need in keys.study.needs(keys.profile, standing.job):
+            name, lacking = str(need), _lacking(keys, standing.job, need, published.get(str(need)))
+            if standing.state != CURRENT and lacking and found[name].state == CURRENT:
+                again[name] = Standing(need, STALE, f"{lacking} not published, and {standing.job} needs them")
+            elif standing.state == CURRENT and found[name].state != CURRENT:
+                again[str(standing.job)] = replace(standing, state=STALE, why=_started_from(found[name]))
+    return again
+
+
+def _started_from(anew: Standing) -> str:
+    return f"{anew.job}, which it starts from, is {anew.state}"
 
 
 def _lacking(keys: Keys, job: Job, training: Job, weights: bool | None) -> str:
     """What a job needs of a training and is not here, if that is as it was published: with its last weights or not."""
-    if weights is None:
+    if weights is None or training.kind != "train":
         return ""
     arm = keys.arm_of(job)
     is_cut = job.kind == "train" and arm is not None and arm.cut == training.model.arm
@@ -80,7 +94,7 @@ def _standing(job: Job, keys: Keys, runs: Mapping[str, Run], needs: list[Standin
         if why := _why(runs[run.name], run, planned[run.name]):
             return Standing(job, STALE, why)
     if anew := next((each for each in needs if each.state != CURRENT), None):
-        return Standing(job, STALE, f"{anew.job}, which it starts from, is {anew.state}")
+        return Standing(job, STALE, _started_from(anew))
     there = {runs[each.job.runs[0].name].checkpoint.get("sha256") for each in needs if each.job.kind == "train"}
     of = {role: sha for run in job.runs if run.kind != "coin" for role, sha in runs[run.name].networks.items()}
     if job.kind != "coins" and (other := next((role for role, sha in of.items() if sha not in there), None)):

@@ -30,6 +30,8 @@ if sys.argv[1] == "study":
         (results / "runs" / (name + ".npz")).write_text(json.dumps(run))
     sys.exit(len({**there, **own}) + len(made) < 4)
 if sys.argv[1] == "publish":
+    published = pathlib.Path(given["--into"]) / "runs.jsonl"
+    published.parent.mkdir(parents=True, exist_ok=True)
     head = [{"kind": "environment", "name": "here"}]
     published.write_text("".join(json.dumps(each) + "\\n" for each in [*head, *{**there, **own}.values()]))
 if sys.argv[1] == "carry":
@@ -73,7 +75,7 @@ def test_interrupted_it_is_committed_and_goes_on_and_ends_with_the_tag_s_commit_
     (project / "README").write_text("mine, not committed", "utf-8")
     git(project, "add", "README")
     assert start() != 0 and {*made(project)} == {"train-a", "train-b"}
-    shutil.rmtree(project / "results/editions/one/full/runs")  # as a clone on another machine has it
+    shutil.rmtree(Edition.of("one").results("full"))  # as a clone on another machine has it
     (project / "study" / "suppress_study" / "run.py").write_text("edited meanwhile", "utf-8")
     assert start() == 0 and {*made(project)} == {"train-a", "train-b", "train-c", "train-d"}
     assert {run["commit"] for run in made(project).values()} == {git(project, "rev-parse", "one").strip()}
@@ -106,41 +108,80 @@ def test_a_worktree_that_was_changed_is_refused_and_one_that_was_deleted_made_ag
     assert "this is not" not in (Edition.of("one").tree / "study/suppress_study/run.py").read_text("utf-8")
 
 
-def test_what_cannot_be_committed_is_packed_and_said(project, capfd):
+def test_what_cannot_be_committed_is_packed_and_said_and_the_end_is_no_success(project, capfd):
     hook = project / ".git/hooks/pre-commit"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\necho refused by a hook >&2\nexit 1\n", "utf-8")
     hook.chmod(0o755)
     start()
-    assert len(made(project)) == 2 and "cannot be committed (refused by a hook)" in capfd.readouterr().err
+    assert start() == 1 and len(made(project)) == 4
+    assert "cannot be committed (refused by a hook)" in capfd.readouterr().err
+    hook.unlink()
+    (project / ".git/index.lock").touch()  # as while the user writes a message
+    assert start() == 1 and "cannot be committed (fatal: Unable to create" in capfd.readouterr().err
+    (project / ".git/index.lock").unlink()
+    assert start() == 0 and git(project, "status", "--porcelain") == ""
 
 
-def test_a_later_edition_begins_with_what_its_code_would_make_the_same(project):
+def test_on_whichever_branch_the_checkout_is_what_is_finished_is_whole(project):
+    start()
+    git(project, "checkout", "-q", "-b", "other", "main~1")
+    assert not (project / "results/editions").exists()
+    assert start() == 0 and len(made(project)) == 4
+
+
+def test_two_machines_go_on_with_what_each_has_pulled(project):
+    start()
+    clone = project.parent / f"{project.name}-clone"
+    git(project, "clone", "-q", str(project), str(clone))
+    finished = project / "results/editions/one/full/runs.jsonl"
+    assert start() == 0
+    more = finished.read_bytes()
+    results = Edition.of("one").results("full")
+    edition._take(clone / "results/editions/one/full", results)  # of an older state: it takes nothing away
+    (results / "runs.jsonl").write_bytes((clone / "results/editions/one/full/runs.jsonl").read_bytes())
+    edition._take(finished.parent, results)
+    assert (results / "runs.jsonl").read_bytes() == more
+
+
+def test_a_later_edition_begins_with_what_its_code_would_make_the_same(project, capsys):
     start(), start()
     (project / "study/suppress_study/run.py").write_text(COMMANDS, "utf-8")
     git(project, "commit", "-q", "-a", "-m", "The same code again")
     git(project, "tag", "same")
-    (project / "study/suppress_study/run.py").write_text(
-        COMMANDS.replace('LABEL = "first"', 'LABEL = "other"'), "utf-8"
-    )
+    other = COMMANDS.replace('LABEL = "first"', 'LABEL = "other"')
+    (project / "study/suppress_study/run.py").write_text(other, "utf-8")
     git(project, "commit", "-q", "-a", "-m", "Other code")
     git(project, "tag", "other")
     for tag, kept in (("same", 4), ("other", 0)):
-        edition.carry(Edition.of(tag), "full", "one")
-        assert len(made(project, tag)) == kept
-    with pytest.raises(EditionError, match="FROM is 'none'"):
-        edition.carry(Edition.of("one"), "another", "none")
+        begun = Edition.of(tag)
+        edition.carry(begun, "full", "one", "CPU")
+        lines = (begun.results("full") / "runs.jsonl").read_text("utf-8").splitlines()
+        assert len(lines) == 1 + kept and not [*begun.results("full").glob("runs/*")]
+    assert start("same") == 0 and len(made(project, "same")) == 4
+    edition.carry(Edition.of("same"), "full", "one", "CPU")
+    assert "full of edition same has been begun; nothing more is taken over" in capsys.readouterr().err
+    edition.carry(Edition.of("one"), "another", "one", "CPU")  # which the earlier one has not
+    with pytest.raises(EditionError, match="FROM is 'none', and there is no results/editions/none"):
+        edition.carry(Edition.of("one"), "another", "none", "CPU")
 
 
-def test_networks_of_the_package_are_shared_and_never_overwritten(project):
-    here, there = project / "here", project / "there"
-    here.mkdir()
-    (here / "new.ckpt").write_text("new", "utf-8")
-    (here / "old.ckpt").write_text("other", "utf-8")
-    there.mkdir()
-    (there / "old.ckpt").write_text("old", "utf-8")
-    edition._share(here, there)
-    assert [path.read_text("utf-8") for path in sorted(there.iterdir())] == ["new", "old"]
+def test_networks_of_the_package_are_shared_committed_and_never_overwritten_and_those_of_the_user_left_alone(project):
+    own, place = project / "results/mindarmour", Edition.of("one").tree / "results/mindarmour"
+    own.mkdir(parents=True)
+    (own / "mine.ckpt").write_text("mine", "utf-8")
+    (own / "old.ckpt").write_text("old", "utf-8")
+    place.mkdir(parents=True)
+    (place / "old.ckpt").write_text("other", "utf-8")
+    (place / "new.ckpt").write_text("new", "utf-8")
+    start()
+    assert {path.name: path.read_text("utf-8") for path in own.iterdir()} == {
+        "mine.ckpt": "mine",
+        "old.ckpt": "old",
+        "new.ckpt": "new",
+    }
+    assert "mine.ckpt" not in git(project, "ls-files") and "new.ckpt" in git(project, "ls-files")
+    assert not (place / "mine.ckpt").exists()
 
 
 def test_another_lock_gets_an_environment_of_its_own(project, monkeypatch):

@@ -232,13 +232,10 @@ def test_a_finished_study_has_nothing_left_to_do_and_says_its_answer_again(finis
     assert before == {path: path.stat().st_mtime_ns for path in (finished / "results").rglob("*.npz")}
 
 
-SNAKEMAKE = ("-m", "snakemake", "-s", "study/Snakefile", "--nolock")
-
-
-def planned(folder, *targets, results="results/smoke", device="CPU", options=()):
-    """The jobs that the workflow would run now, as Snakemake prints them."""
-    config = ["--config", "profile=smoke", f"results={results}", f"device={device}"]
-    run = python(folder, *SNAKEMAKE, "--dry-run", "--cores", "1", *options, *config, "--", *targets)
+def planned(folder, *targets, results="results/smoke", options="--dry-run --quiet progress"):
+    """The jobs that the study would run now, or those of targets, as Snakemake prints them."""
+    own = ["--profile", "smoke", "--results", results, f"--snakemake={options}"]
+    run = launch(folder, "run" if targets else "study", *own, "--", *targets)
     assert run.returncode == 0, run.stderr
     return run.stdout + run.stderr
 
@@ -296,8 +293,25 @@ def test_deleted_runs_would_be_made_again_though_the_book_is_there(finished, tmp
     assert {*deleted} <= found
 
 
-def test_another_device_would_repeat_all_runs(finished, plan):
-    assert jobs(planned(finished, device="Ascend")) == set(plan)
+def test_changed_code_repeats_the_runs_that_import_it_as_often_as_it_changes(finished, plan):
+    """Snakemake does what the keys say, whatever the dates and contents of files are."""
+    assert jobs(planned(finished)) == set()
+    for module, wanted in (("runtime.py", set(plan)), ("attacks/trivial.py", None)):
+        path = finished / "lib" / "suppress_privacy" / module
+        before = path.read_text("utf-8")
+        path.write_text(f"{before}\n\nCHANGED = 1\n", "utf-8")
+        found = jobs(planned(finished))
+        told = json.loads((finished / "results" / "smoke" / "standing.json").read_text("utf-8"))
+        assert found == (wanted or {*told["anew"]}) == {*told["anew"]} and found
+        path.write_text(before, "utf-8")
+    for number in (1, 2):
+        path.write_text(f"{before}\n\nCHANGED = {number}\n", "utf-8")
+        assert "attack-none-seed0" in jobs(planned(finished, "attack-none-seed0"))
+        assert launch(finished, "run", "--profile", "smoke", "attack-none-seed0").returncode == 0
+        assert jobs(planned(finished, "attack-none-seed0")) == set()
+    path.write_text(before, "utf-8")
+    assert launch(finished, "run", "--profile", "smoke", "attack-none-seed0").returncode == 0
+    assert jobs(planned(finished)) == set()
 
 
 def test_a_changed_setting_would_repeat_the_runs_that_depend_on_it_and_no_others(finished):
@@ -334,10 +348,7 @@ def test_any_arm_and_seed_of_the_study_is_a_target_and_brings_what_it_needs(fini
     """Beyond every profile: a model's training, what it builds on, and the evaluators come first."""
     models = ("magnitude-finetuned-seed7", "suppressed-example@0.7-seed7")
     targets = {f"attack-{models[0]}", f"attack-{models[1]}-leaks"}
-    (finished / "results" / "other").mkdir()
-    shutil.copy(finished / "results" / "smoke" / "data.json", finished / "results" / "other")
-    paths = [f"results/other/runs/{target}.npz" for target in targets]
-    assert jobs(planned(finished, *paths, results="results/other")) == {
+    assert jobs(planned(finished, *targets, results="results/other")) == {
         *targets,
         *(f"train-{model}" for model in (*models, "dense-sgd-seed7")),
         *("train-baseline-seed1000", "train-evaluator-lenet-seed1001", "train-evaluator-convnet-seed1000"),
@@ -362,7 +373,7 @@ def test_a_target_that_the_study_cannot_make_is_one_sentence(target, message):
 
 
 def test_snakemakes_own_pictures_of_the_workflow_work(finished, tmp_path):
-    graph = planned(finished, options=["--dag", "--forceall"])
+    graph = planned(finished, options="--dry-run --dag --forceall")
     assert "digraph" in graph and "train" in graph and "attack" in graph
     report = ["--report", tmp_path / "report.html"]
     run = python(finished, *SNAKEMAKE, *report, "--config", "profile=smoke", "results=results/smoke", "device=CPU")
@@ -674,25 +685,16 @@ def test_the_book_is_drawn_from_published_tables_alone_without_data(published, f
     assert own.reset_index(drop=True).equals(other.reset_index(drop=True)[list(own)])
 
 
-def test_published_runs_count_as_made_when_asked_to(published):
-    """One attack is to be made, of published weights; where these are not there, its models are trained again for it.
-
-    Without being asked to, everything is.
-    """
-
-    def kept():
-        run = launch(published, "study", "--profile", "smoke", "--keep", "--snakemake=--dry-run --quiet progress")
-        assert run.returncode == 0, run.stderr  # the data are those that were published
-        return jobs(run.stdout + run.stderr)
-
-    assert kept() == {"attack-dense-sgd-seed0"}
+def test_published_runs_count_as_made_while_they_are_current(published):
+    """One attack is to be made, of published weights; where these are not there, its models are trained again for it."""
+    assert jobs(planned(published)) == {"attack-dense-sgd-seed0"}
     weights = published / "results" / "smoke" / "weights"
     weights.rename(weights.with_name("none"))
-    found = kept()
+    found = jobs(planned(published))
     weights.with_name("none").rename(weights)
     evaluators = {"train-baseline-seed1000", "train-evaluator-lenet-seed1001", "train-evaluator-convnet-seed1000"}
-    assert found == {"attack-dense-sgd-seed0", "train-dense-sgd-seed0", *evaluators}
-    assert "train-accuracy-matched-seed0" in jobs(planned(published))
+    assert found >= {"attack-dense-sgd-seed0", "train-dense-sgd-seed0", *evaluators}
+    assert "train-baseline-seed0" not in found  # which nothing that is to be made needs
 
 
 def test_a_book_without_a_run_says_what_to_do(copy, tmp_path):
