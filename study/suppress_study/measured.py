@@ -230,7 +230,7 @@ def _require_one_study(
     for role, sha256 in run.networks.items():
         training = {"victim": own, **judges}.get(role, f"train-{Model(role, run.seed)}")
         if training in found and found[training].checkpoint["sha256"] != sha256:
-            raise ResultError(f"run {name} is of other weights than {training} left: delete it and run again.")
+            raise ResultError(f"run {name} is of other weights than {training} left: run the study again.")
 
 
 def _plain(settings: Any) -> Any:

@@ -7,7 +7,7 @@ that it is of are those that are there. Runs are made job by job: one that is no
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,26 +52,13 @@ def standings(
 
     for job in jobs:
         look(job)
-    while again := _to_be_made_again(keys, found, published or {}):
-        found |= again
+    for waiting in [each.job for each in found.values() if each.state != CURRENT]:
+        for need in keys.study.needs(keys.profile, waiting):
+            lacking = _lacking(keys, waiting, need, (published or {}).get(str(need)))
+            if lacking and found[str(need)].state == CURRENT:
+                # What was made of it stays: the weights are the same again, or else the next look finds it out.
+                found[str(need)] = Standing(need, STALE, f"{lacking} not published, and {waiting} needs them")
     return list(found.values())
-
-
-def _to_be_made_again(keys: Keys, found: Mapping[str, Standing], published: Mapping[str, bool]) -> dict[str, Standing]:
-    """Those that pass for current and will not stay so, because of what others need or of what they start from."""
-    again = {}
-    for standing in found.values():
-        for need in keys.study.needs(keys.profile, standing.job):
-            name, lacking = str(need), _lacking(keys, standing.job, need, published.get(str(need)))
-            if standing.state != CURRENT and lacking and found[name].state == CURRENT:
-                again[name] = Standing(need, STALE, f"{lacking} not published, and {standing.job} needs them")
-            elif standing.state == CURRENT and found[name].state != CURRENT:
-                again[str(standing.job)] = replace(standing, state=STALE, why=_started_from(found[name]))
-    return again
-
-
-def _started_from(anew: Standing) -> str:
-    return f"{anew.job}, which it starts from, is {anew.state}"
 
 
 def _lacking(keys: Keys, job: Job, training: Job, weights: bool | None) -> str:
@@ -94,7 +81,7 @@ def _standing(job: Job, keys: Keys, runs: Mapping[str, Run], needs: list[Standin
         if why := _why(runs[run.name], run, planned[run.name]):
             return Standing(job, STALE, why)
     if anew := next((each for each in needs if each.state != CURRENT), None):
-        return Standing(job, STALE, _started_from(anew))
+        return Standing(job, STALE, f"{anew.job}, which it starts from, is {anew.state}")
     there = {runs[each.job.runs[0].name].checkpoint.get("sha256") for each in needs if each.job.kind == "train"}
     of = {role: sha for run in job.runs if run.kind != "coin" for role, sha in runs[run.name].networks.items()}
     if job.kind != "coins" and (other := next((role for role, sha in of.items() if sha not in there), None)):

@@ -183,7 +183,7 @@ def test_a_run_of_other_weights_is_named(results, name, role, training):
 def test_a_training_made_again_is_told_from_the_one_its_attacks_saw(results):
     name = "train-baseline-seed1"
     again = changed(results, name, checkpoint={"name": "checkpoint_lenet-1_1.ckpt", "sha256": "1" * 64})
-    with pytest.raises(ResultError, match=f"is of other weights than {name} left: delete it and run again"):
+    with pytest.raises(ResultError, match=f"is of other weights than {name} left: run the study again"):
         Measured.collect(again, STUDY, "tiny")
 
 

@@ -375,9 +375,7 @@ def test_a_target_that_the_study_cannot_make_is_one_sentence(target, message):
 def test_snakemakes_own_pictures_of_the_workflow_work(finished, tmp_path):
     graph = planned(finished, options="--dry-run --dag --forceall")
     assert "digraph" in graph and "train" in graph and "attack" in graph
-    report = ["--report", tmp_path / "report.html"]
-    run = python(finished, *SNAKEMAKE, *report, "--config", "profile=smoke", "results=results/smoke", "device=CPU")
-    assert run.returncode == 0, run.stderr
+    planned(finished, options=f"--report {tmp_path / 'report.html'}")
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
@@ -686,15 +684,14 @@ def test_the_book_is_drawn_from_published_tables_alone_without_data(published, f
 
 
 def test_published_runs_count_as_made_while_they_are_current(published):
-    """One attack is to be made, of published weights; where these are not there, its models are trained again for it."""
+    """One attack is to be made, of published weights; where these are not there, its models are trained again."""
     assert jobs(planned(published)) == {"attack-dense-sgd-seed0"}
     weights = published / "results" / "smoke" / "weights"
     weights.rename(weights.with_name("none"))
     found = jobs(planned(published))
     weights.with_name("none").rename(weights)
     evaluators = {"train-baseline-seed1000", "train-evaluator-lenet-seed1001", "train-evaluator-convnet-seed1000"}
-    assert found >= {"attack-dense-sgd-seed0", "train-dense-sgd-seed0", *evaluators}
-    assert "train-baseline-seed0" not in found  # which nothing that is to be made needs
+    assert found == {"attack-dense-sgd-seed0", "train-dense-sgd-seed0", *evaluators}
 
 
 def test_a_book_without_a_run_says_what_to_do(copy, tmp_path):
