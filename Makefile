@@ -69,10 +69,10 @@ compare: $(VENV)/ready
 publish: $(VENV)/ready
 	$(STUDY) publish $(CHOSEN)
 
-# Whether what a folder has published belongs together, and the pages with it; JSON: as JSON.
+# Whether what a folder has published belongs together, and the pages with it; JSON: as JSON. SEED repeats its lot.
 verify: PROFILE = full
 verify: $(VENV)/ready
-	$(BIN)/python book/verify.py $(CHOSEN) $(if $(JSON),--json)
+	$(BIN)/python book/verify.py $(CHOSEN) $(if $(SEED),--seed=$(call quoted,$(SEED))) $(if $(JSON),--json)
 
 test: $(VENV)/ready-dev
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ say. A line for each check; the exit code is 1 if one finds something wrong.
 import argparse
 import json
 import re
+import secrets
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -163,11 +164,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python book/verify.py", description="Check what is published.")
     parser.add_argument("--profile", default=PUBLISHED.name, help=f"whose folder it is (default: {PUBLISHED.name})")
     parser.add_argument("--results", type=Path, help="a folder that has published results (default: results/PROFILE)")
+    parser.add_argument(
+        "--seed", type=int, help="of the lot of attacks that are run again (default: another each time)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     try:
         folder = options.results or ROOT / "results" / options.profile
-        checks = verify(folder)
+        seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
+        checks = verify(folder, seed)
         left = Check("pages", "", left="the files above must be right before")
         checks += [left] if checks[0].wrong else of_pages(folder)
     except ValueError as error:
@@ -176,7 +181,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(
         json.dumps([asdict(check) for check in checks], indent=1)
         if options.json
-        else "\n".join(check.told() for check in checks)
+        else "\n".join([*(check.told() for check in checks), f"attacks were drawn by --seed {seed}"])
     )
     return int(any(check.wrong for check in checks))
 

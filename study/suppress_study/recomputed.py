@@ -25,7 +25,6 @@ from suppress_study.settings import Arm
 from suppress_study.targets import choose_targets
 
 CHEAP = ("black", "mean", "class-mean", "nearest", "ridge", "loss")  # seconds on a model: no descent, no training
-SEED = 0  # draws the models that these are run on again
 FEW = 0.0005  # of the test images, that may change sides: 5 of 10,000
 NEAR = 0.01  # of a metric's size, and beyond that by itself, that an image's may differ by
 SIDES = 0.02  # of the images, whose metric of yes or no may differ
@@ -51,14 +50,14 @@ def trainings(folder: Path, runs: dict[str, Run], data: Mnist) -> Iterator[str]:
             yield f"{run.name} says that it has other shares of zeros than its weights have"
 
 
-def attacks(folder: Path, study: Study, profile: str, results: Results, data: Mnist) -> tuple[list[str], list[str]]:
-    """Of each cheap attack that a folder has one run, drawn by lot, made again: its name; and what is wrong, image by
-    image.
-    """
+def attacks(
+    folder: Path, study: Study, profile: str, results: Results, data: Mnist, seed: int
+) -> tuple[list[str], list[str]]:
+    """Of each cheap attack one run made again, drawn by lot from the seed: its name; and what is wrong, by image."""
     models, wanted = Models([folder], study, profile), study.profile(profile)
     targets, made, wrong = choose_targets(data, wanted.targets), [], []
     judges = {name: models.load(judge).network for name, judge in study.judges().items()}
-    for model, variant, run in _drawn(folder, study, profile, results):
+    for model, variant, run in _drawn(folder, study, profile, results, seed):
         victim = None if model.arm == NONE else models.load(model)
         scene = attacking.Scene(victim, targets, judges, data, model.seed)
         found = rows_of(results.runs[run], attacking.attack(variant, scene).arrays)
@@ -70,7 +69,9 @@ def attacks(folder: Path, study: Study, profile: str, results: Results, data: Mn
     return made, wrong
 
 
-def _drawn(folder: Path, study: Study, profile: str, results: Results) -> Iterator[tuple[Model, Variant, str]]:
+def _drawn(
+    folder: Path, study: Study, profile: str, results: Results, seed: int
+) -> Iterator[tuple[Model, Variant, str]]:
     there: dict[str, list[tuple[Model, Variant, str]]] = {}
     for job in (job for job in study.jobs(profile) if job.kind == "attack"):
         known = job.model.arm == NONE or weights.packed(folder, f"train-{job.model}").is_file()
@@ -78,7 +79,7 @@ def _drawn(folder: Path, study: Study, profile: str, results: Results) -> Iterat
             plain = not {"known", "auxiliary", "auxiliary_kind"} & {*variant.factors} and not variant.network
             if known and plain and variant.kind in CHEAP and run.name in results.runs:
                 there.setdefault(variant.kind, []).append((job.model, variant, run.name))
-    rng = generator(SEED, "verify")
+    rng = generator(seed, "verify")
     for found in there.values():
         yield found[int(rng.integers(len(found)))]
 

@@ -5,6 +5,7 @@ It looks at what a clone has, and not at runs that the folder has beside its pub
 
 import json
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -23,12 +24,13 @@ from suppress_privacy.mnist import Mnist
 from suppress_study import campaigns, recomputed, weights
 from suppress_study.keys import recorded
 from suppress_study.plan import Study
-from suppress_study.provenance import DIRTY, describe, tagged
-from suppress_study.results import FILES, HEADS, UNITS, ResultError, Results, Run, key, published_runs
+from suppress_study.provenance import DIRTY, describe, git, tagged
+from suppress_study.results import ASKED, FILES, HEADS, UNITS, ResultError, Results, Run, key, published_runs
 from suppress_study.settings import OwnData, Profile
 from suppress_study.summary import Summary, summary_of
 from suppress_study.targets import load_data
 
+COMMIT = re.compile("[0-9a-f]{12}")
 TOLD = 5  # of many faults of one kind
 CLOSE = 1e-8  # of a figure's size, by which processors differ; what is smaller than NOUGHT is nothing
 NOUGHT = 1e-12
@@ -62,8 +64,12 @@ def as_cloned(folder: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def verify(folder: Path) -> list[Check]:
+def verify(folder: Path, seed: int) -> list[Check]:
     """All checks of what a folder of results has published, by the profile that its runs name.
+
+    Args:
+        folder: of results.
+        seed: of the lot that says which attacks are run again.
 
     Raises:
         ResultError: it has published nothing, or runs.jsonl cannot be read.
@@ -77,19 +83,25 @@ def verify(folder: Path) -> list[Check]:
             raise ResultError(f"{folder / 'runs.jsonl'} is missing or damaged: restore it, or publish.") from error
         study, profile = Study.of(view), Counter(run.profile for run in runs.values()).most_common(1)[0][0]
         data = data_here(study.profile(profile), runs)
-        found = [_files(view, lines), _weights(view, runs), _plan(lines, runs, study, profile), _keys(runs), _tag(runs)]
+        found = [
+            _files(view, lines),
+            _weights(view, runs),
+            _plan(lines, runs, study, profile),
+            _keys(runs),
+            _tag(view, runs),
+        ]
         found.append(_data(runs, data))
         if found[0].wrong:
             left = "the files above must be right before"
             found += [Check(name, "", left=left) for name in ("summary", "rows", "networks", "attacks")]
         else:
-            found += _from_tables(view, study, profile, data)
+            found += _from_tables(view, study, profile, data, seed)
         for check in found:
             check.wrong = [each.replace(str(view), str(folder)) for each in check.wrong]
         return found
 
 
-def _from_tables(view: Path, study: Study, profile: str, data: Mnist | None) -> list[Check]:
+def _from_tables(view: Path, study: Study, profile: str, data: Mnist | None, seed: int) -> list[Check]:
     try:
         results = Results.load(view)
     except ValueError as error:
@@ -104,7 +116,7 @@ def _from_tables(view: Path, study: Study, profile: str, data: Mnist | None) -> 
     said = f"{len(packed)} published networks get as much right as their runs say, within a few images"
     found.append(Check("networks", said, list(recomputed.trainings(view, results.runs, data))))
     try:
-        made, wrong = recomputed.attacks(view, study, profile, results, data)
+        made, wrong = recomputed.attacks(view, study, profile, results, data, seed)
         return [*found, Check("attacks", f"run again and the same, image by image: {', '.join(made)}", wrong)]
     except ValueError as error:
         return [*found, Check("attacks", "", [str(error)])]
@@ -176,6 +188,8 @@ def _plan(lines: list[dict[str, Any]], runs: Mapping[str, Run], study: Study, pr
         for name in names
         if name not in planned and not runs[name].superseded
     ]
+    apart = [name for name in planned if name in runs and runs[name].superseded]
+    wrong += [f"run {name} is planned, and marked as superseded: make it again" for name in apart]
     coins = {(key(run.factors), run.seed): run.checkpoint["sha256"] for run in runs.values() if run.kind == "coin"}
     for run in (run for run in runs.values() if "coin" in run.networks):
         own = {"arm", "game", *study.arms[str(run.factors["arm"])].factors()}
@@ -190,7 +204,8 @@ def _keys(runs: Mapping[str, Run]) -> Check:
     said = [run for run in runs.values() if run.depends and not run.superseded]
     if not said:
         return Check("keys", "", left="runs do not say what they depend on")
-    there, wrong = {run.name: run.depends["key"] for run in said}, []
+    there, silent = {run.name: run.depends["key"] for run in said}, {*runs} - {run.name for run in said}
+    wrong = [f"run {name} does not say what it depends on: make it again" for name in runs if name in silent]
     for run in said:
         if recorded(run) != run.depends["key"]:
             wrong.append(f"run {run.name} does not depend on what its key says: make it again")
@@ -200,13 +215,13 @@ def _keys(runs: Mapping[str, Run]) -> Check:
     return Check("keys", f"{len(said):,} runs depend on what their keys say", wrong)
 
 
-def _tag(runs: Mapping[str, Run]) -> Check:
-    """All runs are of one commit, which has a tag, and of committed code."""
+def _tag(view: Path, runs: Mapping[str, Run]) -> Check:
+    """All runs are of one commit, which has a tag, and of committed code; what was asked for is what that has."""
     counted = [run for run in runs.values() if not run.superseded]
     commits = Counter(run.commit.removesuffix(DIRTY) for run in counted)
     dirty = [run.name for run in counted if run.commit.endswith(DIRTY)]
     tags = Counter(run.tag for run in counted)
-    wrong = []
+    wrong = [f"commit {each!r} is none: make its runs again" for each in commits if not COMMIT.fullmatch(each)]
     if len(commits) > 1:
         most = commits.most_common(1)[0][0]
         other = next(run for run in counted if run.commit.removesuffix(DIRTY) != most)
@@ -222,6 +237,9 @@ def _tag(runs: Mapping[str, Run]) -> Check:
     for name in tags:
         if (points := tagged(name)) and not all(points.startswith(commit) for commit in commits):
             wrong.append(f"tag {name} is of commit {points[:12]}, and its runs of {', '.join(sorted(commits))}")
+        for asked in ASKED if points else ():
+            if git("show", f"{points}:study/{asked}") != (view / asked).read_text("utf-8").strip():
+                wrong.append(f"{asked} is not what tag {name} has: restore it, or publish again")
     there = "where that points" if all(map(tagged, tags)) else "which this repository does not have"
     return Check("tag", f"{len(counted):,} runs were made at tag {', '.join(tags)}, {there}, of committed code", wrong)
 

@@ -15,6 +15,8 @@ import small_edition
 from conftest import ROOT
 from suppress_privacy.files import sha256_of
 from suppress_study import recomputed, verify
+from suppress_study.keys import recorded
+from suppress_study.results import Run
 from suppress_study.summary import summary_of
 
 FIRST, OTHER = "train-dense-sgd-seed0", "train-suppressed-example-seed0"
@@ -74,7 +76,7 @@ def summarised(folder):
 
 
 def wrong(folder):
-    return {check.name: check.wrong for check in verify.verify(folder) if check.wrong}
+    return {check.name: check.wrong for check in verify.verify(folder, seed=0) if check.wrong}
 
 
 # What is planted
@@ -167,6 +169,34 @@ def other_data(folder):
     edit(folder, change)
 
 
+def no_commit(folder):
+    edit(folder, lambda line: line.update(commit="") if "commit" in line else None)
+
+
+def other_setting(folder):
+    def change(line):
+        if line["name"] == ATTACK:
+            line["settings"]["settings"]["seen_by_nobody"] = 1
+
+    edit(folder, change)
+
+
+def other_key(folder):
+    """Of a training, with all that its own record says of it."""
+
+    def change(line):
+        if line["name"] == FIRST:
+            line["depends"]["needs"]["train-none-seed0"] = "0"
+            basis = next(each["of"] for each in lines_of(folder) if each["name"] == line["depends"]["basis"])
+            own = {name: line["depends"][name] for name in line["depends"] if name != "key"} | {"basis": basis}
+            run = Run(
+                **{name: line[name] for name in ("name", "kind", "campaign", "profile", "factors", "seed", "settings")}
+            )
+            line["depends"]["key"] = recorded(replace(run, depends=own))
+
+    edit(folder, change)
+
+
 @dataclass
 class Fault:
     plant: Callable
@@ -196,6 +226,11 @@ FAULTS = {
     "dropped run": Fault(dropped, "plan", f"run {ATTACK} is planned by study.yaml and is not there: make it"),
     "dropped run with rows": Fault(dropped_with_its_rows, "plan", f"run {ATTACK} is planned", OF_FILE),
     "duplicated run": Fault(duplicated, "plan", f"run {ATTACK} is there 2 times: leave one"),
+    "set apart": Fault(set_in(ATTACK, superseded=FIRST), "plan", f"run {ATTACK} is planned, and marked as superseded"),
+    "no commit": Fault(no_commit, "tag", "commit '' is none: make its runs again"),
+    "edited setting": Fault(other_setting, "keys", f"run {ATTACK} does not depend on what its key says: make it again"),
+    "key of another training": Fault(other_key, "keys", f"started from another {FIRST} than is there: make it again"),
+    "key removed": Fault(set_in(ATTACK, depends={}), "keys", f"run {ATTACK} does not say what it depends on"),
     "foreign commit": Fault(
         set_in(ATTACK, commit="ba9876543210"), "tag", f"runs are of 2 commits, such as {ATTACK} of ba9876543210"
     ),
@@ -210,7 +245,7 @@ FAULTS = {
 
 
 def test_an_edition_belongs_together(folder):
-    found = {check.name: check for check in verify.verify(folder)}
+    found = {check.name: check for check in verify.verify(folder, seed=0)}
     assert {name: check.wrong for name, check in found.items() if check.wrong} == {}
     assert [name for name, check in found.items() if check.left] == []
     assert found["networks"].looked_at.startswith("6 published networks")
