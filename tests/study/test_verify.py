@@ -189,10 +189,8 @@ def other_key(folder):
             line["depends"]["needs"]["train-none-seed0"] = "0"
             basis = next(each["of"] for each in lines_of(folder) if each["name"] == line["depends"]["basis"])
             own = {name: line["depends"][name] for name in line["depends"] if name != "key"} | {"basis": basis}
-            run = Run(
-                **{name: line[name] for name in ("name", "kind", "campaign", "profile", "factors", "seed", "settings")}
-            )
-            line["depends"]["key"] = recorded(replace(run, depends=own))
+            known = ("name", "kind", "campaign", "profile", "factors", "seed", "settings")
+            line["depends"]["key"] = recorded(Run(**{name: line[name] for name in known}, depends=own))
 
     edit(folder, change)
 
