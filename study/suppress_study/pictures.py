@@ -1,6 +1,6 @@
 """Reconstructions that are shown, with their originals, and the curves of objectives."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,13 @@ class Pictures:
     images: dict[str, dict[int, np.ndarray]] = field(default_factory=dict)  # uint8 [C, H, W]
     originals: dict[int, np.ndarray] = field(default_factory=dict)  # uint8 [C, H, W]
     curves: dict[str, np.ndarray] = field(default_factory=dict)  # [3, K]: quartiles over the targets
+
+    def of(self, runs: Collection[str]) -> "Pictures":
+        """Those of some runs alone, with the originals of what these show."""
+        images = {run: by_target for run, by_target in self.images.items() if run in runs}
+        targets = {target for by_target in images.values() for target in by_target}
+        originals = {target: image for target, image in self.originals.items() if target in targets}
+        return Pictures(images, originals, {run: curve for run, curve in self.curves.items() if run in runs})
 
 
 def show(pictures: Pictures, run: str, arrays: Mapping[str, np.ndarray]) -> None:

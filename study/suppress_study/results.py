@@ -4,7 +4,7 @@
     runs.jsonl                  one line a run, after those of environments, of what runs depend on and of hashes
     images.parquet              a row for each run, image and evaluator; by campaign and seed
     membership.parquet          a row for each run and candidate; by campaign and seed
-    pictures.npz                reconstructions that are shown, their originals, curves of objectives
+    pictures.npz                of the first seed: reconstructions that are shown, their originals, curves of objectives
     weights/RUN.ckpt.xz         the last weights of a training, see `weights`
     study.yaml, claims.yaml     as they were: what the runs were asked for, and what was claimed
 
@@ -139,9 +139,7 @@ class Results:
             if name in names
         }
         images, membership = (table[table.run.isin(names)] for table in (self.images, self.membership))
-        shown = {name: images for name, images in self.pictures.images.items() if name in names}
-        curves = {name: curve for name, curve in self.pictures.curves.items() if name in names}
-        return Results(runs, images, membership, Pictures(shown, self.pictures.originals, curves))
+        return Results(runs, images, membership, self.pictures.of(names))
 
     def rows(self) -> dict[str, pd.DataFrame]:
         """Each run's rows of whichever table has them."""
@@ -172,7 +170,9 @@ class Results:
     def _write(self, folder: Path, files: dict[str, str]) -> None:
         for name in UNITS.values():
             files |= _write_table(folder / f"{name}.parquet", getattr(self, name))
-        pictures.write(folder / "pictures.npz", self.pictures)
+        first = min((self.runs[name].seed for name in self.pictures.images), default=0)  # which the book shows
+        shown = self.pictures.of([name for name, run in self.runs.items() if run.seed == first])
+        pictures.write(folder / "pictures.npz", shown)
         for name in ASKED:
             shutil.copyfile(FOLDER / name, folder / name)
         files |= {name: sha256_of(folder / name) for name in ("pictures.npz", *ASKED)}

@@ -9,6 +9,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
+from checkout import git, launch, take
 from report import drawing
 from suppress_privacy.lenet import LeNet5
 from suppress_privacy.training import History, checkpoints_in, load_checkpoint
@@ -121,14 +122,12 @@ def test_in_a_fresh_checkout_the_published_networks_are_there(tmp_path):
     """Snakemake has no record of them, and would train none."""
     published = sorted((ROOT / packaged.PLACE).glob("mindarmour-example-seed0-*.ckpt"))
     assert [path.name for path in published] == [packaged.path_of(arm(), 0).name]
-    command = [sys.executable, "-m", "suppress_study.run", "run", "--profile", "full", f"--results={tmp_path}"]
-    run = subprocess.run(
-        [*command, "--snakemake=-n --forceall", "--", "train-package-example-seed0"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    checkout = tmp_path / "checkout"
+    take(ROOT, checkout)
+    for arguments in (["init", "-q"], ["add", "--all"], ["commit", "-q", "-m", "As it is"]):
+        git(checkout, *arguments)
+    options = "--profile", "full", "--snakemake=-n --forceall"
+    run = launch(checkout, "run", *options, "--", "train-package-example-seed0")
     assert run.returncode == 0, run.stderr
     assert "train" in run.stdout + run.stderr
 

@@ -253,18 +253,21 @@ def comparable(table, order):
 
 
 def assert_same(one, other):
+    """All of it, and of the pictures and curves those of the first seed that has some."""
     assert one.runs == other.runs
+    first = min((one.runs[name].seed for name in one.pictures.images), default=0)
+    pictures = one.pictures.of([name for name, each in one.runs.items() if each.seed == first])
     for name, order in (("images", ["run", "evaluator", "image"]), ("membership", ["run", "candidate"])):
         tables = [comparable(getattr(results, name), order) for results in (one, other)]
         pd.testing.assert_frame_equal(*tables, check_exact=True, check_dtype=False)
         floats = [column for column, kind in tables[0].dtypes.items() if kind.kind == "f"]
         assert tables[0][floats].dtypes.tolist() == tables[1][floats].dtypes.tolist()
-    assert one.pictures.images.keys() == other.pictures.images.keys()
-    for run_name, by_target in one.pictures.images.items():
+    assert pictures.images.keys() == other.pictures.images.keys()
+    for run_name, by_target in pictures.images.items():
         assert by_target.keys() == other.pictures.images[run_name].keys()
         assert all(np.array_equal(image, other.pictures.images[run_name][place]) for place, image in by_target.items())
     for kind in ("originals", "curves"):
-        mine, theirs = getattr(one.pictures, kind), getattr(other.pictures, kind)
+        mine, theirs = getattr(pictures, kind), getattr(other.pictures, kind)
         assert mine.keys() == theirs.keys() and all(np.array_equal(mine[place], theirs[place]) for place in mine)
 
 
