@@ -15,11 +15,10 @@ from typing import Any, Self
 from suppress_privacy.evaluation.intervals import prediction
 from suppress_privacy.evaluation.metrics import METRICS
 from suppress_study.claims import Claims
-from suppress_study.content import made_in
 from suppress_study.jobs import NONE
 from suppress_study.measured import kept
 from suppress_study.plan import Study
-from suppress_study.results import ResultError, Results, Run, key, published_runs, read_job
+from suppress_study.results import ResultError, Results, Run, key, published_runs, runs_made_in
 from suppress_study.settings import Value
 from suppress_study.summary import Arm, Row, Summary, summarise
 
@@ -79,8 +78,7 @@ class Side:
         """
         if not folder.is_dir():
             raise ResultError(f"{folder} is no folder: name one of results, such as results/quick.")
-        path, runs = folder / "summary.json", published_runs(folder)
-        runs |= {run.name: run for each in made_in(folder) for run, _ in read_job(each)}
+        path, runs = folder / "summary.json", published_runs(folder) | runs_made_in(folder)
         if not runs and not path.is_file():
             raise ResultError(f"{folder} holds no runs: name a folder of results, such as results/quick.")
         study = Study.of(folder)
