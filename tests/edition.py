@@ -22,6 +22,7 @@ from suppress_study.summary import Summary
 ROOT = Path(__file__).parent.parent
 TAG, PROFILE, SEEDS = "small-edition", "smoke", (0, 1, 2)
 PLACE = f"results/editions/{TAG}/{PROFILE}"
+RUNS = f"_build/editions/{TAG}/runs/{PROFILE}/runs"  # while they are made
 LINGER = 20  # seconds within which all that a killed edition had started must have ended
 
 
@@ -58,7 +59,7 @@ def start(project: Path) -> subprocess.Popen[bytes]:
 
 
 def made(project: Path) -> int:
-    return len([*(project / PLACE / "runs").glob("[!.]*.npz")])
+    return len([*(project / RUNS).glob("[!.]*.npz")])
 
 
 def until(project: Path, count: int, edition: subprocess.Popen[bytes]) -> None:
@@ -103,7 +104,7 @@ def main() -> int:
         assert start(second).wait() == 0, second.with_suffix(".log").read_text("utf-8")[-3000:]
 
         summary, runs = Summary.load(second / PLACE / "summary.json"), published_runs(second / PLACE)
-        again = [path.stem for path in (second / PLACE / "runs").glob("*.npz") if path.stem in packed]
+        again = [path.stem for path in (second / RUNS).glob("*.npz") if path.stem in packed]
         code = git(second, "rev-parse", "--short=12", TAG).strip()
         print(f"ended with {len(runs)} runs in {time.monotonic() - started:.0f} s; trained again in the clone: {again}")
         found = {"tags": summary.tags, "commits": summary.commits, "uncommitted": summary.uncommitted}
