@@ -196,9 +196,9 @@ def stages(options: argparse.Namespace, plan: Study, enough: list[str]) -> list[
         of_seeds = [job for job in jobs if job.kind != "coins"]
         asked = [[str(job) for job in of_seeds if job.model.seed == seed] for seed in seeds[:-1]]
     found = [[f"{options.results}/runs/{name}.npz" for name in stage if name not in enough] for stage in asked]
-    return (
-        found if options.targets else [*found, [f"{options.results}/summary.json" if options.without_book else "all"]]
-    )
+    if not options.targets:
+        found.append([f"{options.results}/summary.json" if options.without_book else "all"])
+    return found
 
 
 def study(options: argparse.Namespace) -> int:
@@ -235,11 +235,14 @@ def study(options: argparse.Namespace) -> int:
     end_with_leader()  # an edition's
     if here:
         lead()
+    asked = stages(options, plan, enough)
+    if not any(asked):
+        print(f"{options.results} has published {' and '.join(options.targets)}, and it is current: nothing is made.")
     sys.stdout.flush()
     signal.signal(signal.SIGINT, lambda *_: None)  # from the keyboard Snakemake has it too, and ends its jobs
     # A fork is of this machine; and an accelerator's library may not be loaded before one.
     with Starter() if here and device == "CPU" else nullcontext():
-        for chosen in filter(None, stages(options, plan, enough)):
+        for chosen in filter(None, asked):
             if ended := subprocess.run([*command, *chosen], pass_fds=[held]).returncode:
                 return ended
     if not (options.targets or options.snakemake or options.without_book):
