@@ -20,6 +20,9 @@ FLAGS += --device $(call quoted,$(DEVICE)) --executor $(call quoted,$(EXECUTOR))
 FLAGS += $(if $(KEEP),$(error KEEP is no more: runs that are current are kept, see make status))
 FLAGS += $(if $(SNAKEMAKE),--snakemake=$(call quoted,$(SNAKEMAKE)))
 
+EDITION = $(STUDY) edition $(call quoted,$(TAG)) $(if $(filter file,$(origin PROFILE)),,--profile $(call quoted,$(PROFILE)))
+EDITION += $(if $(CAMPAIGN),--campaign=$(call quoted,$(CAMPAIGN))) --device $(call quoted,$(DEVICE))
+
 # The shell of whoever calls make decides nothing of what is run; a Git hook names its own repository there.
 unexport PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHONSTARTUP PYTHONWARNINGS
 unexport PIP_PREFIX PIP_TARGET PIP_USER GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
@@ -50,15 +53,15 @@ cost: $(VENV)/ready
 	$(STUDY) cost $(CHOSEN) $(if $(NODE_CORES),--node-cores=$(call quoted,$(NODE_CORES)))
 
 # Which runs are current, which stale and why, which missing, and what these will take.
+# TAG: those of an edition, by its code.
 status: $(VENV)/ready
-	$(STUDY) status $(CHOSEN) --device $(call quoted,$(DEVICE))
+	$(if $(TAG),$(EDITION) --status,$(STUDY) status $(CHOSEN) --device $(call quoted,$(DEVICE)))
 
 # The runs of an edition, by the code of its tag: make edition TAG=edition-2. Interrupted, it goes on where it was.
 # FROM: an earlier edition, whose runs count where this one's code would make the same.
 edition: $(VENV)/ready
-	$(STUDY) edition $(call quoted,$(TAG)) $(if $(filter file,$(origin PROFILE)),,--profile $(call quoted,$(PROFILE))) \
-	  $(if $(CAMPAIGN),--campaign=$(call quoted,$(CAMPAIGN))) --device $(call quoted,$(DEVICE)) \
-	  $(if $(FROM),--earlier=$(call quoted,$(FROM)))
+	@test -n $(call quoted,$(TAG)) || { echo "TAG names no edition: give a tag, such as TAG=edition-2." >&2; exit 2; }
+	$(EDITION) $(if $(FROM),--earlier=$(call quoted,$(FROM)))
 
 # A folder's run beside the published one, or that of the folder PUBLISHED: make compare RUN=results/quick
 compare: $(VENV)/ready

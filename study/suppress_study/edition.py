@@ -112,6 +112,16 @@ def make(edition: Edition, profile: str, chosen: list[str]) -> int:
     return 130 if interrupted else ended or int(not packed)
 
 
+def stand(edition: Edition, profile: str, device: str) -> int:
+    """Tell how the runs of a profile stand, by the code of the tag; returns an exit code."""
+    results = edition.results(profile)
+    _take(edition.finished(profile), results)
+    if not results.is_dir():
+        print(f"{profile} of edition {edition.tag} has not been begun.")
+        return 0
+    return edition.start("status", "--profile", profile, "--results", str(results), "--device", device).wait()
+
+
 def carry(edition: Edition, profile: str, earlier: str, device: str) -> None:
     """Begin with the runs of an earlier edition that the code of this one would make the same.
 

@@ -139,6 +139,9 @@ def edition(options: argparse.Namespace) -> int:
     asked = {options.profile: ["--profile", options.profile]} if options.profile else {}
     asked |= {options.campaign: ["--campaign", options.campaign]} if options.campaign else {}
     for profile, chosen in (asked or made.whole()).items():
+        if options.status:
+            editions.stand(made, profile, options.device)
+            continue
         if options.earlier:
             editions.carry(made, profile, options.earlier, options.device)
         if ended := editions.make(made, profile, [*chosen, "--device", options.device]):
@@ -165,12 +168,14 @@ def compared(options: argparse.Namespace) -> int:
     return compare.EXIT_CODES[found.verdict]
 
 
+def folder(given: str) -> Path:
+    """A folder that a command line names."""
+    return Path(given).expanduser()
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m suppress_study.run", description="Run the study, or a part of it.")
     commands = top.add_subparsers(required=True)
-
-    def folder(given: str) -> Path:
-        return Path(given).expanduser()
 
     def command(name: str, function: Callable[[argparse.Namespace], int]) -> Callable[..., Any]:
         part = commands.add_parser(name, help=(function.__doc__ or "").split(".")[0])
@@ -208,9 +213,10 @@ def parser() -> argparse.ArgumentParser:
     add("tag", help="of this repository")
     add("--campaign", default="", help="a campaign of study.yaml")
     add("--device", **device)
+    add("--status", action="store_true", help="tell how its runs stand, and make none")
     add("--earlier", default="", help="an edition whose runs count, where this tag's code would make the same")
-    own = len(os.sched_getaffinity(0))
-    command("cost", cost)("--node-cores", type=int, default=own, help="cores of a node (default: as many as here)")
+    cores = len(os.sched_getaffinity(0))
+    command("cost", cost)("--node-cores", type=int, default=cores, help="of a node (default: as many as here)")
     add = command("compare", compared)
     add("run", type=folder, help="of the run's results")
     add("--published", type=folder, help="to compare with (default: results/full, or the campaign's)")

@@ -34,6 +34,8 @@ if sys.argv[1] == "publish":
     published.parent.mkdir(parents=True, exist_ok=True)
     head = [{"kind": "environment", "name": "here"}]
     published.write_text("".join(json.dumps(each) + "\\n" for each in [*head, *{**there, **own}.values()]))
+if sys.argv[1] == "status":
+    print(LABEL, len({**there, **own}))
 if sys.argv[1] == "carry":
     kept = [each for each in there.values() if each["chosen"]["label"] == LABEL]
     published.write_text("".join(json.dumps(each) + "\\n" for each in [{"kind": "environment", "name": "here"}, *kept]))
@@ -128,6 +130,15 @@ def test_on_whichever_branch_the_checkout_is_what_is_finished_is_whole(project):
     git(project, "checkout", "-q", "-b", "other", "main~1")
     assert not (project / "results/editions").exists()
     assert start() == 0 and len(made(project)) == 4
+
+
+def test_how_an_edition_stands_is_told_by_the_code_of_its_tag(project, capfd):
+    edition.stand(Edition.of("one"), "full", "CPU")
+    assert "full of edition one has not been begun." in capfd.readouterr().out
+    start()
+    shutil.rmtree(Edition.of("one").results("full"))
+    assert edition.stand(Edition.of("one"), "full", "CPU") == 0
+    assert capfd.readouterr().out.endswith("first 2\n")
 
 
 def test_two_machines_go_on_with_what_each_has_pulled(project):
