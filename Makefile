@@ -81,7 +81,7 @@ test: $(VENV)/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(filter Ascend,$(DEVICE)),--device Ascend) $(TESTS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(if $(filter Ascend,$(DEVICE)),--device Ascend) $(TESTS)
 
 # Which small changes to the code its tests do not notice.
 mutate: $(VENV)/ready-dev

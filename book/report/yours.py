@@ -42,7 +42,7 @@ def conditions_table(found: Comparison) -> str:
 def outside_list(found: Comparison) -> str:
     """The figures that lie outside, the most extreme first."""
     said = [f"- {one}" + (": **differs**" if one.differs else "") for one in found.outside]
-    return "\n".join(said) or "None."
+    return "\n".join(said) or "No figure lies there."
 
 
 def figures_table(found: Sequence[Compared]) -> str:

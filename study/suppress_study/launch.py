@@ -113,7 +113,7 @@ def prepare(options: argparse.Namespace, study: Study) -> tuple[str, list[str]]:
     options.results.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=options.results):
         pass  # before hours of work are lost
-    for folder in (options.results, PUBLISHED):
+    for folder in (options.results, *shared()):
         clear(folder)
     if options.redraw:
         judge = f"train-{next(iter(study.judges().values()))}"

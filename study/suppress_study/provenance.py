@@ -89,6 +89,14 @@ def tagged(name: str) -> str:
         return ""
 
 
+def at_commit(commit: str, path: str) -> str:
+    """A file as a commit has it, without white space at its ends; "" where it has none."""
+    try:
+        return git("show", f"{commit}:{path}")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
 def git(*arguments: str, root: Path | None = None) -> str:
     """What Git says of the project's repository, or of another worktree of it.
 

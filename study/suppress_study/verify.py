@@ -24,7 +24,7 @@ from suppress_privacy.mnist import Mnist
 from suppress_study import campaigns, recomputed, weights
 from suppress_study.keys import recorded
 from suppress_study.plan import Study
-from suppress_study.provenance import DIRTY, describe, git, tagged
+from suppress_study.provenance import DIRTY, at_commit, describe, tagged
 from suppress_study.results import ASKED, FILES, HEADS, UNITS, ResultError, Results, Run, key, published_runs
 from suppress_study.settings import OwnData, Profile
 from suppress_study.summary import Summary, summary_of
@@ -238,7 +238,7 @@ def _tag(view: Path, runs: Mapping[str, Run]) -> Check:
         if (points := tagged(name)) and not all(points.startswith(commit) for commit in commits):
             wrong.append(f"tag {name} is of commit {points[:12]}, and its runs of {', '.join(sorted(commits))}")
         for asked in ASKED if points else ():
-            if git("show", f"{points}:study/{asked}") != (view / asked).read_text("utf-8").strip():
+            if at_commit(points, f"study/{asked}") != (view / asked).read_text("utf-8").strip():
                 wrong.append(f"{asked} is not what tag {name} has: restore it, or publish again")
     there = "where that points" if all(map(tagged, tags)) else "which this repository does not have"
     return Check("tag", f"{len(counted):,} runs were made at tag {', '.join(tags)}, {there}, of committed code", wrong)

@@ -41,7 +41,7 @@ As {cite:t}`someone2020` says: `5`, and $$y = 6$$
 @pytest.mark.parametrize("wrong", [[], ["one is off", *"23456"]])
 def test_each_check_is_a_line_and_what_is_wrong_decides_the_exit_code(monkeypatch, capsys, tmp_path, wrong):
     checks = [Check("files", "all there"), Check("tag", "one tag", wrong), Check("data", "", left="they are not here")]
-    monkeypatch.setattr(verify, "verify", lambda folder: [*checks])
+    monkeypatch.setattr(verify, "verify", lambda folder, seed: [*checks])
     assert verify.main(["--results", str(tmp_path)]) == bool(wrong)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "ok     files: all there" and "left   data: they are not here" in lines

@@ -41,7 +41,7 @@ def test_a_run_like_the_published_one_agrees(published):
     assert {one.model for one in made} == {"any", *(arm.title for arm in own().summary.arms)}
     decided = sum(one.agrees is not None for one in made)
     assert found.said().startswith(f"{decided} of {decided} figures agree with the published run; about ")
-    assert found.verdict == AGREES and yours.outside_list(found) == "None."
+    assert found.verdict == AGREES and yours.outside_list(found) == "No figure lies there."
 
 
 def test_what_lies_outside_is_named(published):

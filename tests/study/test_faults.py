@@ -181,7 +181,7 @@ def study(stubs):
 
 
 def options(folder):
-    return Namespace(results=folder, profile="tiny", allow_missing=False, running=False)
+    return Namespace(results=folder, profile="tiny", allow_missing=False, into=None)
 
 
 def test_a_summary(study, tmp_path):

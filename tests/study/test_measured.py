@@ -176,7 +176,7 @@ def test_a_run_on_other_data_is_named(results, name):
 )
 def test_a_run_of_other_weights_is_named(results, name, role, training):
     networks = results.runs[name].networks | {role: "0" * 64}
-    with pytest.raises(ResultError, match=f"run {name} is of other weights than {training} left: delete it"):
+    with pytest.raises(ResultError, match=f"run {name} is of other weights than {training} left: run the study"):
         Measured.collect(changed(results, name, networks=networks), STUDY, "tiny")
 
 

@@ -326,11 +326,19 @@ def test_weights_of_another_network_are_passed_over_by_what_needs_them(folder):
 
 def test_a_tag_must_be_of_the_runs_commit(folder, monkeypatch):
     monkeypatch.setattr(verify, "tagged", lambda name: f"{small_edition.COMMIT}00" if name == "edition-0" else "")
+    asked = {f"study/{name}": (folder / name).read_text("utf-8").strip() for name in ("study.yaml", "claims.yaml")}
+    monkeypatch.setattr(verify, "at_commit", lambda commit, path: asked[path])
     runs = verify.published_runs(folder)
-    assert "where that points" in verify._tag(runs).told()
+    assert "where that points" in verify._tag(folder, runs).told()
     for run in runs.values():
         run.commit = "ba9876543210"
-    assert verify._tag(runs).wrong == ["tag edition-0 is of commit 0123456789ab, and its runs of ba9876543210"]
+    assert verify._tag(folder, runs).wrong == ["tag edition-0 is of commit 0123456789ab, and its runs of ba9876543210"]
+    for run in runs.values():
+        run.commit = small_edition.COMMIT
+    (folder / "claims.yaml").write_text(asked["study/claims.yaml"].replace("0.05", "0.5", 1), "utf-8")
+    assert verify._tag(folder, runs).wrong == [
+        "claims.yaml is not what tag edition-0 has: restore it, or publish again"
+    ]
 
 
 def test_the_first_edition_has_the_shortcomings_that_are_known_and_no_others():

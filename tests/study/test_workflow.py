@@ -293,25 +293,20 @@ def test_deleted_runs_would_be_made_again_though_the_book_is_there(finished, tmp
     assert {*deleted} <= found
 
 
-def test_changed_code_repeats_the_runs_that_import_it_as_often_as_it_changes(finished, plan):
+def test_changed_code_repeats_the_runs_that_import_it_as_often_as_it_changes(finished):
     """Snakemake does what the keys say, whatever the dates and contents of files are."""
-    for module, wanted in (("runtime.py", set(plan)), ("attacks/trivial.py", None)):
-        path = finished / "lib" / "suppress_privacy" / module
-        before = path.read_text("utf-8")
-        path.write_text(f"{before}\n\nCHANGED = 1\n", "utf-8")
-        found = jobs(planned(finished))
-        told = json.loads((finished / "results" / "smoke" / "standing.json").read_text("utf-8"))
-        assert found == (wanted or {*told["anew"]}) == {*told["anew"]} and found
-        path.write_text(before, "utf-8")
+    path = finished / "lib" / "suppress_privacy" / "attacks" / "trivial.py"
     made = finished / "results" / "smoke" / "runs" / "attack-none-seed0.npz"
-    kept = made.read_bytes()
+    before, kept = path.read_text("utf-8"), made.read_bytes()
     path.write_text(f"{before}\n\nCHANGED = 1\n", "utf-8")
+    found = jobs(planned(finished))
+    told = json.loads((finished / "results" / "smoke" / "standing.json").read_text("utf-8"))
+    assert found == {*told["anew"]} >= {"attack-none-seed0", "attack-baseline-seed0"}
     assert launch(finished, "run", "--profile", "smoke", "attack-none-seed0").returncode == 0
     path.write_text(f"{before}\n\nCHANGED = 2\n", "utf-8")
     assert jobs(planned(finished, "attack-none-seed0")) == {"attack-none-seed0"}
     path.write_text(before, "utf-8")
     made.write_bytes(kept)
-    assert jobs(planned(finished, "attack-none-seed0")) == set()
 
 
 def test_a_changed_setting_would_repeat_the_runs_that_depend_on_it_and_no_others(finished):
