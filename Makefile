@@ -81,7 +81,7 @@ test: $(VENV)/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(if $(filter Ascend,$(DEVICE)),--device Ascend) $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(filter Ascend,$(DEVICE)),--device Ascend) $(TESTS)
 
 # Which small changes to the code its tests do not notice.
 mutate: $(VENV)/ready-dev
@@ -115,7 +115,8 @@ define need_python
 esac
 endef
 
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+# Modules are compiled when they are first imported: most never are.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes
 
 # The project's own packages by a path from the environment's folder: a checkout that is moved runs its own code.
 # Written last: a set-up that was interrupted is done again from the start.
