@@ -1,5 +1,5 @@
-# make study | run | book | lab | status | edition | cost | compare | publish | verify | test | mutate | faults | bench: each sets
-# up .venv, and again when the lock changes.
+# make study | run | book | lab | status | edition | cost | compare | publish | verify | test | mutate | faults | bench: each
+# sets up .venv, and again when the lock changes.
 
 PYTHONS := python3.11 python3.12
 # The first that runs: a name on the path may be a version manager's, of a Python that is not chosen there.
@@ -177,5 +177,7 @@ lock:
 	$(COMPILE) requirements-dev.txt -o requirements-dev.lock --no-deps
 	$(COMPILE) requirements-lab.txt -o requirements-lab.lock -c requirements.lock
 
+# Editions stay: they have runs that are not packed yet.
 clean:
-	rm -rf _build book/notebooks book/generated
+	find _build -mindepth 1 -maxdepth 1 ! -name editions -exec rm -rf {} + 2>/dev/null || true
+	rm -rf book/notebooks book/generated

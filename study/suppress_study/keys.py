@@ -1,6 +1,6 @@
 """Run keys: all that a run depends on, as one hash.
 
-    key = SHA-256 of  settings, seed, targets, data, versions of numerical packages, device,
+    key = SHA-256 of  settings, seed, targets, data, versions of numerical packages, device, mode,
                       code that it imports (see code.py), and the keys of the runs that it starts from
 
 A run says what it depends on when it is made; what it would be made from today is told without making it.

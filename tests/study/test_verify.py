@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import pytest
 import small_edition
 from conftest import ROOT
 from suppress_privacy.files import sha256_of
-from suppress_study import recomputed, verify
+from suppress_study import recomputed, run, verify
 from suppress_study.keys import recorded
 from suppress_study.results import Run
 from suppress_study.summary import summary_of
@@ -252,6 +253,23 @@ def test_an_edition_belongs_together(folder):
     assert "at tag edition-0, which this repository does not have, of committed code" in found["tag"].told()
 
 
+def test_what_a_later_edition_takes_over_belongs_together_and_says_who_made_it(folder, monkeypatch):
+    """Of it all but the runs whose key is another, and what starts from these."""
+    edit(folder, lambda line: line["depends"].update(key="0") if line["name"] == OTHER else None)
+    hashed(folder)
+    monkeypatch.setattr(run, "commit", lambda: "abcdef012345")
+    monkeypatch.setattr(run, "tag", lambda: "edition-1")
+    assert run.carry(Namespace(results=folder, profile=small_edition.NAME, device="CPU")) == 0
+    kept = verify.published_runs(folder)
+    assert {(each.commit, each.tag, each.carried) for each in kept.values()} == {
+        ("abcdef012345", "edition-1", small_edition.COMMIT)
+    }
+    assert FIRST in kept and ATTACK in kept and not [name for name in kept if "suppressed-example" in name]
+    found = wrong(folder)
+    assert found["plan"] and all(each.endswith("is not there: make it") for each in found["plan"])
+    assert found.keys() <= {"files", "plan", "weights", "summary"}, found
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_named_by_its_hash(folder, name):
     fault = FAULTS[name]
@@ -330,11 +348,11 @@ def test_a_tag_must_be_of_the_runs_commit(folder, monkeypatch):
     monkeypatch.setattr(verify, "at_commit", lambda commit, path: asked[path])
     runs = verify.published_runs(folder)
     assert "where that points" in verify._tag(folder, runs).told()
-    for run in runs.values():
-        run.commit = "ba9876543210"
+    for each in runs.values():
+        each.commit = "ba9876543210"
     assert verify._tag(folder, runs).wrong == ["tag edition-0 is of commit 0123456789ab, and its runs of ba9876543210"]
-    for run in runs.values():
-        run.commit = small_edition.COMMIT
+    for each in runs.values():
+        each.commit = small_edition.COMMIT
     (folder / "claims.yaml").write_text(asked["study/claims.yaml"].replace("0.05", "0.5", 1), "utf-8")
     assert verify._tag(folder, runs).wrong == [
         "claims.yaml is not what tag edition-0 has: restore it, or publish again"
