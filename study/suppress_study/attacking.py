@@ -53,6 +53,7 @@ class Scene:
     shadows: Path | None = None  # folder to keep in what shadow networks say, for other victims of the same recipe
     keep_extremes: bool = True  # whether to keep the best, middle and worst reconstructions besides the first of each
     another: Trained | None = None  # the victim's arm from another seed, for attackers who have no network but that
+    watched: tuple[int, ...] = ()  # targets whose images are kept on their way, where an attack descends
     # Of the attacks on features, by what they see: what one learns from its view serves the next.
     seen: dict[frozenset, views.FeatureView] = field(default_factory=dict, init=False, repr=False, compare=False)
     # Of the attacks on gradients: what one learns of the network serves all sizes of batch.
@@ -82,7 +83,8 @@ def attack(variant: Variant, scene: Scene) -> Found:
     Returns:
         Found. Of an attack on images: `image`, the targets' positions; metrics, those of evaluators as
         judged/EVALUATOR/METRIC; `reconstruction` and `original`, uint8 [K, C, H, W], of the targets at the
-        positions `pictured`; where the attack has them objective, quartiles of its curve and whether it fell; index,
+        positions `pictured`; where the attack has them objective, quartiles of its curve and whether it fell, and of
+        the `watched` targets `frame`, uint8 [K, P, C, H, W], and `frame_objective`, [K, P]; index,
         in_training and label. Of one that knows candidates: image, index, in_training, label, and whether the target
         was identified. Of one on membership: candidate, score, member, index and label.
 
@@ -137,7 +139,7 @@ def _features(variant: Variant, scene: Scene, victim: Trained) -> View:
         halves = known.halves(str(variant.factors["depth"]))
         release = victim.defence.release if victim.defence.releases else None
         released = _released(variant, scene, victim)
-        scene.seen[sees] = views.FeatureView(released, *halves, *_owned(variant, scene), release)
+        scene.seen[sees] = views.FeatureView(released, *halves, *_owned(variant, scene), release, scene.watched)
     return scene.seen[sees]
 
 
@@ -285,10 +287,15 @@ def _judged(found: views.Reconstruction, shown: np.ndarray, scene: Scene) -> Fou
     if found.curve is not None:
         arrays["curve"] = np.quantile(found.curve, CURVE_QUANTILES, axis=1)
         arrays["fell"] = objective_fell(found.curve)
+    if found.course is not None:
+        arrays["frame_objective"] = found.course.objective
     arrays = {name: few_digits(values) for name, values in arrays.items()}
     chosen = pictured(arrays["skill"] if scene.keep_extremes else None, labels)
     pictures = {"reconstruction": found.images[chosen], "original": originals[chosen]}
     arrays |= _which(targets, shown) | {"pictured": few_bytes(shown[chosen])}
+    if found.course is not None:
+        pictures["frame"] = found.course.images
+        arrays["watched"] = few_bytes(shown[found.course.targets])
     arrays |= {name: np.rint(images * 255).astype(np.uint8) for name, images in pictures.items()}
     return Found(arrays, found.chosen or {}, found.search_seconds)
 

@@ -4,7 +4,7 @@
     runs.jsonl                  one line a run, after those of environments, of what runs depend on and of hashes
     images.parquet              a row for each run, image and evaluator; by campaign and seed
     membership.parquet          a row for each run and candidate; by campaign and seed
-    pictures.npz                of the first seed: reconstructions that are shown, their originals, curves of objectives
+    pictures.npz                of the first seed: what is shown, see `pictures`
     weights/RUN.ckpt.xz         the last weights of a training, see `weights`
     study.yaml, claims.yaml     as they were: what the runs were asked for, and what was claimed
 
@@ -285,7 +285,7 @@ def rows_of(run: Run, arrays: Arrays) -> pd.DataFrame:
     shared["in_training"] = arrays["in_training"]
     by_evaluator: dict[str, Arrays] = {"": dict(shared)}
     for name, array in arrays.items():
-        if name not in (*shared, "pictured") and array.shape == arrays[unit].shape:
+        if name not in (*shared, "pictured", "watched") and array.shape == arrays[unit].shape:
             metric, evaluator = column_of(name)
             by_evaluator.setdefault(evaluator, dict(shared))[metric] = array.astype(np.float32)
     lacking = np.full(arrays[unit].shape, np.nan, np.float32)

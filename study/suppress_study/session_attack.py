@@ -48,7 +48,9 @@ class Attacking(Session):
         if victim and attacked:
             for depth in {str(each.factors["depth"]) for each in self.job.variants if "depth" in each.factors}:
                 require_whole(attacked.network, depth, self.data.train_images[:3])
-        self.scene = attacking.Scene(attacked, self.targets, evaluators, self.data, seed, shadows, shown, another)
+        watched = self._watched() if shown else ()
+        scene = attacked, self.targets, evaluators, self.data, seed, shadows, shown, another, watched
+        self.scene = attacking.Scene(*scene)
         floors = self.study.attacking(self.profile, Model(NONE, seed)).variants
         self.found = {str(each): attacking.attack(each, self.scene) for each in floors if each.sees == "nothing"}
         own = [] if victim or self.model.arm == NONE else [self.model]
@@ -62,6 +64,14 @@ class Attacking(Session):
         others = f"each to be told from up to {max(map(len, targets.gallery.values()))} others of its class"
         origin = f" of `{as_text(self.origin)}`" if self.origin else ""
         return f"{self.data.notice} Model **{as_text(str(self.model))}**{origin}: {counted}, {others}."
+
+    def _watched(self) -> tuple[int, ...]:
+        """The first target of each class, where the tutorial's two models are attacked as all models are."""
+        roles = self.study.roles
+        own = self.model.value is None and self.model.arm in (roles.ordinary, roles.suppressed)
+        if self.parameters["group"] or not own:
+            return ()
+        return tuple(map(int, self.targets.first_of_each_class(1)))
 
     def attack(self, name: str) -> None:
         """Run one of the attacks, and add what comes out to `found`."""

@@ -6,7 +6,7 @@ from mindspore import nn
 from suppress_privacy import Features, ImageInversionAttack, LeNet5
 from suppress_privacy.attacks import inversion
 from suppress_privacy.attacks.inversion import InversionObjective
-from suppress_privacy.attacks.views import FeatureView
+from suppress_privacy.attacks.views import LOOKS, FeatureView, looks
 from suppress_privacy.lenet import Rest, predict
 
 WEIGHTS = (1, 0.1, 5)
@@ -125,6 +125,20 @@ def test_more_steps_lower_the_objective_and_pixels_stay_in_range(network, images
         objectives.append(found.objective.mean())
         assert found.images.min() >= 0 and found.images.max() <= 1
     assert objectives[0] > objectives[1] > objectives[2]
+
+
+def test_the_course_of_watched_images_is_what_shorter_descents_end_in(network, images):
+    features, watched = predict(network, images[:5]), (4, 1)
+    attack = ImageInversionAttack(network, (1, 32, 32), (0, 1), WEIGHTS, smoothness="cpu", batch_size=2)
+    course = attack.descend(features, 40, watched).course
+    assert course.targets.tolist() == [4, 1] and len(course.images) == LOOKS + 1 == len(course.objective)
+    assert np.array_equal(course.images[0], attack.start(5)[[4, 1]])
+    for position, step in enumerate(sorted(looks(40))[1:3], 1):
+        shorter = attack.descend(features, step)
+        assert np.array_equal(course.images[position], shorter.images[[4, 1]])
+        assert np.array_equal(course.objective[position], shorter.objective[[4, 1]])
+    assert len(attack.descend(features, 3, watched).course.images) == 4
+    assert attack.descend(features, 3).course is None
 
 
 def test_features_without_signal_give_finite_images(network):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from suppress_privacy.attacks import adam, perceptron, tuned
+from suppress_privacy.attacks.views import LOOKS
 
 
 def mse(images, originals):
@@ -24,6 +25,7 @@ def test_tuned_inversion_inverts_a_linear_network_from_noise(planted):
     found = descent(start, view.features, np.zeros_like(start), (0, 0), 400)
     assert np.abs(found.images - originals).max() < 0.01
     assert np.all(np.diff(found.curve, axis=0) <= 0) and np.array_equal(found.curve[-1], found.objective)
+    assert np.array_equal(found.frames[0], start) and np.array_equal(found.frames[-1], found.images)
 
 
 def test_images_with_weights_of_their_own_descend_as_if_alone(planted):
@@ -57,7 +59,18 @@ def test_restarts_and_steps_never_raise_the_objective(planted):
     few = tuned.invert(view, seed=0, iters=30, lr=0.05, restarts=1, **SEARCH)
     more = tuned.invert(view, seed=0, iters=30, lr=0.05, restarts=3, **SEARCH)
     assert np.all(more.objective <= few.objective)
-    assert np.all(np.diff(few.curve, axis=0) <= 0) and few.curve.shape == (tuned.CURVE_POINTS + 1, 12)
+    assert np.all(np.diff(few.curve, axis=0) <= 0) and few.curve.shape == (LOOKS + 1, 12)
+
+
+def test_the_course_of_watched_images_ends_in_what_is_found(planted):
+    view, originals = planted
+    watching = replace(view, watched=(7, 2))
+    found = tuned.invert(watching, seed=0, iters=30, lr=0.05, restarts=2, **{**SEARCH, "batch_size": 5})
+    assert found.course.targets.tolist() == [7, 2] and found.course.images.shape == (LOOKS + 1, 2, *originals.shape[1:])
+    assert np.array_equal(found.course.images[-1], found.images[[7, 2]])
+    assert np.array_equal(found.course.objective, found.curve[:, [7, 2]])
+    plain = tuned.invert(view, seed=0, iters=30, lr=0.05, restarts=2, **{**SEARCH, "batch_size": 5})
+    assert plain.course is None and np.array_equal(plain.images, found.images)
 
 
 def test_weights_are_chosen_at_the_length_they_are_used(planted, monkeypatch):
@@ -95,7 +108,9 @@ def test_it_starts_from_the_better_decoder_and_from_the_other_one(planted, monke
     def descend(self, start, features, anchor, weights, steps):
         starts.append(start)
         anchors.append(anchor)
-        return tuned.Descended(start, np.arange(len(start)) + len(starts), np.zeros((2, len(start))))
+        return tuned.Descended(
+            start, np.arange(len(start)) + len(starts), np.zeros((2, len(start))), np.stack([start] * 2)
+        )
 
     monkeypatch.setattr(tuned.Descent, "__call__", descend)
     fixed = {"smoothness_weights": [0], "anchor_weights": [1], "batch_size": 12}
@@ -150,12 +165,13 @@ def test_the_objective_has_the_gradient_of_its_formula(planted):
 
 def test_of_two_descents_each_image_takes_the_better_one():
     low, high = (
-        tuned.Descended(*(np.full(shape, value) for shape in ((2, 1, 1, 1), (2,), (3, 2)))) for value in (1, 2)
+        tuned.Descended(*(np.full(shape, value) for shape in ((2, 1, 1, 1), (2,), (3, 2), (3, 2, 1, 1, 1))))
+        for value in (1, 2)
     )
-    mixed = tuned.Descended(high.images, np.array([2.0, 0.5]), high.curve)
+    mixed = tuned.Descended(high.images, np.array([2.0, 0.5]), high.curve, high.frames)
     found = low.better(mixed)
     assert found.images.ravel().tolist() == [1, 2] and found.objective.tolist() == [1, 0.5]
-    assert found.curve.tolist() == [[1, 2]] * 3
+    assert found.curve.tolist() == [[1, 2]] * 3 == found.frames[:, :, 0, 0, 0].tolist()
 
 
 def test_a_dead_layer_does_not_stop_it(dead):

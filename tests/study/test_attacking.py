@@ -165,6 +165,19 @@ def test_pictures_are_kept_with_their_originals(scene, ridge):
     assert np.array_equal(plain["skill"], ridge.arrays["skill"])
 
 
+def test_of_watched_targets_the_way_is_kept_to_the_image_that_is_found(scene):
+    firsts = tuple(map(int, scene.targets.first_of_each_class(1)))
+    found = attack(variant("reference"), replace(scene, watched=firsts)).arrays
+    assert found["watched"].tolist() == [*firsts] and found["frame"].dtype == np.uint8
+    shown = np.isin(found["pictured"], firsts)
+    assert np.array_equal(found["frame"][-1], found["reconstruction"][shown])
+    assert not np.array_equal(found["frame"][0], found["frame"][-1])
+    assert np.all(found["frame_objective"][-1] < found["frame_objective"][0])
+    assert found["frame_objective"].shape == found["frame"].shape[:2]
+    plain = attack(variant("reference"), scene).arrays
+    assert {"watched", "frame", "frame_objective"} == found.keys() - plain.keys()
+
+
 def test_what_sees_nothing_needs_no_network_and_all_else_does(scene):
     alone = replace(scene, victim=None)
     black = attack(variant("black"), alone).arrays

@@ -67,6 +67,12 @@ def attack_arrays(rng, count=4, **more):
     }
 
 
+def courses(rng, looks, watched):
+    frames = rng.integers(0, 256, (looks, watched, 1, 2, 2)).astype(np.uint8)
+    kept = {"watched": np.arange(watched), "frame": frames, "frame_objective": rng.random((looks, watched))}
+    return kept | {"curve": rng.random((3, looks))}
+
+
 # One job, while the study runs
 
 
@@ -269,6 +275,10 @@ def assert_same(one, other):
     for kind in ("originals", "curves"):
         mine, theirs = getattr(pictures, kind), getattr(other.pictures, kind)
         assert mine.keys() == theirs.keys() and all(np.array_equal(mine[place], theirs[place]) for place in mine)
+    assert pictures.courses.keys() == other.pictures.courses.keys()
+    for run_name, course in pictures.courses.items():
+        for part, values in vars(course).items():
+            assert np.array_equal(values, getattr(other.pictures.courses[run_name], part))
 
 
 def test_what_is_published_is_what_was_there(folder, tmp_path):
@@ -302,6 +312,8 @@ def test_random_tables_come_back_to_the_last_bit(tmp_path, seed):
                 arrays[f"judged/{evaluator}/confidence"] = rng.random(count, np.float32)
             if rng.random() < 0.5:
                 arrays["objective"] = rng.random(count, np.float32)
+            if rng.random() < 0.5:  # of descents of any length
+                arrays |= courses(rng, int(rng.integers(2, 7)), count)
         pairs.append((one, arrays))
     write_job(tmp_path / "own" / "runs" / "all.npz", pairs)
     results = Results.load(tmp_path / "own")

@@ -15,7 +15,7 @@ from mindspore import Tensor, get_context, nn, ops
 
 from suppress_privacy.attacks.adam import TotalAndEach
 from suppress_privacy.attacks.registry import attack
-from suppress_privacy.attacks.views import FeatureView, Reconstruction
+from suppress_privacy.attacks.views import Course, FeatureView, Reconstruction, looks
 from suppress_privacy.checks import Bounds, CheckedFields, Positive, Seed, Whole, checked, described
 from suppress_privacy.runtime import cure_pynative, generator
 
@@ -161,8 +161,8 @@ class FeatureInversion(CheckedFields):
         return generator(self.seed, "inversion start").uniform(0, START, shape).astype(np.float32)
 
     @checked
-    def descend(self, target_features: np.ndarray, iters: Whole) -> Reconstruction:
-        """As `generate`, with the objective at each image."""
+    def descend(self, target_features: np.ndarray, iters: Whole, watched: tuple[int, ...] = ()) -> Reconstruction:
+        """As `generate`, with the objective at each image, and the course of those at the positions `watched`."""
         if target_features.dtype.kind not in "fiu":
             raise TypeError(f"target_features is {described(target_features)}; it must hold numbers: convert it.")
         target_features = target_features.astype(np.float32)
@@ -177,15 +177,24 @@ class FeatureInversion(CheckedFields):
                 f"target_features has shape {target_features.shape}; the network gives {('N', *expected)} "
                 "with N at least 1: take the features from this network."
             )
-        images, objective = [], []
+        ends, courses, at = [], [], looks(iters) if watched else {iters}
         for first in range(0, count, self.batch_size):
             chunk = slice(first, first + self.batch_size)
             image, target = Tensor(start[chunk]), Tensor(target_features[chunk])
-            for _ in range(iters):
-                image, _ = self._step(image, target)
-            images.append(image.asnumpy())
-            objective.append(self._step(image, target)[1].asnumpy())
-        return Reconstruction(np.concatenate(images), np.concatenate(objective).astype(np.float64))
+            seen = []
+            for step in range(iters + 1):
+                before = image
+                image, each = self._step(image, target)
+                if step in at:
+                    seen.append((before.asnumpy(), each.asnumpy().astype(np.float64)))
+            ends.append(seen[-1])
+            courses.append([np.stack(part) for part in zip(*seen, strict=True)])
+        images, objective = (np.concatenate(part) for part in zip(*ends, strict=True))
+        if not watched:
+            return Reconstruction(images, objective)
+        shown = np.array(watched)
+        frames, curve = (np.concatenate(part, axis=1)[:, shown] for part in zip(*courses, strict=True))
+        return Reconstruction(images, objective, course=Course(shown, frames, curve))
 
 
 @attack("reference", sees="features")
@@ -210,4 +219,4 @@ def invert(
     """
     weights, shape = (feature_weight, smoothness_weight, norm_weight), view.auxiliary.shape[1:]
     attacker = FeatureInversion(view.network, shape, (0, 1), weights, smoothness=smoothness, seed=seed)
-    return attacker.descend(view.features, iters)
+    return attacker.descend(view.features, iters, view.watched)

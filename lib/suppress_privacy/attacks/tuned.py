@@ -21,11 +21,10 @@ from suppress_privacy.attacks.inversion import InversionObjective
 from suppress_privacy.attacks.perceptron import decoders
 from suppress_privacy.attacks.registry import attack
 from suppress_privacy.attacks.search import Point, searched
-from suppress_privacy.attacks.views import FeatureView, Reconstruction
+from suppress_privacy.attacks.views import Course, FeatureView, Reconstruction, looks
 from suppress_privacy.checks import Positive, Seed, Tried, Whole
 from suppress_privacy.runtime import generator
 
-CURVE_POINTS = 20
 START_NOISE = 0.3  # standard deviation, in pixel values
 WEIGHTS = 1e-4, 1e4  # the least and the greatest: below it a term adds nothing, above it the mismatch does
 
@@ -59,11 +58,13 @@ class Descended(NamedTuple):
     images: np.ndarray  # float32 [N, C, H, W], the best on the way
     objective: np.ndarray  # float64 [N], at these
     curve: np.ndarray  # float64 [K, N], the best objective so far, at equal distances of steps
+    frames: np.ndarray  # float32 [K, N, C, H, W], the images with these
 
     def better(self, other: "Descended") -> "Descended":
         """Image by image the better of two."""
         wins = other.objective < self.objective
-        return Descended(*map(np.where, (wins[:, None, None, None], wins, wins), other, self))
+        of_images = wins[:, None, None, None]
+        return Descended(*map(np.where, (of_images, wins, wins, of_images), other, self))
 
 
 class Descent:
@@ -87,7 +88,8 @@ class Descent:
         known = Tensor(features), Tensor(anchor), Tensor(weights)
         images = Tensor(start)
         first = second = ops.zeros_like(images)
-        best, best_images, curve = np.full(len(start), np.inf), start.copy(), []
+        best, best_images = np.full(len(start), np.inf), start.copy()
+        curve, frames = [], []
 
         def look(each: Tensor, candidates: Tensor) -> None:
             better = each.asnumpy() < best
@@ -95,18 +97,19 @@ class Descent:
                 best[better] = each.asnumpy()[better]
                 best_images[better] = candidates.asnumpy()[better]
             curve.append(best.copy())
+            frames.append(best_images.copy())
 
-        looks = {round(point) for point in np.linspace(0, steps, CURVE_POINTS + 1)}
+        at = looks(steps)
         for step in range(steps):
             rate = self._lr * 0.5 * (1 + np.cos(np.pi * step / steps))
             before = images
             images, first, second, each = self._step(images, first, second, rates(rate, step), *known)
-            if step in looks:
+            if step in at:
                 look(each, before)
         # Of the step, which is compiled, as the objective alone is not.
         *_, each = self._step(images, first, second, rates(self._lr, 0), *known)
         look(each, images)
-        return Descended(best_images, best, np.stack(curve))
+        return Descended(best_images, best, np.stack(curve), np.stack(frames))
 
 
 @attack("tuned", sees="features")
@@ -169,6 +172,9 @@ def invert(
         "start": type(best).__name__.lower(),
         "held_out_mse_of_start": float(((best(features) - held_out) ** 2).mean()),
     }
-    images, objective, curve = zip(*ends, strict=True)
+    images, objective, curve, frames = zip(*ends, strict=True)
     found = np.concatenate(images), np.concatenate(objective), np.concatenate(curve, axis=1)
-    return Reconstruction(*found, chosen=chosen, search_seconds=seconds)
+    course = None
+    if len(watched := np.array(view.watched, int)):
+        course = Course(watched, np.concatenate(frames, axis=1)[:, watched], found[2][:, watched])
+    return Reconstruction(*found, chosen=chosen, search_seconds=seconds, course=course)

@@ -15,6 +15,7 @@ from suppress_privacy.runtime import generator
 from suppress_privacy.training import Defence
 
 HELD_OUT = 500  # auxiliary images on which an attack may choose its settings
+LOOKS = 20  # at a descent, besides the one before it
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class FeatureView:
     auxiliary_labels: np.ndarray  # int32 [M]
     # What features go through before they leave the device, such as noise from the generator; None: nothing.
     release: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None
+    watched: tuple[int, ...] = ()  # positions of private images whose descent is kept, where an attack descends
     # What attacks have learned from this so far, by what decides it; `once_a_view` keeps it.
     learned: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -207,6 +209,20 @@ class BlindView:
 
 
 @dataclass(frozen=True)
+class Course:
+    """How some images came about: what a descent had at equal distances of steps, first before any of them."""
+
+    targets: np.ndarray  # int64 [P], positions of the private images
+    images: np.ndarray  # float32 [K, P, C, H, W]
+    objective: np.ndarray  # float64 [K, P], at these
+
+
+def looks(steps: int) -> set[int]:
+    """The steps before which a descent is looked at, and the end: 21, or fewer of a short one."""
+    return {round(point) for point in np.linspace(0, steps, LOOKS + 1)}
+
+
+@dataclass(frozen=True)
 class Reconstruction:
     """What an attack returns: one image for each private one, and what it cost to get them."""
 
@@ -217,3 +233,4 @@ class Reconstruction:
     failed: np.ndarray | None = None  # bool [N], whose descent came to nothing, so that the image says nothing
     chosen: dict[str, Any] | None = None  # settings the attack chose by itself, and on what ground: plain data
     search_seconds: float = 0.0  # of its time, what the choosing took
+    course: Course | None = None  # of the images that are watched
