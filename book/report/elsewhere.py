@@ -4,9 +4,15 @@ from collections.abc import Mapping
 
 from report.context import Report
 from report.tables import SYMBOLS, table
-from suppress_privacy.evaluation.verdict import same
+from suppress_privacy.evaluation.verdict import HOLDS, NOT_SHOWN, NOT_TESTED, REFUTED, Verdict, same
 from suppress_study.claims import Across
 
+ANSWERS = {
+    HOLDS: "The answer is the same elsewhere",
+    REFUTED: "Elsewhere the answer is another",
+    NOT_SHOWN: "Whether the answer is the same elsewhere is not clear",
+    NOT_TESTED: "Whether the answer is the same elsewhere is not known yet",
+}
 NONE = "Of no other campaign are results published: `make study CAMPAIGN=...` runs one."
 
 
@@ -19,14 +25,32 @@ def elsewhere(published: Report, others: Mapping[str, Report], across: Mapping[s
         across: the claims that are asked of all of them.
     """
     reports = {published.summary.campaign: published, **others}
-    return {"campaigns_answer": _answer(reports, across), "campaigns_table": _campaigns(reports)}
+    return {
+        "campaigns_found": _found(reports, across),
+        "campaigns_answer": _answer(reports, across),
+        "campaigns_table": _campaigns(reports),
+    }
+
+
+def _found(reports: Mapping[str, Report], across: Mapping[str, Across]) -> str:
+    """In one sentence each, whether a claim has the same answer everywhere."""
+    said = []
+    for asked in across.values():
+        found = _same(reports, asked)
+        there = sum(each in reports for each in asked.campaigns)
+        said.append(f"**{ANSWERS[found.verdict]}**: {there} of {len(asked.campaigns)} campaigns are published.")
+    return " ".join(said)
+
+
+def _same(reports: Mapping[str, Report], asked: Across) -> Verdict:
+    return same({each: _verdicts(reports, each).get(asked.claim) for each in asked.campaigns})
 
 
 def _answer(reports: Mapping[str, Report], across: Mapping[str, Across]) -> str:
     """Each claim across campaigns, with its verdict."""
     rows = []
     for name, asked in across.items():
-        found = same({each: _verdicts(reports, each).get(asked.claim) for each in asked.campaigns})
+        found = _same(reports, asked)
         said = f"{SYMBOLS[found.verdict]} **{found.verdict}**"
         rows.append([name, said, asked.text, f"{asked.claim} {found.reason}"])
     return table(["claim", "verdict", "what is claimed", "why"], rows)

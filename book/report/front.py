@@ -1,14 +1,17 @@
 """The first page: the answer to the book's question, as the verdict has it, and the facts beside it."""
 
 from dataclasses import dataclass
+from statistics import fmean
 
 from report.context import Averaged, Factors, Report
 from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.verdict import HOLDS, NOT_TESTED, REFUTED
+from suppress_study.claims import Lower
 from suppress_study.jobs import Variant
 from suppress_study.summary import Arm
 
 IDENTIFIED, CONFIDENCE = "rank1", "confidence"  # what counts here, and what the tutorial measures
+PRIVATE = "dpsgd"  # a kind of defence
 CLASS_MEAN = "class-mean"  # reconstructs nothing: the average image of the digit that the network predicts
 OPENINGS = {
     HOLDS: "Yes, as far as these attacks go",
@@ -42,8 +45,8 @@ def answer(report: Report) -> str:
 
 
 def facts(report: Report) -> str:
-    """A list: what the tutorial's attack shows, what another defence does, and what all of this is about."""
-    found = [_tutorials_fact(report), _noises_fact(report), _scope(report)]
+    """A list: what the tutorial's attack shows, and what two other defences do."""
+    found = [_tutorials_fact(report), _noises_fact(report), _privates_fact(report)]
     return "\n".join(f"- {fact}" for fact in found if fact)
 
 
@@ -82,13 +85,35 @@ def _noises_fact(report: Report) -> str:
     )
 
 
-def _scope(report: Report) -> str:
-    """What the answer is about, and where to read on."""
+def _privates_fact(report: Report) -> str:
+    """What a network trained with differential privacy gives, of the accuracy nearest to the suppressed one's."""
+    arm = private(report)
+    found = report.strongest(IDENTIFIED, arm) if arm else None
+    suppressed = _identified(report, "suppressed")
+    if arm is None or found is None or suppressed is None:
+        return ""
+    word = "hides images better" if found.high < suppressed.low else "does not help here, and does not promise to"
+    return f"**Differential privacy {word}**: {percent(found)} are identified ({arm.title})."
+
+
+def private(report: Report) -> Arm | None:
+    """Of the networks trained with differential privacy the one that is nearest to the suppressed one in accuracy."""
+    suppressed = report.arm(report.study.roles.suppressed)
+    defences = {name: arm.defence for name, arm in report.study.arms.items()}
+    there = [arm for arm in report.summary.arms if (defences[str(arm.factors["arm"])] or {}).get("kind") == PRIVATE]
+    if suppressed is None or not there:
+        return None
+    aim = fmean(suppressed.test_accuracy)
+    return min(there, key=lambda arm: abs(fmean(arm.test_accuracy) - aim))
+
+
+def scope(report: Report) -> str:
+    """What the answer is about, and where to read on: the first page's one line on limits."""
     seeds = len(report.summary.seeds)
     trainings = "one training" if seeds == 1 else f"{seeds} trainings"
     return (
-        f"**LeNet5 on {report.summary.data.name}, {trainings}**; a better attack may get more. "
-        "{doc}`How sure <trust>`, {doc}`all verdicts <verdict>`, {doc}`run it <rerun>`."
+        f"**One network, LeNet5 on {report.summary.data.name}, {trainings}; a better attack may get more.** "
+        "{doc}`How far to trust it <trust>`, {doc}`how to read it <how_to_read>`, {doc}`run it yourself <rerun>`."
     )
 
 
@@ -103,6 +128,14 @@ def networks(report: Report) -> list[tuple[str, Arm]]:
     roles = report.study.roles
     named = (("ordinary", roles.matched), ("suppressed", roles.suppressed), ("noisy features", roles.noise))
     return [(title, arm) for title, name in named if (arm := report.arm(name))]
+
+
+def networks_beside(report: Report) -> list[Arm]:
+    """The suppressed network among those that it is compared with most: its controls, and two other defences."""
+    roles, asked = report.study.roles, report.claims.claims[report.claims.question]
+    named = [roles.control, roles.suppressed, *(asked.controls if isinstance(asked, Lower) else ()), roles.noise]
+    there = [arm for name in dict.fromkeys(named) if (arm := report.arm(name))]
+    return [*there, *filter(None, [private(report)])]
 
 
 def rows(report: Report) -> dict[str, list[Row]]:

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from report import front, sentences, tables, yours
+from report import cards, deviations, findings, front, sentences, small, tables, yours
 from report.context import Report
 from report.elsewhere import elsewhere
 from report.figures import FIGURES
@@ -34,8 +34,15 @@ PARTS = (
     *(tables.gradient_table, tables.membership_table, tables.mechanism_table, tables.arms_table, tables.layer_table),
     *(tables.verdict_table, tables.gate_table, sentences.repeated, sentences.attack_reading, sentences.gap_left),
     *(sentences.verdict_counts, sentences.gate_verdict, sentences.coverage, sentences.provenance),
-    *(front.answer, front.facts),
+    *(front.answer, front.facts, front.scope, cards.verdict_cards, cards.verdict_short, deviations.deviations_table),
+    *(findings.tutorial_found, findings.accuracy_found, findings.attacks_found, findings.limits_found),
+    *(findings.weaker_found, findings.depth_found, findings.mechanism_found, findings.gradients_found),
+    *(findings.membership_found, findings.games_found, findings.controls_found, findings.private_found),
+    *(findings.sweep_found, findings.rank_found),
+    *(small.tutorial_small, small.attacks_small, small.limits_small, small.weaker_small, small.depth_small),
+    *(small.checks_small, small.gradients_small, small.membership_small, small.games_small, small.controls_small),
 )
+DRAWN = ("threat_model",)  # figures that pages name and that may not be there
 
 
 def substitutions(
@@ -51,7 +58,9 @@ def substitutions(
     """
     written = {part.__name__: part(report) for part in PARTS}
     written["comparisons_table"] = tables.comparisons_table(report, link)
-    written |= {f"figure_{name}": _figure(name, figures) for name in FIGURES} | {"overview": _overview(figures)}
+    written |= {f"figure_{name}": _figure(name, figures) for name in (*DRAWN, *FIGURES)} | {
+        "overview": _overview(figures)
+    }
     written |= elsewhere(report, others or {}, Claims.load().across)
     return _said(quoted(report)) | written | _beside(own, report)
 
@@ -93,6 +102,7 @@ def quoted(report: Report) -> dict[str, Any]:
         "own_images": gradients.OWN,
         "game": _game(today),
         "gallery": GALLERY,
+        "chance": f"{100 / (1 + GALLERY):.1f} %",
         "side": SIDE,
         "exit_codes": ", ".join(f"{verdict} {code}" for verdict, code in EXIT_CODES.items()),
         "agreement_codes": ", ".join(f"{verdict} {code}" for verdict, code in compare.EXIT_CODES.items()),

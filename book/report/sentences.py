@@ -43,11 +43,11 @@ def _fall(report: Report, attack: Variant) -> str:
     change, documented = report.difference("confidence", report.pair[1].factors, attack), _documented_fall(report)
     if change is None:
         return "not both were made"
-    fell = _beside(change, documented, documented, below="a larger fall than", above="a smaller fall than")
+    fell = beside(change, documented, documented, below="a larger fall than", above="a smaller fall than")
     return f"a change of {interval(change)}, {fell} the tutorial's {documented:.3f}"
 
 
-def _beside(found: Estimate, low: float, high: float, *, below: str, above: str) -> str:
+def beside(found: Estimate, low: float, high: float, *, below: str, above: str) -> str:
     """Where an interval lies beside another."""
     return below if found.high < low else above if found.low > high else "not distinguishable from"
 
@@ -58,19 +58,19 @@ def attack_reading(report: Report) -> str:
     mean = next(each for each in report.ladder if each.kind == "mean")
     lines = []
     for attack in report.reference:
-        distance, floor = (report.estimate("relative_l2", ordinary.factors, each) for each in (attack, mean))
-        if floor is None or distance is None:
+        distance, idle = (report.estimate("relative_l2", ordinary.factors, each) for each in (attack, mean))
+        if idle is None or distance is None:
             continue
         confidence, labels, apart = (
             interval(report.difference(metric, suppressed.factors, attack))
             for metric in ("confidence", "label_accuracy", "relative_l2")
         )
-        said = _beside(distance, floor.low, floor.high, below="better than", above="worse than")
+        said = beside(distance, idle.low, idle.high, below="better than", above="worse than")
         lines.append(
             f"- **{attack.title}.** Suppressed minus ordinary, image by image: confidence {confidence}, labels "
             f"recovered {labels}, relative L2 distance {apart}. In that distance the reconstructions are, even on the "
             f"ordinary model, {said} the mean image, which needs no attack "
-            f"({interval(distance)}; {interval(floor)})."
+            f"({interval(distance)}; {interval(idle)})."
         )
     return "\n".join(lines)
 

@@ -19,7 +19,7 @@ from suppress_study.summary import Arm
 PRIMARY = [name for name, metric in METRICS.items() if metric.primary]
 JUDGED = [name for name, metric in METRICS.items() if metric.judged]
 OF_SCORES = [name for name, metric in METRICS.items() if metric.of == "scores"]
-# What the tutorial reports, or is often read to report; the other metrics of images stand beside the ladder of attacks.
+# What the tutorial reports, or is often read to report; the other metrics of images stand beside attacks by strength.
 TUTORIAL = ("relative_l2", "ssim_range2", "ssim", "confidence", "label_accuracy")
 OF_IMAGES = [name for name, metric in METRICS.items() if metric.of == "image" and name not in TUTORIAL[:-1]]
 DIGITS = {"psnr": 1}  # behind the point; others have three
@@ -172,7 +172,7 @@ def comparisons_table(report: Report, link: Callable[[str, str], str] | None = N
 
 
 def gate_table(report: Report) -> str:
-    """Every validity gate: what was asked, what was found; sanity checks are folded."""
+    """Every validity check: what was asked, what was found; sanity checks are folded."""
     rows: dict[bool, list[list[str]]] = {True: [], False: []}
     for gate in report.summary.gates:
         result = "passed" if gate.passed else "**failed**"

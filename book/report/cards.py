@@ -1,0 +1,186 @@
+"""Verdicts as cards, in HTML: what is claimed, the outcome, effects with their intervals, a sentence, the evidence."""
+
+from collections.abc import Sequence
+from html import escape
+from itertools import islice
+
+from report.context import Report
+from report.runs import link
+from report.tables import SYMBOLS
+from suppress_privacy.evaluation.metrics import METRICS, label
+from suppress_privacy.evaluation.verdict import HOLDS, NOT_TESTED, REFUTED, Comparison, Verdict
+from suppress_study.claims import ON_GRADIENTS, STRONGEST, Claim, Equal, Lower, Members, Reproduces
+
+MOST = 6  # comparisons that a card shows
+WIDTH = 300  # of a line that an interval is drawn on, in units of its own
+OF_MODELS = ("test_accuracy", "kept")  # shares that a model has by itself
+PAGES = {"gradients": "gradient_leakage", "outputs": "membership", "features": "strong_attacks"}  # by what is seen
+TITLES = {
+    "tutorial": "The tutorial, repeated",
+    "strong_attacks": "Features",
+    "gradient_leakage": "Gradients",
+    "membership": "Membership",
+    "controls": "Controls",
+}
+
+
+def ordered(report: Report) -> list[str]:
+    """The claims' names: the question, the other hypotheses, and last what repeats the tutorial."""
+    claims = report.claims.claims
+    return sorted(
+        claims, key=lambda name: (name != report.claims.question, isinstance(claims[name], Reproduces | Equal))
+    )
+
+
+def verdict_cards(report: Report) -> str:
+    """A card for each claim; without an empty line, at which Markdown would end it."""
+    return "\n".join(_card(report, name) for name in ordered(report))
+
+
+def verdict_short(report: Report) -> str:
+    """How many claims have which outcome, each with a link to its card."""
+    rows = []
+    for word in SYMBOLS:
+        names = [name for name in ordered(report) if report.summary.verdicts[name].verdict == word]
+        if names:
+            said = ", ".join(
+                f'<a href="verdict.html#{name}" title="{escape(report.claims.claims[name].text)}">{name}</a>'
+                for name in names
+            )
+            rows.append(f'<li class="{_slug(word)}">{_outcome(word)} {len(names)} of {_count(report)}: {said}</li>')
+    return f'<ul class="outcomes">{"".join(rows)}</ul>'
+
+
+def _count(report: Report) -> int:
+    return len(report.claims.claims)
+
+
+def _outcome(word: str) -> str:
+    return f'<span class="outcome"><span aria-hidden="true">{SYMBOLS[word]}</span> {word}</span>'
+
+
+def _slug(word: str) -> str:
+    return word.replace(" ", "-")
+
+
+def _card(report: Report, name: str) -> str:
+    claim, found = report.claims.claims[name], report.summary.verdicts[name]
+    considered = judged(claim, found)
+    shown = (
+        considered[:MOST] if not isinstance(claim, Reproduces) else [one for one in considered if _decides(one, found)]
+    )
+    page = evidence(report, claim)
+    parts = [
+        f'<section class="verdict {_slug(found.verdict)}" id="{name}">',
+        f'<h3>{_outcome(found.verdict)} <span class="name">{name}</span> {escape(claim.text)}</h3>',
+        f"<p>{escape(sentence(claim, found))}</p>",
+        forest(shown, found) if shown else "",
+        f'<p class="evidence">Evidence: <a href="{page}.html">{TITLES[page]}</a>. From: {escape(claim.source)}.</p>',
+        _runs(shown, found.p),
+        "</section>",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def judged(claim: Claim, found: Verdict) -> list[Comparison]:
+    """The comparisons that a verdict rests on: where a claim has alternatives, those of the one it was judged by."""
+    if not isinstance(claim, Reproduces):
+        return found.comparisons
+    left = iter(found.comparisons)
+    groups = [list(islice(left, sum(len(part.bands) for part in parts))) for parts in claim.alternatives]
+    return next((group for group in groups if any(_decides(one, found) for one in group)), [])
+
+
+def _decides(one: Comparison, found: Verdict) -> bool:
+    return (one.effect, one.low, one.high) == (found.effect, found.low, found.high)
+
+
+def evidence(report: Report, claim: Claim) -> str:
+    """The page that shows what a claim is decided by."""
+    if isinstance(claim, Reproduces | Equal):
+        return "tutorial"
+    if not isinstance(claim, Lower):
+        return "strong_attacks" if isinstance(claim, Members) else "membership"
+    asked = claim.attacks[0]
+    name = asked if isinstance(asked, str) else str(asked["attack"])
+    if any(each.attack == name for each in report.reference):
+        return "tutorial"
+    if "auc" in claim.metrics:
+        return "membership"
+    if name == STRONGEST:
+        return "controls"
+    return "gradient_leakage" if name == ON_GRADIENTS else PAGES[report.study.attacks[name].sees.what()]
+
+
+def sentence(claim: Claim, found: Verdict) -> str:
+    """What came out, in words that follow from the comparisons."""
+    considered = judged(claim, found)
+    if found.verdict == NOT_TESTED or not considered:
+        return f"Not tested: {found.reason}."
+    count, inside = len(considered), sum(one.supports for one in considered)
+    against = sum(one.opposes() for one in considered)
+    if considered[0].band is not None:
+        what = "as documented" if isinstance(claim, Reproduces) else "equal within their margins"
+        said = f"{inside} of {count} figures {'is' if inside == 1 else 'are'} {what}."
+        return (
+            f"{said} The one nearest to its limit is shown." if found.verdict == HOLDS else f"{said} This one is not:"
+        )
+    if found.verdict in (HOLDS, REFUTED):
+        what = "it" if found.verdict == HOLDS else "the opposite"
+        each = {1: "The comparison shows", 2: "Both comparisons show"}.get(count, f"All {count} comparisons show")
+        return f"{each} {what}."
+    if max(inside, against) == count:
+        what = "it" if inside else "the opposite"
+        return f"Each interval by itself shows {what}, but not clearly enough where so many claims are tested at once."
+    numbers = {"the opposite": against, "it": inside, "no difference": count - against - inside}
+    told = [f"{number} {'shows' if number == 1 else 'show'} {what}" for what, number in numbers.items() if number]
+    return f"Of {count} comparisons, {' and '.join(told)}." if count > 1 else "The comparison shows no difference."
+
+
+def forest(shown: Sequence[Comparison], found: Verdict) -> str:
+    """Effects with their 95 % intervals, one a line, all on one scale with a line at zero."""
+    ends = [end for one in shown for end in (one.low, one.high, one.band or 0.0, -(one.band or 0.0))]
+    low, high = min(0.0, *ends), max(0.0, *ends)
+    rows = "".join(_line(one, low, high, len(shown) > 1 and _decides(one, found)) for one in shown)
+    return f'<ul class="forest">{rows}</ul><p class="ends"><span>← lower</span><span>higher →</span></p>'
+
+
+def _line(one: Comparison, low: float, high: float, decides: bool) -> str:
+    def at(value: float) -> float:
+        return round(8 + (WIDTH - 16) * (value - low) / ((high - low) or 1), 1)
+
+    said = effect(one)
+    band = ""
+    if one.band is not None:
+        width = round(at(one.band) - at(-one.band), 1)
+        band = f'<rect x="{at(-one.band)}" y="1" width="{width}" height="14"/>'
+    drawn = (
+        f'<svg viewBox="0 0 {WIDTH} 16" preserveAspectRatio="none" role="img" aria-label="{said}, zero marked">{band}'
+        f'<path class="zero" d="M{at(0)} 0V16"/><path class="reach" d="M{at(one.low)} 8H{at(one.high)}"/>'
+        f'<path class="mean" d="M{at(one.effect)} 8h0"/></svg>'
+    )
+    mark = " <strong>(decides)</strong>" if decides else ""
+    return f'<li><span class="what">{escape(what(one))}{mark}</span>{drawn}<span class="effect">{said}</span></li>'
+
+
+def what(one: Comparison) -> str:
+    """What an effect is the difference of, in words."""
+    than = f", less that of {one.than}" if one.than else ", less what is documented" if not one.metric else ""
+    return one.what[:1].upper() + one.what[1:] + than
+
+
+def effect(one: Comparison) -> str:
+    """An effect with its interval and its unit: shares in points."""
+    named = one.metric or next((name for name in (*METRICS, *OF_MODELS) if label(name) in one.what), "")
+    share = named in OF_MODELS or (named in METRICS and (METRICS[named].low, METRICS[named].high) == (0, 1))
+    values = (one.effect, one.low, one.high)
+    mean, low, high = (f"{100 * value:+z.1f}" if share else f"{value:+z.3f}" for value in values)
+    return f"{mean} {'points' if share else 'skill' if named == 'skill' else ''}".rstrip() + f" [{low} to {high}]"
+
+
+def _runs(shown: Sequence[Comparison], p: float | None) -> str:
+    """The runs behind a card's comparisons, folded; with the claim's p."""
+    links = [" ".join(link(run, str(number)) for number, run in enumerate(one.runs, 1)) for one in shown]
+    lists = "".join(f"<li>{escape(what(one))}: {runs}</li>" for one, runs in zip(shown, links, strict=True))
+    said = f"<p>p = {p:.2g}, after Holm's correction.</p>" if p is not None else ""
+    return f"<details><summary>The runs behind it</summary>{said}<ol>{lists}</ol></details>" if shown else ""

@@ -1,0 +1,97 @@
+"""Where a run differs from what its claims ask: fewer trainings, attacks, checks and images that are missing."""
+
+from collections.abc import Iterator
+
+from report.context import Report
+from report.tables import table
+from suppress_privacy.evaluation.gates import REQUIRED
+from suppress_study.claims import Claim, Equal, Found, Lower, Members, Remembered
+from suppress_study.summary import Arm
+
+Row = tuple[str, str, str, str]
+CLASSES = 10
+
+
+def deviations_table(report: Report) -> str:
+    """What was asked and what there is, a row for each place where the two differ; nothing if they do not."""
+    parts = (_trainings, _attacks, _images, _missing, _unchecked)
+    rows = [list(row) for part in parts for row in part(report)]
+    return table(["what", "asked", "there", "matters to"], rows, repeat=True)
+
+
+def asked_of(claim: Claim) -> list[str]:
+    """The arms that a claim is about."""
+    if isinstance(claim, Lower):
+        return claim.arms()
+    if isinstance(claim, Found):
+        return [claim.arm, *claim.controls]
+    if isinstance(claim, Members):
+        return [claim.arm, claim.control]
+    if isinstance(claim, Remembered):
+        return [claim.arm]
+    if isinstance(claim, Equal):
+        return [arm for pair in claim.pairs for arm in pair]
+    return [part.arm for parts in claim.alternatives for part in parts]  # type: ignore[attr-defined]
+
+
+def _claims_on(report: Report, arm: Arm) -> str:
+    """The claims about an arm; at another value of its sweep it is asked of by none."""
+    own = str(arm.factors["arm"])
+    names = (
+        [name for name, claim in report.claims.claims.items() if own in asked_of(claim)]
+        if arm == report.arm(own)
+        else []
+    )
+    return ", ".join(names) or "no claim"
+
+
+def _trainings(report: Report) -> Iterator[Row]:
+    """Networks with fewer trainings than the others, those alike in one row."""
+    asked = len(report.study.profile(report.profile).seeds())
+    fewer: dict[tuple[int, str], list[str]] = {}
+    for arm in report.summary.arms:
+        if len(arm.seeds) < asked:
+            fewer.setdefault((len(arm.seeds), _claims_on(report, arm)), []).append(arm.title)
+    for (count, claims), titles in fewer.items():
+        yield f"trainings of {'; '.join(titles)}", str(asked), str(count), claims
+
+
+def _attacks(report: Report) -> Iterator[Row]:
+    """Of the strongest attacks that a claim chooses among, those not made on all trainings of its arms."""
+    for arm in report.summary.arms:
+        for name in report.claims.strongest.reconstruction:
+            attack = next((each for each in report.learned if each.attack == name), None)
+            found = report.estimate("skill", arm.factors, attack) if attack else None
+            made = len(found.seeds) if found else 0
+            if made < len(arm.seeds):
+                title = report.study.attacks[name].title
+                yield f"{title} on {arm.title}", f"{len(arm.seeds)} trainings", str(made), _claims_on(report, arm)
+
+
+def _images(report: Report) -> Iterator[Row]:
+    """Private images that are missing."""
+    targets = report.study.profile(report.profile).targets
+    asked = CLASSES * (targets.train_per_class + targets.test_per_class)
+    if report.summary.images < asked:
+        yield "private images", f"{asked:,}", f"{report.summary.images:,}", "all claims"
+
+
+def _missing(report: Report) -> Iterator[Row]:
+    if report.summary.missing:
+        runs = sum(len(job.runs) for job in report.study.jobs(report.profile))
+        yield "runs", f"{runs:,}", f"{runs - report.summary.missing:,}", "all claims"
+
+
+def _unchecked(report: Report) -> Iterator[Row]:
+    """Validity checks that no run decides, of what attacks see that were made."""
+    decided, seen = {gate.name for gate in report.summary.gates}, {each.sees for each in report.attacks}
+    for sees, names in REQUIRED.items():
+        missing = [name for name in names if name not in decided]
+        if missing and sees in seen:
+            said = f"{len(names)} ({', '.join(missing)} missing)"
+            yield (
+                f"checks of attacks on {sees}",
+                said,
+                str(len(names) - len(missing)),
+                f"protection from attacks on {sees}",
+            )
