@@ -47,12 +47,8 @@ def verdict_short(report: Report) -> str:
                 f'<a href="verdict.html#{name}" title="{escape(report.claims.claims[name].text)}">{name}</a>'
                 for name in names
             )
-            rows.append(f'<li class="{_slug(word)}">{_outcome(word)} {len(names)} of {_count(report)}: {said}</li>')
+            rows.append(f'<li class="{_slug(word)}">{_outcome(word)} {len(names)}: {said}</li>')
     return f'<ul class="outcomes">{"".join(rows)}</ul>'
-
-
-def _count(report: Report) -> int:
-    return len(report.claims.claims)
 
 
 def _outcome(word: str) -> str:

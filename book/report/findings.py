@@ -230,10 +230,9 @@ def controls_found(report: Report) -> str:
 def _range(shares: Sequence[float]) -> str:
     if not shares:
         return ""
-    return (
-        f"Of {len(shares)} more networks that are about as accurate, the strongest attack identifies "
-        f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %."
-    )
+    low, high = (f"{100 * end:.0f}" for end in (min(shares), max(shares)))
+    more = "another network that is" if len(shares) == 1 else f"{len(shares)} more networks that are"
+    return f"From {more} about as accurate it is {low if low == high else f'{low} to {high}'} %."
 
 
 def private_found(report: Report) -> str:
@@ -295,8 +294,9 @@ def games_found(report: Report) -> str:
         Estimate(*(found[name][each] for each in ("mean", "low", "high", "n")))
         for name in (roles.control, roles.suppressed)
     ]
+    word = {"less": "fewer", "about as much": "about as many"}.get(than := _than(both[1], both[0]), than)
     return (
-        f"**Of the suppressed network {_than(both[1], both[0])} canaries are found**: {percent(both[1])}, and "
+        f"**Of the suppressed network {word} canaries are found**: {percent(both[1])}, and "
         f"{percent(both[0])} of an ordinary one. At that {100 * FALSE_POSITIVE_RATE:.0f} % of the others are taken for "
         "members."
     )

@@ -33,12 +33,12 @@ def answer(report: Report) -> str:
     found = report.summary.verdicts[report.claims.question]
     suppressed, matched = (_identified(report, name) for name in ("suppressed", "matched"))
     if found.verdict == NOT_TESTED or suppressed is None or matched is None:
-        return f"**This run cannot tell**, because {found.reason or 'it has not all networks that the answer needs'}."
+        return f"**This run cannot tell.** Why: {found.reason or 'it has not all networks that the answer needs'}."
     against = (IDENTIFIED, report.study.roles.matched)
     apart = next((one for one in found.comparisons if (one.metric, one.control) == against), None)
     said = f" ({100 * apart.low:+.0f} to {100 * apart.high:+.0f} points)" if apart else ""
     return (
-        f"**{OPENINGS.get(found.verdict, 'No protection was found')}**: the strongest attack identifies "
+        f"**{OPENINGS.get(found.verdict, 'No protection was found')}.** The strongest attack identifies "
         f"**{percent(suppressed)}** of private images from the suppressed network and **{percent(matched)}** from an "
         f"equally accurate ordinary one{said}."
     )
@@ -93,7 +93,8 @@ def _privates_fact(report: Report) -> str:
     if arm is None or found is None or suppressed is None:
         return ""
     word = "hides images better" if found.high < suppressed.low else "does not help here, and does not promise to"
-    return f"**Differential privacy {word}**: {percent(found)} are identified ({arm.title})."
+    accuracy = 100 * fmean(arm.test_accuracy)
+    return f"**Differential privacy {word}**: {percent(found)} are identified ({arm.title}; {accuracy:.1f} % accurate)."
 
 
 def private(report: Report) -> Arm | None:

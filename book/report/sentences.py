@@ -4,32 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from report.context import Report
-from report.tables import SYMBOLS, interval, zeros
+from report.tables import SYMBOLS, interval
 from suppress_privacy.evaluation.gates import REQUIRED
 from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.verdict import HOLDS
-from suppress_study.jobs import Variant
-
-
-def repeated(report: Report) -> str:
-    """What came out of the tutorial: the cost in accuracy, what the tutorial's attack gets, the tutorial's word."""
-    if len(report.pair) < 2:
-        return ""
-    accuracy = [sum(arm.test_accuracy) / len(arm.test_accuracy) for arm in report.pair]
-    said = [report.documented(arm, "test_accuracy") for arm in report.pair]
-    text = (
-        f"With {zeros(report.pair[1])} of each weight matrix at zero, test accuracy is {accuracy[1]:.4f}, "
-        f"against {accuracy[0]:.4f} for the ordinary model (the tutorial: {said[1]:.4f} against {said[0]:.4f}). An "
-        "independent classifier's confidence in the true digit, given what the tutorial's attack reconstructs, is\n"
-    )
-    said = [report.documented(arm, "confidence") for arm in report.pair]
-    for attack in report.reference:
-        values = [interval(report.estimate("confidence", arm.factors, attack)) for arm in report.pair]
-        text += (
-            f"\n- {values[0]} for the ordinary and {values[1]} for the suppressed model ({attack.title}), where the "
-            f"tutorial reports {said[0]:.3f} and {said[1]:.3f}: {_fall(report, attack)}."
-        )
-    return text
 
 
 def _documented_fall(report: Report) -> float:
@@ -38,41 +16,9 @@ def _documented_fall(report: Report) -> float:
     return suppressed - ordinary
 
 
-def _fall(report: Report, attack: Variant) -> str:
-    """How the change in confidence, paired image by image, compares with the tutorial's."""
-    change, documented = report.difference("confidence", report.pair[1].factors, attack), _documented_fall(report)
-    if change is None:
-        return "not both were made"
-    fell = beside(change, documented, documented, below="a larger fall than", above="a smaller fall than")
-    return f"a change of {interval(change)}, {fell} the tutorial's {documented:.3f}"
-
-
 def beside(found: Estimate, low: float, high: float, *, below: str, above: str) -> str:
     """Where an interval lies beside another."""
     return below if found.high < low else above if found.low > high else "not distinguishable from"
-
-
-def attack_reading(report: Report) -> str:
-    """A list: how the models differ under the tutorial's attack, and whether it beats the mean image."""
-    ordinary, suppressed = report.pair
-    mean = next(each for each in report.ladder if each.kind == "mean")
-    lines = []
-    for attack in report.reference:
-        distance, idle = (report.estimate("relative_l2", ordinary.factors, each) for each in (attack, mean))
-        if idle is None or distance is None:
-            continue
-        confidence, labels, apart = (
-            interval(report.difference(metric, suppressed.factors, attack))
-            for metric in ("confidence", "label_accuracy", "relative_l2")
-        )
-        said = beside(distance, idle.low, idle.high, below="better than", above="worse than")
-        lines.append(
-            f"- **{attack.title}.** Suppressed minus ordinary, image by image: confidence {confidence}, labels "
-            f"recovered {labels}, relative L2 distance {apart}. In that distance the reconstructions are, even on the "
-            f"ordinary model, {said} the mean image, which needs no attack "
-            f"({interval(distance)}; {interval(idle)})."
-        )
-    return "\n".join(lines)
 
 
 def gap_left(report: Report) -> str:
@@ -88,9 +34,9 @@ def gap_left(report: Report) -> str:
             for metric, evaluator in (("confidence", ""), ("confidence", last), ("skill", ""))
         )
         lines.append(
-            f"- **{attack.title}**, suppressed against ordinary network of the same optimiser: confidence "
-            f"{confidence}, where the tutorial's own two models differ by {_documented_fall(report):.3f}; by the "
-            f"evaluator of another architecture {by_last}; skill {skill}, where the mean image has 0."
+            f"- **{attack.title}**: confidence {confidence}. The tutorial's own two networks differ by "
+            f"{_documented_fall(report):.3f}. By the evaluator of another architecture it is {by_last}. Skill is "
+            f"{skill}, where the mean image has 0."
         )
     return "\n".join(lines)
 

@@ -13,8 +13,8 @@ def found(bench: Bench) -> str:
     """How much faster than MindArmour an epoch and an attack are."""
     epoch, attack = (bench["ratios"][f"{what}_mindarmour_over_ours"]["median"] for what in ("epoch", "attack"))
     return (
-        f"**An epoch of suppressed training takes MindArmour {epoch:.0f} times as long, an attack {attack:.0f} times**, "
-        "on the same machine."
+        f"**MindArmour takes {epoch:.0f} times as long for an epoch of suppressed training, and {attack:.0f} times as "
+        "long for an attack**, on the same machine."
     )
 
 

@@ -12,7 +12,7 @@ GLOSSARY = "glossary"  # the page
 
 def definitions(env: BuildEnvironment) -> dict[str, str]:
     """What each term means, by the anchor of its entry."""
-    found = {}
+    found: dict[str, str] = {}
     for item in env.get_doctree(GLOSSARY).findall(nodes.definition_list_item):
         text = " ".join(node.astext() for node in item.findall(nodes.definition))
         found |= {anchor: " ".join(text.split()) for term in item.findall(nodes.term) for anchor in term["ids"]}

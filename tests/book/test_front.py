@@ -29,7 +29,7 @@ def with_verdict(word, reason="", **changes):
 
 
 SHOWN = (
-    "the strongest attack identifies **95 %** of private images from the suppressed network and **89 %** from an "
+    "The strongest attack identifies **95 %** of private images from the suppressed network and **89 %** from an "
     "equally accurate ordinary one (+4 to +10 points)."
 )
 
@@ -37,9 +37,9 @@ SHOWN = (
 @pytest.mark.parametrize(
     ("word", "opening"),
     [
-        ("holds", "**Yes, as far as these attacks go**: "),
-        ("refuted", "**No: more is exposed, to these attacks**: "),
-        ("not shown", "**No protection was found**: "),
+        ("holds", "**Yes, as far as these attacks go.** "),
+        ("refuted", "**No: more is exposed, to these attacks.** "),
+        ("not shown", "**No protection was found.** "),
     ],
 )
 def test_the_answer_is_the_verdicts(word, opening):
@@ -48,24 +48,29 @@ def test_the_answer_is_the_verdicts(word, opening):
 
 def test_what_was_not_tested_is_not_answered():
     said = front.answer(with_verdict("not tested", "attack too weak: beats-the-mean-image"))
-    assert said == "**This run cannot tell**, because attack too weak: beats-the-mean-image."
-    assert front.answer(planted("quick")) == "**This run cannot tell**, because no seeds."
+    assert said == "**This run cannot tell.** Why: attack too weak: beats-the-mean-image."
+    assert front.answer(planted("quick")) == "**This run cannot tell.** Why: no seeds."
 
 
 def test_a_verdict_without_the_networks_it_speaks_of_is_no_answer():
     report = with_verdict("holds")
     arms = [arm for arm in report.summary.arms if arm.factors["arm"] != "accuracy-matched"]
-    assert front.answer(with_summary(report, arms=arms)).startswith("**This run cannot tell**, because it has not all")
+    assert front.answer(with_summary(report, arms=arms)).startswith("**This run cannot tell.** Why: it has not all")
 
 
 def test_three_facts_follow_from_the_figures():
-    first, second, third = front.facts(with_verdict("refuted")).splitlines()
+    report = with_verdict("refuted")
+    first, second, third = front.facts(report).splitlines()
     assert first == (
         "- **The tutorial's own attack gets less**: a classifier's confidence goes from 94 % to 86 % (documented: "
         "95 to 56 %). The predicted digit's average, which reconstructs nothing, has 98 %, more than either."
     )
     assert second == "- **Noise on the features protects**: at the same accuracy 50 % [49 to 51] are identified."
-    assert "LeNet5 on MNIST, 5 trainings" in third
+    private = [arm for arm in report.summary.arms if arm.title.startswith("DP-SGD")]
+    aim = report.pair[1].test_accuracy[0]
+    nearest = min(private, key=lambda arm: abs(arm.test_accuracy[0] - aim))
+    assert third.startswith("- **Differential privacy hides images better**: 86 % are identified (")
+    assert len(private) == 4 and nearest.title in third
 
 
 def test_facts_that_are_otherwise_are_told_otherwise(monkeypatch):
