@@ -53,6 +53,22 @@ def accuracy_found(report: Report) -> str:
     )
 
 
+def gap_found(report: Report) -> str:
+    """How much of the tutorial's fall in confidence is left between networks of one optimiser."""
+    control = report.arm(report.study.roles.control)
+    if control is None or len(report.pair) < 2 or not report.reference or report.summary.documented is None:
+        return ""
+    both = [report.estimate(CONFIDENCE, arm.factors, report.reference[0]) for arm in (control, report.pair[1])]
+    said = [report.documented(arm, CONFIDENCE) or 0.0 for arm in report.pair]
+    if both[0] is None or both[1] is None:
+        return ""
+    left, wanted = (f"{100 * (first - second):.0f}" for first, second in ((both[0].mean, both[1].mean), said))
+    return (
+        f"**Of the tutorial's {wanted} points {left} are left**, where both networks have the same optimiser: confidence "
+        f"goes from {percent(both[0])} to {percent(both[1])}."
+    )
+
+
 def attacks_found(report: Report) -> str:
     """What the strongest attack gets from the tutorial's two models, beside the tutorial's and a trivial guess."""
     strongest = [report.strongest(IDENTIFIED, arm) for arm in report.pair]

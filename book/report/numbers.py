@@ -32,7 +32,7 @@ PARTS = (
     *(tables.accuracy_table, tables.attack_table, tables.ladder_table, tables.judges_table, tables.depth_table),
     *(tables.candidates_table, tables.weaker_table, tables.bounds_table),
     *(tables.gradient_table, tables.membership_table, tables.mechanism_table, tables.arms_table, tables.layer_table),
-    *(tables.verdict_table, tables.gate_table, sentences.gap_left),
+    *(tables.verdict_table, tables.gate_table, findings.gap_found, small.gap_small),
     *(sentences.verdict_counts, sentences.gate_verdict, sentences.coverage, sentences.provenance),
     *(front.answer, front.facts, front.scope, cards.verdict_cards, cards.verdict_short, deviations.deviations_table),
     *(findings.tutorial_found, findings.accuracy_found, findings.attacks_found, findings.limits_found),

@@ -4,41 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from report.context import Report
-from report.tables import SYMBOLS, interval
+from report.tables import SYMBOLS
 from suppress_privacy.evaluation.gates import REQUIRED
 from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.verdict import HOLDS
 
 
-def _documented_fall(report: Report) -> float:
-    """What the tutorial reports of the suppressed model's confidence minus the ordinary one's."""
-    ordinary, suppressed = (report.documented(arm, "confidence") or 0.0 for arm in report.pair)
-    return suppressed - ordinary
-
-
 def beside(found: Estimate, low: float, high: float, *, below: str, above: str) -> str:
     """Where an interval lies beside another."""
     return below if found.high < low else above if found.low > high else "not distinguishable from"
-
-
-def gap_left(report: Report) -> str:
-    """A list: what is left of the tutorial's gap in confidence between networks of one optimiser, and in skill."""
-    control = report.arm(report.study.roles.control)
-    if control is None or len(report.pair) < 2:
-        return ""
-    pair, last = (report.pair[1], control), list(report.summary.evaluators)[-1]
-    lines = []
-    for attack in report.reference:
-        confidence, by_last, skill = (
-            " against ".join(interval(report.estimate(metric, arm.factors, attack, evaluator)) for arm in pair)
-            for metric, evaluator in (("confidence", ""), ("confidence", last), ("skill", ""))
-        )
-        lines.append(
-            f"- **{attack.title}**: confidence {confidence}. The tutorial's own two networks differ by "
-            f"{_documented_fall(report):.3f}. By the evaluator of another architecture it is {by_last}. Skill is "
-            f"{skill}, where the mean image has 0."
-        )
-    return "\n".join(lines)
 
 
 def verdict_counts(report: Report) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from report.context import Report
 from report.findings import JUDGED_BY, of_one_image, sending
-from report.front import IDENTIFIED, networks_beside
+from report.front import CONFIDENCE, IDENTIFIED, networks_beside
 from report.tables import FEW, TUTORIAL, measured, table
 from suppress_privacy.evaluation.gates import REQUIRED
 from suppress_privacy.evaluation.intervals import Estimate
@@ -13,6 +13,7 @@ from suppress_study.jobs import Variant
 from suppress_study.summary import Arm
 
 SKILL, AREA = "skill", "auc"
+SHORT = {IDENTIFIED: "identified", SKILL: "skill"}  # as the pages explain them
 
 
 def cell(metric: str, found: Estimate | None) -> str:
@@ -36,7 +37,8 @@ def _rows(
     report: Report, attacks: Mapping[str, Variant], arms: Sequence[Arm], metrics: Sequence[str], head: str
 ) -> str:
     """A row for each attack by its title, a column for each metric and arm; one metric is the caption's to name."""
-    heads = [f"{METRICS[name].label}, {arm.title}" if metrics[1:] else arm.title for name in metrics for arm in arms]
+    named = [SHORT.get(name, METRICS[name].label) for name in metrics]
+    heads = [f"{name}, {arm.title}" if metrics[1:] else arm.title for name in named for arm in arms]
     rows = [
         [title, *(cell(name, report.estimate(name, arm.factors, attack)) for name in metrics for arm in arms)]
         for title, attack in attacks.items()
@@ -70,6 +72,22 @@ def tutorial_small(report: Report) -> str:
 
 def _as(metric: str, value: float) -> str:
     return f"{100 * value:.0f} %" if _is_share(metric) else f"{value:.2f}"
+
+
+def gap_small(report: Report) -> str:
+    """Confidence under the tutorial's attack, of two networks of one optimiser, by evaluators of two architectures."""
+    arms = [arm for arm in (report.arm(report.study.roles.control), *report.pair[1:]) if arm]
+    judges = [*report.summary.evaluators]
+    rows = [
+        [
+            attack.title,
+            judge,
+            *(cell(CONFIDENCE, report.estimate(CONFIDENCE, arm.factors, attack, judge)) for arm in arms),
+        ]
+        for attack in report.reference
+        for judge in (judges[0], judges[-1])
+    ]
+    return table(["attack", "judged by", *(arm.title for arm in arms)], rows, repeat=True) if len(arms) > 1 else ""
 
 
 def attacks_small(report: Report) -> str:
@@ -167,4 +185,4 @@ def controls_small(report: Report) -> str:
         + [str(len(arm.seeds))]
         for arm in networks_beside(report)
     ]
-    return table(["network", "test accuracy", METRICS[IDENTIFIED].label, METRICS[SKILL].label, "trainings"], rows)
+    return table(["network", "test accuracy", SHORT[IDENTIFIED], SHORT[SKILL], "trainings"], rows)

@@ -61,6 +61,14 @@ def test_the_fall_in_confidence_is_held_beside_the_documented_one(suppressed, wo
     assert said.startswith(f"**{word}**") and f"from 90 % to {100 * suppressed:.0f} %" in said and "95 to 56 %" in said
 
 
+def test_what_is_left_of_the_gap_is_between_networks_of_one_optimiser():
+    report = of({"dense-sgd": 0.9, "suppressed-example": 0.8}, kind="confidence")
+    said = findings.gap_found(report)
+    assert said.startswith("**Of the tutorial's 40 points 10 are left**") and "from 90 % to 80 %" in said
+    without = [arm for arm in report.summary.arms if arm.factors["arm"] != "dense-sgd"]
+    assert findings.gap_found(with_summary(report, arms=without)) == ""
+
+
 def test_of_networks_as_accurate_the_one_that_gives_least_is_named():
     said = findings.controls_found(of(LEVELS))
     assert said.startswith("**Least is got from *noise on the features***: 40 %") and "90 % from the suppressed" in said

@@ -9,26 +9,6 @@ from suppress_privacy.evaluation.gates import REQUIRED, Gate
 from suppress_privacy.evaluation.verdict import Verdict
 
 
-def of_reference(ordinary, suppressed, control=0.9, mean=0.76, last=0.0):
-    """A report of the tutorial's attack: what it gets from each model, and what the mean image has."""
-
-    def value(factors, attack, metric, judge):
-        by_arm = {"suppressed-example": suppressed, "dense-sgd": control}
-        got = mean if attack == "mean" else by_arm.get(factors["arm"], ordinary)
-        return got + last * (judge == "convnet")
-
-    return planted(value=value)
-
-
-def test_what_is_left_of_the_gap_needs_the_control():
-    said = sentences.gap_left(of_reference(0.81, 0.83, last=-0.3))
-    assert "confidence 0.830 [0.820, 0.840] against 0.900 [0.890, 0.910]" in said and "differ by -0.397" in said
-    assert "of another architecture it is 0.530 [0.520, 0.540] against 0.600 [0.590, 0.610]" in said
-    report = planted("quick")
-    without = [arm for arm in report.summary.arms if arm.factors["arm"] != "dense-sgd"]
-    assert sentences.gap_left(with_summary(report, arms=without)) == ""
-
-
 def test_a_failed_gate_turns_the_verdict():
     report = planted()
     passed, count = report.summary.gates, sum(map(len, REQUIRED.values()))

@@ -40,6 +40,12 @@ def test_a_small_table_is_small_of_any_run(full, table):
         assert len(rows) - 1 <= 8 and len(rows) != 1
 
 
+def test_what_is_left_of_the_gap_is_told_by_two_evaluators(full):
+    head, *rows = cells(small.gap_small(full))
+    assert [row[:2] for row in rows[:2]] == [["reference attack (cpu)", judge] for judge in ("lenet", "convnet")]
+    assert len(rows) == 4 and head[2:] == ["ordinary, the suppressed one's optimiser", "suppressed (example)"]
+
+
 def test_layers_come_in_the_order_of_the_network_and_the_strongest_last(full):
     assert [row[0] for row in cells(small.depth_small(full))[1:]] == [
         "`conv1`",
