@@ -64,8 +64,8 @@ def gap_found(report: Report) -> str:
         return ""
     left, wanted = (f"{100 * (first - second):.0f}" for first, second in ((both[0].mean, both[1].mean), said))
     return (
-        f"**Of the tutorial's {wanted} points {left} are left**, where both networks have the same optimiser: confidence "
-        f"goes from {percent(both[0])} to {percent(both[1])}."
+        f"**Of the tutorial's {wanted} points {left} are left**, where both networks have the same optimiser: "
+        f"confidence goes from {percent(both[0])} to {percent(both[1])}."
     )
 
 

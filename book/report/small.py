@@ -1,6 +1,7 @@
 """Small tables for the pages that say a finding: few rows, each figure with its interval, shares in per cent."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 
 from report.context import Report
 from report.findings import JUDGED_BY, of_one_image, sending
@@ -78,15 +79,10 @@ def gap_small(report: Report) -> str:
     """Confidence under the tutorial's attack, of two networks of one optimiser, by evaluators of two architectures."""
     arms = [arm for arm in (report.arm(report.study.roles.control), *report.pair[1:]) if arm]
     judges = [*report.summary.evaluators]
-    rows = [
-        [
-            attack.title,
-            judge,
-            *(cell(CONFIDENCE, report.estimate(CONFIDENCE, arm.factors, attack, judge)) for arm in arms),
-        ]
-        for attack in report.reference
-        for judge in (judges[0], judges[-1])
-    ]
+    rows = []
+    for attack, judge in product(report.reference, (judges[0], judges[-1])):
+        found = [report.estimate(CONFIDENCE, arm.factors, attack, judge) for arm in arms]
+        rows.append([attack.title, judge, *(cell(CONFIDENCE, each) for each in found)])
     return table(["attack", "judged by", *(arm.title for arm in arms)], rows, repeat=True) if len(arms) > 1 else ""
 
 

@@ -14,7 +14,12 @@ document.addEventListener("DOMContentLoaded", () => {
     place.className = "term-place";
     link.replaceWith(place);
     place.append(link, tip);
-    const show = () => (tip.hidden = false);
+    const show = () => {
+      tip.hidden = false;
+      tip.style.left = "0";
+      const beyond = tip.getBoundingClientRect().right + 8 - document.documentElement.clientWidth;
+      tip.style.left = `${-Math.max(0, beyond)}px`;
+    };
     const hide = () => (tip.hidden = true);
     place.addEventListener("mouseenter", show);
     place.addEventListener("mouseleave", hide);
