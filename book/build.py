@@ -27,7 +27,6 @@ from suppress_study.settings import ROOT
 BOOK = Path(__file__).parent
 BUILD = ROOT / "_build"
 TOC = BOOK / "generated" / "_toc.yml"
-OVERVIEWS = ("overview.png", "overview_narrow.png")
 YOURS = "your_run"  # the page on a run beside the published one
 SAID = BUILD / "answer.txt"  # the answer, for who has just run the study
 SHOWN = BUILD / "shown.json"  # the folders of results that the book shows, for who checks it
@@ -64,8 +63,6 @@ def collect(published: Path, own: Path | None = None) -> None:
     (static / "mathjax").mkdir(parents=True)
     shutil.copy(mathjax / "tex-chtml-full.js", static / "mathjax")
     shutil.copytree(mathjax / "output" / "chtml" / "fonts", static / "mathjax" / "output" / "chtml" / "fonts")
-    for name in OVERVIEWS:
-        shutil.copy(published / "figures" / name, static)
     toc = contents(yaml.safe_load((BOOK / "_toc.yml").read_text("utf-8")), with_own=bool(own))
     TOC.write_text(yaml.safe_dump(toc), "utf-8")
     SAID.parent.mkdir(exist_ok=True)

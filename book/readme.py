@@ -1,14 +1,12 @@
 """Write the README's answer and its picture anew, from the published run: python book/readme.py"""
 
-from pathlib import Path
-
 from report import figures, front
 from report.context import Report
 from suppress_study.results import PUBLISHED
 from suppress_study.settings import ROOT
 
 README = ROOT / "README.md"
-PICTURE = ROOT / "book" / "static"  # its folder; named as the figure is
+PICTURE = ROOT / "book" / "static" / "overview.png"
 BEGIN, END = "<!-- written by book/readme.py -->\n", "<!-- to here -->\n"
 
 
@@ -24,7 +22,7 @@ def written(report: Report, readme: str) -> str:
 def main() -> None:
     report = Report.load(ROOT / PUBLISHED)
     README.write_text(written(report, README.read_text("utf-8")), "utf-8")
-    figures.show(report, "overview", Path(PICTURE))
+    figures.keep(report, "overview", PICTURE)
 
 
 if __name__ == "__main__":

@@ -53,8 +53,8 @@ NAMES = "|".join(
     )
 )
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-# What a built page has besides what is written: code, equations, numbers of figures, references.
-APART = "pre, script, style, code, .math, .headerlink, .caption-number, .cell_input, a[href^='#equation-']"
+# What a built page has besides what is written: code, drawings, equations, numbers of figures, references.
+APART = "pre, script, style, svg, code, .math, .headerlink, .caption-number, .cell_input, a[href^='#equation-']"
 APART += ", .bibtex-citation, .citation"
 
 

@@ -1,7 +1,6 @@
 """What the pages show of the run: a page writes {{ name }}, never a number; see `filling`."""
 
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,6 @@ PARTS = (
     *(small.tutorial_small, small.attacks_small, small.limits_small, small.weaker_small, small.depth_small),
     *(small.checks_small, small.gradients_small, small.membership_small, small.games_small, small.controls_small),
 )
-DRAWN = ("threat_model",)  # figures that pages name and that may not be there
 
 
 def substitutions(
@@ -58,9 +56,8 @@ def substitutions(
     """
     written = {part.__name__: part(report) for part in PARTS}
     written["comparisons_table"] = tables.comparisons_table(report, link)
-    written |= {f"figure_{name}": _figure(name, figures) for name in (*DRAWN, *FIGURES)} | {
-        "overview": _overview(figures)
-    }
+    written |= {f"figure_{name}": _figure(report, name, figures) for name in FIGURES}
+    written["overview"] = written.pop("figure_overview")
     written |= elsewhere(report, others or {}, Claims.load().across)
     return _said(quoted(report)) | written | _beside(own, report)
 
@@ -134,18 +131,9 @@ def _said(value: Any) -> Any:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else value
 
 
-def _figure(name: str, folder: Path) -> str:
+def _figure(report: Report, name: str, folder: Path) -> str:
     """A figure as a page shows it, or nothing where the run has none."""
-    if not (folder / f"{name}.png").is_file():
+    if not (folder / f"{name}.html").is_file():
         return ""
-    entry = FIGURES[name]
-    return f"```{{figure}} generated/figures/{name}.png\n:alt: {entry.alt}\n\n{entry.caption}\n```"
-
-
-def _overview(folder: Path) -> str:
-    """The first page's picture, on a narrow screen another one, or nothing where the run has none."""
-    if not (folder / "overview.png").is_file():
-        return ""
-    narrow = '<source media="(max-width: 600px)" srcset="_static/overview_narrow.png">'
-    image = f'<img src="_static/overview.png" alt="{escape(FIGURES["overview"].alt)}">'
-    return f"```{{raw}} html\n<picture>{narrow}{image}</picture>\n```\n\n{FIGURES['overview'].caption}"
+    shown = f"```{{raw}} html\n:file: generated/figures/{name}.html\n```"
+    return f"{shown}\n\n:::{{container}} caption-of-figure\n{FIGURES[name].said(report)}\n:::"

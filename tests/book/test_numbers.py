@@ -25,7 +25,7 @@ def published():
 def substitutions(published, tmp_path_factory):
     folder = tmp_path_factory.mktemp("figures")
     for name in FIGURES.keys() - {"rank"}:
-        (folder / f"{name}.png").touch()
+        (folder / f"{name}.html").touch()
     return numbers.substitutions(published, folder, planted("quick"))
 
 
@@ -35,7 +35,7 @@ def written(page):
 
 
 # What the published run has nothing of.
-NOT_YET = ("figure_rank", "figure_threat_model", "your_notice", "candidates_table", "weaker_table", "weaker_found")
+NOT_YET = ("figure_rank", "your_notice", "candidates_table", "weaker_table", "weaker_found")
 NOT_YET += ("weaker_small", "games_found", "games_small")
 
 
@@ -49,8 +49,7 @@ def test_a_page_writes_names_that_there_are(substitutions, page):
 
 def test_every_figure_is_on_a_page_and_in_the_notebook():
     on_pages = [name.removeprefix("figure_") for page in PAGES for name in written(page) if name.startswith("figure_")]
-    on_pages = [name for name in on_pages if name in FIGURES or name not in numbers.DRAWN]
-    assert sorted([*on_pages, "overview", "overview_narrow"]) == sorted(FIGURES)
+    assert sorted([*on_pages, "overview"]) == sorted(FIGURES)
     assert "overview" in written("index")
     notebook = (ROOT / "notebooks" / "compare.ipynb").read_text()
     assert sorted(re.findall(r"figures\.show\(report, \\\"(\w+)\\\"", notebook)) == sorted(FIGURES)
@@ -61,18 +60,12 @@ def test_every_table_and_sentence_is_on_a_page():
     assert {part.__name__ for part in numbers.PARTS} <= used
 
 
-def test_a_figure_has_its_words_and_one_that_is_missing_says_so(substitutions):
-    entry = FIGURES["ladder"]
-    assert substitutions["figure_ladder"] == (
-        f"```{{figure}} generated/figures/ladder.png\n:alt: {entry.alt}\n\n{entry.caption}\n```"
-    )
+def test_a_figure_has_its_words_and_one_that_is_missing_says_so(substitutions, published):
+    said = FIGURES["ladder"].said(published)
+    shown = "```{raw} html\n:file: generated/figures/ladder.html\n```"
+    assert substitutions["figure_ladder"] == f"{shown}\n\n:::{{container}} caption-of-figure\n{said}\n:::"
     assert substitutions["figure_rank"] == ""
-
-
-def test_the_first_pages_picture_has_another_for_narrow_screens(substitutions):
-    shown = substitutions["overview"]
-    assert 'src="_static/overview.png"' in shown and 'srcset="_static/overview_narrow.png"' in shown
-    assert FIGURES["overview"].caption in shown and 'alt="Rows of digits' in shown
+    assert "generated/figures/overview.html" in substitutions["overview"]
 
 
 def test_settings_are_quoted_as_prose_has_them(substitutions):

@@ -1,7 +1,5 @@
 """The README begins with what the published run says."""
 
-import io
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ import readme
 from conftest import ROOT
 from report import front
 from report.context import Report
-from report.figures import FIGURES
+from report.figures import keep
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +29,8 @@ def test_another_answer_would_be_written(published):
     assert stale != text and readme.written(published, stale) == text
 
 
-def test_the_readmes_picture_is_the_published_runs(published):
+def test_the_readmes_picture_is_the_published_runs(published, tmp_path):
     """Within what another version of a font or a compressor changes."""
-    drawn = io.BytesIO()
-    FIGURES["overview"].draw(published).savefig(drawn, dpi=150, format="png", bbox_inches="tight")
-    drawn.seek(0)
-    now, kept = plt.imread(drawn), plt.imread(ROOT / "book" / "static" / "overview.png")
+    keep(published, "overview", tmp_path / "overview.png")
+    now, kept = plt.imread(tmp_path / "overview.png"), plt.imread(ROOT / "book" / "static" / "overview.png")
     assert now.shape == kept.shape and np.abs(now - kept).mean() < 0.01, "python book/readme.py draws it anew"

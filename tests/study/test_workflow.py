@@ -724,24 +724,24 @@ def page(finished):
 
 
 PAGES = {
-    "index": ["picture img", "nav"],
-    "tutorial": ["table", "figure img"],
+    "index": [".drawn svg", "nav"],
+    "tutorial": ["table", ".drawn svg"],
     "trust": ["li"],
     "your_run": ["table"],
     "defence": ["mjx-container", "table"],
     "attack": ["mjx-container"],
-    "strong_attacks": ["table", "figure img"],
-    "gradient_leakage": ["mjx-container", "table", "figure img"],
-    "membership": ["mjx-container", "table", "figure img"],
-    "controls": ["table", "figure img"],
+    "strong_attacks": ["table", ".drawn svg"],
+    "gradient_leakage": ["mjx-container", "table", ".drawn svg"],
+    "membership": ["mjx-container", "table", ".drawn svg"],
+    "controls": ["table", ".drawn svg"],
     "elsewhere": ["table"],
     "verdict": ["section.verdict .outcome", "ul.forest svg"],
     "how_to_read": ["picture img"],
     "glossary": ["dl.glossary"],
     "all_figures": ["table"],
     "known_errors": ["p strong", "mjx-container"],
-    "notebooks/compare": ["table", ".cell_output img"],
-    "notebooks/yours": ["table", ".cell_output img"],
+    "notebooks/compare": ["table", ".drawn svg"],
+    "notebooks/yours": ["table", ".drawn svg"],
     "notebooks/train-baseline": [".cell_output img"],
     "notebooks/train-suppressed-example": [".cell_output img"],
     "notebooks/attack-baseline": ["table", ".cell_output img"],
@@ -766,6 +766,9 @@ def test_pages_show_their_parts_need_no_network_and_say_what_they_show(page, nam
         words = image.get_attribute("alt") or ""
         assert len(words) > 20 and " " in words, image.get_attribute("src")  # words, not the name of a file
         assert image.evaluate("image => image.naturalWidth") > 300
+    for drawn in page.query_selector_all("main .drawn"):
+        (shown,) = [each for each in drawn.query_selector_all("svg") if each.is_visible()]  # the one that has room
+        assert len(shown.get_attribute("aria-label")) > 40
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 1200)])
@@ -776,12 +779,11 @@ def test_the_answer_is_on_the_first_screen(page, width, height):
     page.goto(f"{page.home}/index.html")
     page.wait_for_load_state("networkidle")
     facts = page.query_selector_all("main article ul >> nth=0 >> li")
-    picture = page.query_selector("main picture img")
+    picture = page.query_selector("main .drawn svg.narrow" if width < 600 else "main .drawn svg.wide")
     lowest = max(place["y"] + place["height"] for place in (each.bounding_box() for each in [picture, *facts]))
-    narrow = "overview_narrow" in picture.evaluate("image => image.currentSrc")
     text = page.inner_text("main article")
     page.set_viewport_size(before)
-    assert len(facts) == 3 and lowest <= height and narrow == (width < 600)
+    assert len(facts) == 3 and lowest <= height
     assert "identifies" in text and len(re.findall(r"\d\.\d", text)) < 40
 
 
