@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from report import front, speed, yours
+from report import explorer, front, speed, yours
 from report.context import Report
 from report.filling import NUMBERS
 from report.numbers import substitutions
@@ -63,6 +63,7 @@ def collect(published: Path, own: Path | None = None) -> None:
     (static / "mathjax").mkdir(parents=True)
     shutil.copy(mathjax / "tex-chtml-full.js", static / "mathjax")
     shutil.copytree(mathjax / "output" / "chtml" / "fonts", static / "mathjax" / "output" / "chtml" / "fonts")
+    explorer.write(report, static)
     toc = contents(yaml.safe_load((BOOK / "_toc.yml").read_text("utf-8")), with_own=bool(own))
     TOC.write_text(yaml.safe_dump(toc), "utf-8")
     SAID.parent.mkdir(exist_ok=True)

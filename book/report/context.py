@@ -190,15 +190,17 @@ class Report:
     # Runs
 
     @cached_property
-    def _attacked(self) -> list[Run]:
-        """Attacks of the plan of which there are runs."""
-        planned = (run for job in self.study.jobs(self.profile) for run in job.runs if run.kind == "attack")
-        return [run for run in planned if run.name in self.results.runs]
+    def _attacked(self) -> dict[Cell, dict[int, str]]:
+        """Names of the attacks of the plan of which there are runs, by what they are of and by seed."""
+        found: dict[Cell, dict[int, str]] = {}
+        for run in (run for job in self.study.jobs(self.profile) for run in job.runs if run.kind == "attack"):
+            if run.name in self.results.runs:
+                found.setdefault(key(run.factors), {})[run.seed] = run.name
+        return found
 
     def runs(self, arm: Factors, attack: Variant) -> dict[int, str]:
         """Names of the runs of an attack on an arm, by seed."""
-        cell = _cell(arm, attack)
-        return {run.seed: run.name for run in self._attacked if key(run.factors) == cell}
+        return self._attacked.get(_cell(arm, attack), {})
 
     def first_run(self, arm: Factors, attack: Variant | None) -> Run | None:
         """The first run of an attack on an arm, or of the arm's training."""
@@ -221,6 +223,12 @@ class Report:
         """The name of the run that has the pictures of an attack on an arm."""
         seeds = [0] if arm == NOBODY else self.study.profile(self.profile).seeds()
         return self.runs(arm, attack).get(seeds[0])
+
+    @cached_property
+    def firsts(self) -> dict[int, int]:
+        """The first private image of each class, of which every attack keeps its picture."""
+        images = self.results.images
+        return images[images.campaign == self.study.campaign].groupby("label").image.min().to_dict()
 
 
 def _cell(arm: Factors, attack: Variant) -> Cell:

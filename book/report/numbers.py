@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from report import cards, deviations, findings, front, sentences, small, tables, yours
+from report import cards, deviations, explorer, findings, front, sentences, small, tables, yours
 from report.context import Report
 from report.elsewhere import elsewhere
 from report.figures import FIGURES
@@ -40,6 +40,7 @@ PARTS = (
     *(findings.sweep_found, findings.rank_found),
     *(small.tutorial_small, small.attacks_small, small.limits_small, small.weaker_small, small.depth_small),
     *(small.checks_small, small.gradients_small, small.membership_small, small.games_small, small.controls_small),
+    *(explorer.explorer_view, explorer.explorer_sparsity, explorer.explorer_descent),
 )
 
 

@@ -30,7 +30,7 @@ def overview(report: Report, width: float = WIDE) -> Figure | None:
     what the strongest attack does, which looks like the originals. Beside each row the share of images identified and
     a classifier's confidence.
     """
-    narrow, firsts = width <= NARROW, first_of_each_class(report)
+    narrow, firsts = width <= NARROW, report.firsts
     targets = [target for digit, target in firsts.items() if not narrow or digit in FEW]
     arms = [arm for _, arm in front.networks(report)]
     rows, pictures = [_originals(report, targets, "private image")], report.results.pictures
@@ -54,12 +54,6 @@ def _originals(report: Report, targets: Iterable[int], title: str = "private ima
 def _scores(report: Report, attack: Variant, arm: Factors, metrics: Iterable[str]) -> list[str]:
     found = [report.estimate(metric, arm, attack) for metric in metrics]
     return [front.percent(each) if each else "" for each in found]
-
-
-def first_of_each_class(report: Report) -> dict[int, int]:
-    """The first private image of each class."""
-    images = report.results.images
-    return images[images.campaign == report.study.campaign].groupby("label").image.min().to_dict()
 
 
 @figure(captions.grid)
@@ -115,7 +109,7 @@ def gradients(report: Report, width: float = WIDE) -> Figure | None:
 
 def _grid(report: Report, cells: Cells, width: float, *, accuracy: bool = False) -> Figure | None:
     """Those attacks' pictures of the first image of each class; None where there are none."""
-    pictures, targets, rows = report.results.pictures, [*first_of_each_class(report).values()], []
+    pictures, targets, rows = report.results.pictures, [*report.firsts.values()], []
     for attack, arm in cells:
         run = report.picture(attack, arm.factors if arm else NOBODY)
         if arm is None or run not in pictures.images:

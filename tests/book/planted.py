@@ -171,7 +171,10 @@ def _results(study: Study, profile: str) -> Results:
                 continue
             skill = rng.permutation(np.linspace(-1, 1, len(labels)))
             image = np.arange(len(labels))
-            images.append(pd.DataFrame({**keys, "evaluator": "", "image": image, "label": labels, "skill": skill}))
+            shared = {**keys, "image": image, "label": labels}
+            images.append(pd.DataFrame({**shared, "evaluator": "", "skill": skill, "rank1": skill > 0.5}))
+            for less, judge in enumerate(study.evaluators):
+                images.append(pd.DataFrame({**shared, "evaluator": judge, "confidence": (1 + skill) / (2 + less)}))
             shown = pictured(skill, labels).tolist()
             pictures.images[run.name] = {target: _picture(5 * target + 1) for target in shown}
             pictures.originals |= {target: _picture(5 * target) for target in shown}

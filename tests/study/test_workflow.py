@@ -24,6 +24,7 @@ import yaml
 from nbclient import NotebookClient
 
 import own_campaign
+from browser import browser_page
 from checkout import environment, git, launch, python, take
 from conftest import ROOT
 from report import front
@@ -38,17 +39,6 @@ from suppress_study.plan import Study
 from suppress_study.results import ResultError, Results, read_job, write_job
 from suppress_study.summary import Summary
 
-CHROMIUM = "/usr/bin/chromium"
-CHROMIUM_OPTIONS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SUPPRESSED = "suppressed-example"
 DESCENTS = ("dlg", "idlg", "cosine", "dlg-sigmoids")
 (JOB,) = yaml.safe_load((ROOT / ".github" / "workflows" / "study.yml").read_text())["jobs"].values()
@@ -695,36 +685,18 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def page(finished):
-    """A browser page that notes every failure and every request that leaves this machine."""
-    if not os.path.exists(CHROMIUM):
-        if os.environ.get("CI"):
-            pytest.fail(f"{CHROMIUM} is missing: .ci/run installs it.")
-        pytest.skip(f"{CHROMIUM} is missing: install Debian's package chromium to have the pages looked at.")
-    from playwright.sync_api import sync_playwright
-
+    """A browser page on the built book, which a server of this machine has."""
     handler = functools.partial(QuietHandler, directory=finished / "_build" / "html")
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, sync_playwright() as playwright:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
-        page = browser.new_page()
-        page.complaints = []
-        page.on(
-            "console", lambda message: message.type in ("error", "warning") and page.complaints.append(message.text)
-        )
-        page.on("pageerror", lambda error: page.complaints.append(str(error)))
-        page.on("response", lambda answer: answer.status >= 400 and page.complaints.append(answer.url))
-        home = f"http://127.0.0.1:{server.server_port}"
-        page.on(
-            "request", lambda request: request.url.startswith((home, "data:")) or page.complaints.append(request.url)
-        )
-        page.home = home
-        yield page
-        browser.close()
+        with browser_page(f"http://127.0.0.1:{server.server_port}") as page:
+            yield page
         server.shutdown()
 
 
 PAGES = {
     "index": [".drawn svg", "nav"],
+    "explorer": ["#views canvas", "#views select"],
     "tutorial": ["table", ".drawn svg"],
     "trust": ["li"],
     "your_run": ["table"],
