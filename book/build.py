@@ -7,16 +7,18 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from report import explorer, front, speed, yours
+from report import cite, crate, everything, explorer, front, speed, yours
 from report.context import Report
 from report.filling import NUMBERS
-from report.numbers import substitutions
+from report.numbers import behind, substitutions
+from report.provenance import Source, used_in
 from report.runs import runs_table
 from report.sentences import banner, warnings
 from suppress_study.jobs import Model
@@ -47,13 +49,15 @@ def collect(published: Path, own: Path | None = None) -> None:
     folders = published_campaigns(published, titles)
     others = {name: Report.load(folder) for name, folder in folders.items()}
     bench = json.loads((ROOT / "results" / "bench.json").read_text("utf-8"))
+    shown = behind(report, published / "figures")
     written = {
-        "substitutions": substitutions(report, published / "figures", beside, others) | speed.substitutions(bench),
+        "substitutions": substitutions(report, published / "figures", beside, others, shown)
+        | speed.substitutions(bench),
         "banner": banner(report),
     }
     (BOOK / NUMBERS).write_text(json.dumps(written), "utf-8")
-    (BOOK / "generated" / "runs.html").write_text(runs_table(report.results), "utf-8")
-    collect_notebook(published / "notebooks" / "compare.ipynb", "compare")
+    for name, content in included(report, shown).items():
+        (BOOK / "generated" / name).write_text(content, "utf-8")
     for name, folder in folders.items():
         collect_notebook(folder / "notebooks" / "compare.ipynb", name, heading(titles[name].title, others[name]))
     if own and beside:
@@ -64,12 +68,26 @@ def collect(published: Path, own: Path | None = None) -> None:
     shutil.copy(mathjax / "tex-chtml-full.js", static / "mathjax")
     shutil.copytree(mathjax / "output" / "chtml" / "fonts", static / "mathjax" / "output" / "chtml" / "fonts")
     explorer.write(report, static)
+    citation = yaml.safe_load(cite.CITATION.read_text("utf-8"))
+    shutil.copy(cite.CITATION, static)
+    (static / "citation.bib").write_text(
+        cite.bibtex(citation, cite.dated(report.results.runs.values())[1][:4]), "utf-8"
+    )
+    (static / crate.NAME).write_text(crate.text(report, published, citation), "utf-8")
+    (static / "data").mkdir()
+    for name, source in shown.items():
+        source.shows.to_csv(static / "data" / f"{name}.csv", index=False)
     toc = contents(yaml.safe_load((BOOK / "_toc.yml").read_text("utf-8")), with_own=bool(own))
     TOC.write_text(yaml.safe_dump(toc), "utf-8")
     SAID.parent.mkdir(exist_ok=True)
     lines = [front.answer(report), yours.your_run(beside, report)]
     SHOWN.write_text(json.dumps([str(folder) for folder in (published, own) if folder]), "utf-8")
     SAID.write_text("".join(f"{plain(line)}\n" for line in lines if line), "utf-8")
+
+
+def included(report: Report, shown: Mapping[str, Source]) -> dict[str, str]:
+    """What is too large to be read as Markdown: files that pages include as they are."""
+    return {"runs.html": runs_table(report.results, used_in(shown)), "everything.html": everything.page(shown, report)}
 
 
 def heading(title: str, campaign: Report) -> str:

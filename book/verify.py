@@ -9,10 +9,11 @@ import json
 import re
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from difflib import SequenceMatcher
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -20,7 +21,7 @@ from bs4 import BeautifulSoup
 from markdown_it import MarkdownIt
 
 import readme
-from build import BOOK, BUILD, SHOWN, heading
+from build import BOOK, BUILD, SHOWN, heading, included
 from report import numbers, sentences, speed, tables
 from report.context import Report
 from report.filling import without_empty_sections
@@ -83,24 +84,25 @@ def figures_in(html: str) -> list[str]:
     return NUMBER.findall(article.get_text(" "))
 
 
-def expected(page: str, names: dict[str, Any]) -> list[str]:
+def expected(page: str, names: dict[str, Any], files: Mapping[str, str] = MappingProxyType({})) -> list[str]:
     """The numbers that a page of the book is to show.
 
     Args:
         page: in Markdown, as its source has it.
         names: what it may write between double braces.
+        files: what it may include as HTML, by the file's name.
     """
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)  # as MyST has it
     text = environment.from_string(without_empty_sections(page, names)).render(names)
-    included = r"^```\{raw\} html\n:file: (\S+)\n```$"
-    text = re.sub(included, lambda found: (BOOK / found[1]).read_text("utf-8"), text, flags=re.M)
+    included = r"^```\{raw\} html\n:file: generated/(\S+)\n```$"
+    text = re.sub(included, lambda found: files[found[1]], text, flags=re.M)
     shown = r"^```\{\w+\}[^\n]*\n(?::[^\n]*\n)*(.*?)^```$"  # a directive's own text, such as a caption
     text = re.sub(shown, r"\1", text, flags=re.M | re.S)
     text = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$|\{cite[:a-z]*\}`[^`]*`", " ", text, flags=re.S)
     return figures_in(MarkdownIt("commonmark").enable("table").render(text))
 
 
-def notebook(report: Report, begin: str = "") -> str:
+def notebook(report: Report, begin: str) -> str:
     """What the notebook of all figures says, in Markdown, its tables made again.
 
     Args:
@@ -108,7 +110,7 @@ def notebook(report: Report, begin: str = "") -> str:
         begin: in place of its first cell.
     """
     cells = json.loads((ROOT / "notebooks" / "compare.ipynb").read_text("utf-8"))["cells"]
-    text = [begin or "".join(cells[0]["source"])]
+    text = [begin]
     for cell in cells[1:]:
         source = "".join(cell["source"])
         shown = re.search(r"^Markdown\((.*)\)$", source, flags=re.M | re.S)
@@ -125,15 +127,16 @@ def pages_differ(report: Report, own: Report | None, html: Path) -> Iterator[str
     others = {name: Report.load(folder) for name, folder in published_campaigns(ROOT / PUBLISHED, titles).items()}
     bench = json.loads((ROOT / "results" / "bench.json").read_text("utf-8"))
     figures = ROOT / PUBLISHED / "figures"
-    names = numbers.substitutions(report, figures, own, others) | speed.substitutions(bench)
+    known = numbers.behind(report, figures)
+    files = included(report, known)
+    names = numbers.substitutions(report, figures, own, others, known) | speed.substitutions(bench)
     wanted = {page.stem: (page.read_text("utf-8"), names) for page in sorted(BOOK.glob("*.md"))}
-    wanted["notebooks/compare"] = notebook(report), {}
     begun = {name: heading(titles[name].title, other) for name, other in others.items()}
     wanted |= {f"notebooks/{name}": (notebook(other, begun[name]), {}) for name, other in others.items()}
     for name, (source, filled) in wanted.items():
         page = html / f"{name}.html"
         if page.is_file():
-            asked, shown = expected(source, filled), figures_in(page.read_text("utf-8"))
+            asked, shown = expected(source, filled, files), figures_in(page.read_text("utf-8"))
             for _, *at in SequenceMatcher(None, asked, shown, autojunk=False).get_opcodes() if asked != shown else ():
                 right, found = " ".join(asked[at[0] : at[1]]), " ".join(shown[at[2] : at[3]])
                 if right != found:

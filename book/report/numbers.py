@@ -4,10 +4,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from report import cards, deviations, explorer, findings, front, sentences, small, tables, yours
+from report import (
+    cards,
+    cite,
+    deviations,
+    everything,
+    explorer,
+    findings,
+    front,
+    sentences,
+    small,
+    status,
+    tables,
+    yours,
+)
 from report.context import Report
 from report.elsewhere import elsewhere
 from report.figures import FIGURES
+from report.provenance import Source, sources, with_line
 from report.runs import link
 from suppress_privacy.attacks import decoder, gradients, inversion, views
 from suppress_privacy.defences import masks
@@ -44,8 +58,28 @@ PARTS = (
 )
 
 
+def comparisons(report: Report) -> str:
+    """Every comparison behind the verdicts, with its runs."""
+    return tables.comparisons_table(report, lambda run, _: run)
+
+
+TABLES = {part.__name__: part for part in PARTS if part.__module__ == tables.__name__} | {
+    "comparisons_table": comparisons
+}
+
+
+def behind(report: Report, figures: Path) -> dict[str, Source]:
+    """What is behind all tables and figures of a report, by name; arguments as of `substitutions`."""
+    drawn = [name for name in FIGURES if (figures / f"{name}.html").is_file()]
+    return {"estimates": everything.estimates(report)} | sources(report, TABLES, drawn)
+
+
 def substitutions(
-    report: Report, figures: Path, own: Report | None = None, others: Mapping[str, Report] | None = None
+    report: Report,
+    figures: Path,
+    own: Report | None = None,
+    others: Mapping[str, Report] | None = None,
+    known: Mapping[str, Source] | None = None,
 ) -> dict[str, Any]:
     """What pages may write between double braces: tables, sentences, figures, settings; empty where there is none.
 
@@ -54,11 +88,16 @@ def substitutions(
         figures: folder of those that it has.
         own: of a run to hold beside it.
         others: of other campaigns that are published.
+        known: what `behind` gives, where that is at hand.
     """
     written = {part.__name__: part(report) for part in PARTS}
     written["comparisons_table"] = tables.comparisons_table(report, link)
-    written |= {f"figure_{name}": _figure(report, name, figures) for name in FIGURES}
-    written["overview"] = written.pop("figure_overview")
+    shown = {name: (f"figure_{name}", _figure(report, name, figures)) for name in FIGURES}
+    shown |= {"overview": ("overview", shown["overview"][1])} | {name: (name, written[name]) for name in TABLES}
+    known = behind(report, figures) if known is None else known
+    written |= {place: with_line(text, name, known.get(name), report) for name, (place, text) in shown.items()}
+    written["all_figures"] = "\n\n".join(written[f"figure_{name}"] for name in known if f"figure_{name}" in written)
+    written |= status.substitutions(report) | cite.substitutions(report)
     written |= elsewhere(report, others or {}, Claims.load().across)
     return _said(quoted(report)) | written | _beside(own, report)
 

@@ -1,12 +1,13 @@
 """The table of all runs, as HTML with an anchor each: what a page that cites a run links to."""
 
 import re
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from suppress_study.results import Results, Run
 
 SHOWN = 12  # first digits of a hash; runs.jsonl has them all
-HEADS = ("run", "commit", "processor", "seconds", "SHA-256 of networks", "")
+HEADS = ("run", "commit", "processor", "seconds", "SHA-256 of networks", "note")
 
 
 def anchor(run: str) -> str:
@@ -19,15 +20,20 @@ def link(run: str, text: str) -> str:
     return f'<a href="runs.html#{anchor(run)}">{text}</a>'
 
 
-def runs_table(results: Results) -> str:
-    """One row a run; without an empty line, at which Markdown would end it."""
+def runs_table(results: Results, used_in: Mapping[str, Sequence[str]]) -> str:
+    """One row a run; without an empty line, at which Markdown would end it.
+
+    Args:
+        results: with the runs.
+        used_in: names of the figures and tables that a run is behind, which say which rows a page asks for.
+    """
     head = "".join(f"<th>{name}</th>" for name in HEADS)
-    rows = "\n".join(_row(run) for run in results.runs.values())
-    style = "font-size: 0.75em; white-space: nowrap; border-collapse: separate; border-spacing: 1em 0"
-    return f'<div style="overflow-x: auto"><table style="{style}">\n<tr>{head}</tr>\n{rows}\n</table></div>'
+    rows = "\n".join(_row(run, used_in.get(run.name, ())) for run in results.runs.values())
+    table = f'<table class="sortable">\n<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody>\n</table>'
+    return f'<div class="wide" role="region" aria-label="Every run" tabindex="0">{table}</div>'
 
 
-def _row(run: Run) -> str:
+def _row(run: Run, used: Sequence[str]) -> str:
     networks = run.networks | ({"trained": run.checkpoint["sha256"]} if run.checkpoint else {})
     cells = (
         run.name,
@@ -38,4 +44,4 @@ def _row(run: Run) -> str:
         f"superseded by {run.superseded}" if run.superseded else "",
     )
     said = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    return f'<tr id="{anchor(run.name)}">{said}</tr>'
+    return f'<tr id="{anchor(run.name)}" data-for="{" ".join(used)}">{said}</tr>'

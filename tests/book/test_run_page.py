@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 from planted import planted
 
-from report.runs import link, runs_table
+from report.runs import anchor, link, runs_table
 
 
 class Rows(HTMLParser):
@@ -33,7 +33,7 @@ class Rows(HTMLParser):
 
 def rows_of(results):
     parser = Rows()
-    parser.feed(runs_table(results))
+    parser.feed(runs_table(results, {}))
     return parser.rows
 
 
@@ -62,4 +62,12 @@ def test_a_link_leads_to_its_row():
 
 
 def test_markdown_does_not_end_the_table():
-    assert "\n\n" not in runs_table(planted().results)
+    assert "\n\n" not in runs_table(planted().results, {})
+
+
+def test_a_run_says_which_figures_it_is_behind():
+    results = planted().results
+    first, second, *_ = results.runs
+    shown = runs_table(results, {first: ["ladder", "grid"]})
+    assert f'<tr id="{anchor(first)}" data-for="ladder grid">' in shown
+    assert f'<tr id="{anchor(second)}" data-for="">' in shown

@@ -594,7 +594,7 @@ def test_an_edited_number_is_named_on_whichever_page_it_stands(finished):
     """In the built book, a page's source, and the README; as they are, they show what the results give."""
     places = {
         "_build/html/verdict.html": r"(class=\"effect\">[+-])\d+\.\d+",
-        "_build/html/notebooks/compare.html": r"(<td[^>]*><p>[^<]*?)\d\.\d\d",
+        "_build/html/all_figures.html": r"(<td>)\d\.\d\d",
         "book/controls.md": r"(\n\n)(?=[A-Z])",
         "README.md": r"(identifies\s\*\*)\d\d",
     }
@@ -617,7 +617,7 @@ print(json.dumps({check.name: check.wrong for check in of_pages(ROOT / "results"
         (finished / name).write_text(text)
     assert found["readme"] == ["README.md states other than the results give: python book/readme.py"]
     assert len(found["pages"]) == 1 and found["pages"][0].startswith("book/controls.md states a figure of its own in")
-    for page in ("verdict.html", "notebooks/compare.html"):
+    for page in ("verdict.html", "all_figures.html"):
         assert any(f"{page} shows 98.76" in each for each in found["book"])
 
 
@@ -710,9 +710,10 @@ PAGES = {
     "verdict": ["section.verdict .outcome", "ul.forest svg"],
     "how_to_read": ["picture img"],
     "glossary": ["dl.glossary"],
-    "all_figures": ["table"],
     "known_errors": ["p strong", "mjx-container"],
-    "notebooks/compare": ["table", ".drawn svg"],
+    "all_figures": [".filter input", "table.sortable .sorts", ".drawn svg"],
+    "status": ["table"],
+    "runs": [".filter input", "tr[data-for]"],
     "notebooks/yours": ["table", ".drawn svg"],
     "notebooks/train-baseline": [".cell_output img"],
     "notebooks/train-suppressed-example": [".cell_output img"],

@@ -1,0 +1,145 @@
+"""What is behind each figure and table: its data, its runs, their commits, and the commands that make it again."""
+
+import inspect
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+
+import pandas as pd
+
+from report import data
+from report.context import NOBODY, Averaged, Cell, Factors, Report
+from report.figures import FIGURES
+from suppress_study.jobs import Variant
+from suppress_study.results import key
+from suppress_study.summary import Arm
+
+PLACE = "_static/data"  # of CSV files, from a page
+OF_VERDICTS = ("verdict_table", "comparisons_table")
+Write = Callable[[Report], str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one figure or table shows, and the runs that it comes from."""
+
+    title: str  # of a table; "" of a figure, which has a caption
+    shows: pd.DataFrame
+    runs: list[str]  # empty of what is about all runs
+
+
+@dataclass(frozen=True)
+class Watched(Report):
+    """A report that notes the runs behind whatever is looked up in it."""
+
+    noted: set[str] = field(default_factory=set)
+
+    @cached_property
+    def _by_factors(self) -> dict[Cell, list[str]]:
+        """Attacks by what they are of; trainings, and looks at their features, by the arm whose seeds they have."""
+        seeds = {key(arm.factors): arm.seeds for arm in self.summary.arms}
+        found = defaultdict(list)
+        for run in self.results.runs.values():
+            cell = key(run.factors)
+            if not run.superseded and (run.kind == "attack" or run.seed in seeds.get(cell, ())):
+                found[cell].append(run.name)
+        return found
+
+    def _note(self, arm: Factors, attack: Variant | None = None) -> None:
+        alone = attack is not None and attack.alone
+        cells = [] if alone else [key(arm)]
+        cells += [key({**(NOBODY if alone else arm), **attack.columns()})] if attack else []
+        self.noted.update(name for cell in cells for name in self._by_factors.get(cell, ()))
+
+    def estimate(self, metric: str, arm: Factors, attack: Variant, evaluator: str = "") -> Averaged | None:
+        found = super().estimate(metric, arm, attack, evaluator)
+        if found:
+            self._note(arm, attack)
+        return found
+
+    def difference(self, metric: str, arm: Factors, attack: Variant) -> Averaged | None:
+        self._note(arm, attack)
+        return super().difference(metric, arm, attack)
+
+    def bound(self, metric: str, arm: Arm) -> Averaged | None:
+        for attack in self.learned:
+            self._note(arm.factors, attack)
+        return super().bound(metric, arm)
+
+    def runs(self, arm: Factors, attack: Variant) -> dict[int, str]:
+        found = super().runs(arm, attack)
+        self.noted.update(found.values())
+        return found
+
+    def picture(self, attack: Variant, arm: Factors) -> str | None:
+        before = {*self.noted}  # without the seeds that keep no pictures
+        found = super().picture(attack, arm)
+        self.noted.clear()
+        self.noted.update(before, [found] if found else [])
+        return found
+
+    @property
+    def pair(self) -> list[Arm]:
+        for arm in super().pair:
+            self._note(arm.factors)
+        return super().pair
+
+
+def sources(report: Report, tables: Mapping[str, Write], figures: Collection[str]) -> dict[str, Source]:
+    """What is behind these tables and figures of the book, by name; of what is empty nothing."""
+    watched = Watched(**{each.name: getattr(report, each.name) for each in fields(Report)})
+    kept = {}
+
+    def keep(name: str, title: str, shows: pd.DataFrame) -> None:
+        kept[name] = Source(title, shows, [run for run in report.results.runs if run in watched.noted])
+
+    for name, write in tables.items():
+        watched.noted.clear()
+        if name in OF_VERDICTS:
+            verdicts = report.summary.verdicts.values()
+            watched.noted.update(run for found in verdicts for one in found.comparisons for run in one.runs)
+        if text := write(watched):
+            title = (inspect.getdoc(write) or name).split("\n\n")[0]
+            keep(name, " ".join(title.split()).partition(". ")[0].rstrip("."), data.of_table(text))
+    for name in figures:
+        watched.noted.clear()
+        drawn = FIGURES[name].draw(watched)
+        if drawn and len(shows := data.of_figure(drawn, report.results.pictures.of(watched.noted))):
+            keep(name, "", shows)  # a diagram has no data
+    return kept
+
+
+def with_line(text: str, name: str, source: Source | None, report: Report) -> str:
+    """A figure or table with a small line under it, as a page of the book's own folder shows it."""
+    return f"{text}\n\n{line(name, source, report)}\n" if text and source else text
+
+
+def line(name: str, source: Source, report: Report) -> str:
+    """Where its data are, which runs are behind it, at which commit, and which commands make it again."""
+    runs = [report.results.runs[run] for run in source.runs] or [*report.results.runs.values()]
+    address, counted = f"runs.html{f'?for={name}' * bool(source.runs)}", "run" if len(runs) == 1 else "runs"
+    versions = _versions({(run.commit, run.tag) for run in runs})
+    said = [
+        f'<a href="{PLACE}/{name}.csv" download>Data (CSV)</a>',
+        f'<a href="{address}">{len(runs):,} {counted}</a> at {versions}',
+        f"<code>make book</code> draws it again, <code>make study PROFILE={report.profile}</code> its runs",
+    ]
+    return f'<p class="provenance">{" · ".join(said)}</p>'
+
+
+def _versions(found: Collection[tuple[str, str]]) -> str:
+    """The commit with its tag, or how many commits."""
+    if len(found) > 1:
+        return f"{len(found)} commits"
+    ((commit, tag),) = found
+    return f"commit <code>{commit}</code>{f' ({tag})' if tag else ''}"
+
+
+def used_in(behind: Mapping[str, Source]) -> dict[str, list[str]]:
+    """Names of figures and tables by the run that is behind them."""
+    found = defaultdict(list)
+    for name, source in behind.items():
+        for run in source.runs:
+            found[run].append(name)
+    return found
