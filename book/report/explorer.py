@@ -227,8 +227,7 @@ def explorer_descent(report: Report) -> str:
         distances = _distances(pictures, course.targets, course.frames)
         objective, distance = (each[-1].mean() / each[0].mean() - 1 for each in (course.objective, distances))
         farther &= objective < min(distance, 0)
-        said.append(
-            f"- {attack.title}, {arm.title}: objective {100 * objective:+.0f} %, distance {100 * distance:+.0f} %"
-        )
+        fall, nearer = (f"{100 * change:+.0f}\N{NO-BREAK SPACE}%" for change in (objective, distance))
+        said.append(f"- {attack.title}, {arm.title}: objective {fall}, distance {nearer}")
     found = "**Each objective falls farther than the distance to the private image does.** " if farther else ""
     return "\n".join([f"{found}From the first image of an attack to its last, on average:\n", *said]) if said else ""

@@ -180,10 +180,10 @@ def test_the_first_sentences_say_what_there_is_to_see(report):
     tutorials = [counted(report.reference[0], arm) for arm in report.pair]
     assert re.findall(r"\d+", view) == [*map(str, (10, *strongest, *tutorials))]
     assert sparsity.startswith("**More zeros leak about as much**") and "50 % with 0 %" in sparsity
-    assert descent.startswith("**Each objective falls farther") and descent.count("objective -90 %, distance ") == 4
+    assert descent.startswith("**Each objective falls farther") and descent.count("objective -90") == 4
     courses = {run: replace(each, objective=each.objective[::-1]) for run, each in descents(report, noise()).items()}
     risen = explorer.explorer_descent(with_pictures(report, noise(), courses))
-    assert risen.startswith("From the first image") and "objective +900 %" in risen
+    assert risen.startswith("From the first image") and "objective +900" in risen
 
 
 def test_a_run_without_sweep_or_descents_has_no_sections_of_them():
@@ -217,8 +217,9 @@ def test_a_picture_that_is_too_large_has_fewer_levels_of_brightness(report, tmp_
     monkeypatch.setattr(explorer, "LARGEST", before - picture // 5)
     explorer.write(report, tmp_path)
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= explorer.LARGEST
-    error = abs(np.asarray(Image.open(tmp_path / explorer.PICTURE)).astype(int) - exact).max()
-    assert 0 < error <= 255 / (explorer.LEVELS[-1] - 1) / 2 + 0.5
+    fewer = np.asarray(Image.open(tmp_path / explorer.PICTURE)).astype(int)
+    levels = len(np.unique(fewer))
+    assert levels in explorer.LEVELS[1:] and 0 < abs(fewer - exact).max() <= 255 / (levels - 1) / 2 + 0.5
     monkeypatch.setattr(explorer, "LARGEST", 1000)
     with pytest.raises(ValueError, match="publish pictures of fewer attacks"):
         explorer.write(report, tmp_path)
@@ -340,14 +341,18 @@ def test_an_address_of_another_edition_is_passed_over(opened, data):
     opened.evaluate("location.hash = 'first=gone&first-attack=gone&image=x&zeros=1 %25&other=1'")
     opened.wait_for_timeout(50)
     assert captions(opened) == before
-    network = next(
-        title for title, each in data["networks"].items() if "tuned inversion at conv1" not in each["attacks"]
-    )
-    wanted = urllib.parse.urlencode({"first": network, "first-attack": "tuned inversion at conv1", "image": "7"})
+    rare = "tuned inversion at conv1"
+    network = next(title for title, each in data["networks"].items() if rare not in each["attacks"])
+    wanted = urllib.parse.urlencode({"first": network, "first-attack": rare, "image": "7"})
     opened.evaluate(f"location.hash = {wanted!r}")
     opened.wait_for_function("document.querySelector('#views figcaption').innerText.includes('7')")
     strongest = data["networks"][network]["strongest"]
     assert captions(opened)[1].startswith(f"{network}: {strongest}\n")  # which was made on it
+    ordinary = data["start"][0]
+    opened.evaluate(f"location.hash = {urllib.parse.urlencode({'second': ordinary, 'second-attack': rare})!r}")
+    opened.wait_for_function(f"document.querySelectorAll('#views figcaption')[2].innerText.includes('{rare}')")
+    opened.select_option("[name=second]", network)
+    assert captions(opened)[2].startswith(f"{network}: {strongest}\n")
 
 
 def test_a_descent_is_played_to_its_end_without_a_word_for_each_image(opened):
