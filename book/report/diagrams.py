@@ -95,18 +95,19 @@ def _height(text: str) -> float:
 
 def _across(device: tuple[str, str], server: tuple[str, str], attackers: dict[str, str]) -> Figure:
     """Device and server side by side, attackers under what they see."""
-    texts = {sees: wrapped(text, 36) for sees, text in attackers.items()}
+    texts = {sees: wrapped(text, 32) for sees, text in attackers.items()}
     high = max(map(_height, texts.values()))
     drawn, axis = _page(WIDE, 1.85 + high)
+    far = WIDE - 1.75
     _box(axis, 0.05, 0.05, 1.7, 1.2, device)
-    _box(axis, 5.25, 0.05, 1.7, 1.2, server)
-    for height, at, sent in ((0.5, 2.55, "features"), (1.05, 4.4, "gradients, when it trains")):
-        _arrow(axis, (1.75, height), (5.25, height))
+    _box(axis, far, 0.05, 1.7, 1.2, server)
+    for height, at, sent in ((0.5, 2.3, "features"), (1.05, 3.9, "gradients, when it trains")):
+        _arrow(axis, (1.75, height), (far, height))
         write(axis, (at, height - 0.04), sent, va="bottom", ha="center", weight="bold")
-    places = {"gradients": (0.05, 1.95, 1.05), "features": (2.4, 3.1, 0.5), "outputs": (4.75, 6.1, 1.25)}
+    places = {"gradients": (0.05, 1.95, 1.05), "features": (2.25, 2.85, 0.5), "outputs": (4.45, far + 0.85, 1.25)}
     for sees, (left, at, top) in places.items():
         _arrow(axis, (at, top), (at, 1.8), attacker=True)
-        _box(axis, left, 1.8, 2.2, high, (f"attacker sees {sees}", texts[sees]), attacker=True)
+        _box(axis, left, 1.8, 2.1, high, (f"attacker sees {sees}", texts[sees]), attacker=True)
     return drawn
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from report.context import Report
 from suppress_study.summary import Arm
 
-WIDE, NARROW = 7.0, 3.7  # inches: of a page's column, of a phone
+WIDE, NARROW = 6.6, 3.7  # inches: of a page's column, of a phone
 PIXELS = 96  # an inch has in CSS
 TEXT, SMALL = 9.0, 8.5  # points: 12 and 11.3 CSS pixels
 INK, MUTED, BAND, PAPER = "#000000", "#666666", "#e4e4e4", "#ffffff"
@@ -33,10 +33,10 @@ class Family:
 
 
 ORDINARY = Family("ordinary", "#4d4d4d", "#c4c4c4", "o")
-SUPPRESSED = Family("suppressed", "#bd4b00", "#ff9350", "s")
-PRUNED = Family("pruned", "#0067a5", "#62b6f0", "^")
-NOISE = Family("noise", "#007a55", "#35cc9c", "D")
-PRIVATE = Family("differential privacy", "#8a3ea8", "#d49aec", "v")
+SUPPRESSED = Family("suppressed", "#c04d00", "#ff8a3d", "s")
+PRUNED = Family("pruned", "#0072b2", "#56a8ea", "^")
+NOISE = Family("noise", "#00795c", "#2fd0a0", "D")
+PRIVATE = Family("differential privacy", "#5b1a78", "#f3c6ff", "v")
 UNTRAINED = Family("untrained", "#7d6608", "#d6bc4c", "P")
 OTHER = Family("other", "#a61e4d", "#ff8fb0", "X")
 FAMILIES = (ORDINARY, SUPPRESSED, PRUNED, NOISE, PRIVATE, UNTRAINED, OTHER)
