@@ -94,14 +94,14 @@ def _privates_fact(report: Report) -> str:
         return ""
     word = "hides images better" if found.high < suppressed.low else "does not help here, and does not promise to"
     accuracy = 100 * fmean(arm.test_accuracy)
-    return f"**Differential privacy {word}**: {percent(found)} are identified ({arm.title}; {accuracy:.1f} % accurate)."
+    return f"**Differential privacy {word}**: at {accuracy:.1f} % accuracy {percent(found)} are identified."
 
 
 def private(report: Report) -> Arm | None:
     """Of the networks trained with differential privacy the one that is nearest to the suppressed one in accuracy."""
     suppressed = report.arm(report.study.roles.suppressed)
     defences = {name: arm.defence for name, arm in report.study.arms.items()}
-    there = [arm for arm in report.summary.arms if (defences[str(arm.factors["arm"])] or {}).get("kind") == PRIVATE]
+    there = [arm for arm in report.summary.arms if (defences.get(str(arm.factors["arm"])) or {}).get("kind") == PRIVATE]
     if suppressed is None or not there:
         return None
     aim = fmean(suppressed.test_accuracy)
