@@ -115,9 +115,10 @@ def sentence(claim: Claim, found: Verdict) -> str:
         return f"Not tested: {found.reason}."
     count, inside = len(considered), sum(one.supports for one in considered)
     against = sum(one.opposes() for one in considered)
-    if considered[0].band is not None:
-        what = "as documented" if isinstance(claim, Reproduces) else "equal within their margins"
-        said = f"{inside} of {count} figures {'is' if inside == 1 else 'are'} {what}."
+    if isinstance(claim, Equal):
+        return f"{inside} of {count} differences lie within their margins."
+    if isinstance(claim, Reproduces):
+        said = f"{inside} of {count} figures {'is' if inside == 1 else 'are'} as documented."
         return (
             f"{said} The one nearest to its limit is shown." if found.verdict == HOLDS else f"{said} This one is not:"
         )

@@ -102,8 +102,8 @@ def _than(one: Estimate, other: Estimate) -> str:
 
 def limits_found(report: Report) -> str:
     """What no choice among these attacks can exceed, from the suppressed model."""
-    bound = report.bound(IDENTIFIED, report.pair[-1]) if report.pair else None
-    strongest = report.strongest(IDENTIFIED, report.pair[-1]) if report.pair else None
+    arm = report.arm(report.study.roles.suppressed)
+    bound, strongest = (report.bound(IDENTIFIED, arm), report.strongest(IDENTIFIED, arm)) if arm else (None, None)
     if bound is None or strongest is None:
         return ""
     return (
@@ -126,7 +126,8 @@ def weaker_found(report: Report) -> str:
 
 
 def _from_suppressed(report: Report, attack: Variant) -> Averaged | None:
-    return report.estimate(IDENTIFIED, report.pair[-1].factors, attack) if report.pair else None
+    arm = report.arm(report.study.roles.suppressed)
+    return report.estimate(IDENTIFIED, arm.factors, attack) if arm else None
 
 
 def depth_found(report: Report) -> str:
@@ -253,9 +254,8 @@ def _range(shares: Sequence[float]) -> str:
 
 def private_found(report: Report) -> str:
     """What the network trained with differential privacy gives that is nearest to the suppressed one in accuracy."""
-    arm = private(report)
-    found = report.strongest(IDENTIFIED, arm) if arm else None
-    own = report.strongest(IDENTIFIED, report.pair[-1]) if report.pair else None
+    arm, suppressed = private(report), report.arm(report.study.roles.suppressed)
+    found, own = (report.strongest(IDENTIFIED, each) if each else None for each in (arm, suppressed))
     if arm is None or found is None or own is None:
         return ""
     return (

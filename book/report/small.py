@@ -147,30 +147,19 @@ def membership_small(report: Report) -> str:
 
 def games_small(report: Report) -> str:
     """Membership by coin: of each arm what the last of the attacks finds, and the epsilon that it refutes."""
-    asked, titles = (
-        report.claims.strongest.membership[-1],
-        {arm.factors["arm"]: arm.title for arm in report.summary.arms},
-    )
+    asked, study = report.claims.strongest.membership[-1], report.study
     found: dict[tuple[str, str], dict[str, Estimate]] = {}
     for row in report.summary.games:
         if (row["attack"], row["metric"]) == (asked, JUDGED_BY):
             one = Estimate(*(row[name] for name in ("mean", "low", "high", "n")))
             found.setdefault((row["game"], row["arm"]), {})[row["among"]] = one
     refuted = {(row["game"], row["arm"]): row["epsilon"] for row in report.summary.audits if row["attack"] == asked}
-    rows = [
-        [
-            game,
-            titles.get(arm, arm),
-            *(cell(JUDGED_BY, each.get(among)) for among in ("canaries", "others")),
-            _epsilon(refuted, game, arm),
-        ]
-        for (game, arm), each in found.items()
-    ]
+    rows = []
+    for (game, arm), each in found.items():
+        shares = [cell(JUDGED_BY, each.get(among)) for among in ("canaries", "others")]
+        epsilon = f"{refuted[game, arm]:.1f}" if (game, arm) in refuted else "n/a"
+        rows.append([study.games[game].title, study.arms[arm].title, *shares, epsilon])
     return table(["game", "network", "canaries found", "others found", "epsilon is at least"], rows)
-
-
-def _epsilon(refuted: dict[tuple[str, str], float], game: str, arm: str) -> str:
-    return f"{refuted[game, arm]:.1f}" if (game, arm) in refuted else "n/a"
 
 
 def controls_small(report: Report) -> str:

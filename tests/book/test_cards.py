@@ -55,6 +55,15 @@ def test_what_was_not_tested_says_why():
     assert cards.sentence(claim, found) == "Not tested: nothing to lower."
 
 
+def test_networks_that_are_to_be_equal_are_counted_by_their_margins():
+    within = replace(MORE, band=0.5, supports=True, than="", what="a: skill, less that of b")
+    report, claim, found = decided("holds", within, replace(within, low=-0.6), claim="E1", p=None)
+    assert cards.sentence(claim, found) == "2 of 2 differences lie within their margins."
+    lines = BeautifulSoup(cards.verdict_cards(report), "html.parser").select("#E1 ul.forest li")
+    assert len(lines) == 2 and all(line.select_one("rect") for line in lines)
+    assert lines[0].select_one(".what").text == "A: skill, less that of b (decides)"
+
+
 def test_of_documented_figures_those_of_the_alternative_that_decides_are_counted(published):
     claims, verdicts = published.claims.claims, published.summary.verdicts
     for name, claim in claims.items():

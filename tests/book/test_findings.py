@@ -129,5 +129,6 @@ def test_a_run_without_the_networks_has_no_finding():
     bare = with_summary(report, arms=report.summary.arms[:1], strongest=[], bounds=[], games=[])
     for found in (findings.attacks_found, findings.tutorial_found, findings.controls_found, findings.private_found):
         assert found(bare) == ""
+    assert findings.limits_found(with_summary(report, arms=report.summary.arms[:1])) == ""
     for found in (findings.sweep_found, findings.rank_found, findings.limits_found, findings.mechanism_found):
         assert found(bare) == ""

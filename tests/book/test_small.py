@@ -81,5 +81,6 @@ def test_games_have_a_row_for_each_network(full):
     games = [row | {"among": among, "mean": 0.25, "low": 0.2, "high": 0.3, "n": 32} for among in ("canaries", "others")]
     played = with_summary(full, games=games, audits=[row | {"epsilon": 1.25}])
     shown = cells(small.games_small(played))
-    assert shown[1] == ["canaries", "ordinary, the suppressed one's optimiser", *["25.0 % [20.0 to 30.0]"] * 2, "1.2"]
+    game = "all training images, some with a wrong label"
+    assert shown[1] == [game, "ordinary, the suppressed one's optimiser", *["25.0 % [20.0 to 30.0]"] * 2, "1.2"]
     assert small.games_small(full) == ""
