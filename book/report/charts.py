@@ -167,12 +167,13 @@ def _beside(axis: Axes, at: float, words: Iterable[str], colour: str, *, off: fl
 
 @figure(captions.ladder_by_model)
 def ladder_by_model(report: Report, width: float = WIDE) -> Figure | None:
-    """Skill of the tutorial's attack and of those learned from the attacker's own images, on every network, with 95 %
-    intervals: a marker an attack.
+    """Skill of every attack on features of the first dense layer, on every network, with 95 % intervals: a marker an
+    attack.
 
     A row for every network, by families, with a marker for every attack at its skill against the mean image.
     """
-    attacks, metric = [*report.reference[:1], *report.learned], PRIMARY[0]
+    shuffled, metric = report.claims.checks.shuffled["attack"], PRIMARY[0]
+    attacks = [each for each in report.ladder if each.sees != "nothing" and each.attack != shuffled]
     drawn, axis, rows = _network_rows(report, lambda arm: report.strongest(metric, arm), width)
     for number, attack in enumerate(attacks):
         shift = 0.12 * ((number + 0.5) / len(attacks) - 0.5)
