@@ -12,13 +12,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from report import cite, crate, everything, explorer, front, speed, yours
 from report.context import Report
 from report.filling import NUMBERS
 from report.numbers import behind, substitutions
-from report.provenance import Source, used_in
+from report.provenance import Source, used_in, with_data
 from report.runs import runs_table
 from report.sentences import banner, warnings
 from suppress_study.jobs import Model
@@ -50,11 +51,10 @@ def collect(published: Path, own: Path | None = None) -> None:
     others = {name: Report.load(folder) for name, folder in folders.items()}
     bench = json.loads((ROOT / "results" / "bench.json").read_text("utf-8"))
     shown = behind(report, published / "figures")
-    written = {
-        "substitutions": substitutions(report, published / "figures", beside, others, shown)
-        | speed.substitutions(bench),
-        "banner": banner(report),
-    }
+    names, more = with_data(
+        substitutions(report, published / "figures", beside, others, shown) | speed.substitutions(bench)
+    )
+    written = {"substitutions": names, "banner": banner(report)}
     (BOOK / NUMBERS).write_text(json.dumps(written), "utf-8")
     for name, content in included(report, shown).items():
         (BOOK / "generated" / name).write_text(content, "utf-8")
@@ -62,6 +62,17 @@ def collect(published: Path, own: Path | None = None) -> None:
         collect_notebook(folder / "notebooks" / "compare.ipynb", name, heading(titles[name].title, others[name]))
     if own and beside:
         collect_own(beside, own / "notebooks")
+    collect_static(report, published, {name: source.shows for name, source in shown.items()} | more)
+    toc = contents(yaml.safe_load((BOOK / "_toc.yml").read_text("utf-8")), with_own=bool(own))
+    TOC.write_text(yaml.safe_dump(toc), "utf-8")
+    SAID.parent.mkdir(exist_ok=True)
+    lines = [front.answer(report), yours.your_run(beside, report)]
+    SHOWN.write_text(json.dumps([str(folder) for folder in (published, own) if folder]), "utf-8")
+    SAID.write_text("".join(f"{plain(line)}\n" for line in lines if line), "utf-8")
+
+
+def collect_static(report: Report, published: Path, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Files that pages link to as they are: data, pictures, what to cite, and MathJax."""
     static = BOOK / "generated" / "static"
     mathjax = Path(str(find_spec("sphinx-mathjax-offline").origin)).parent / "static" / "mathjax"  # type: ignore
     (static / "mathjax").mkdir(parents=True)
@@ -75,14 +86,8 @@ def collect(published: Path, own: Path | None = None) -> None:
     )
     (static / crate.NAME).write_text(crate.text(report, published, citation), "utf-8")
     (static / "data").mkdir()
-    for name, source in shown.items():
-        source.shows.to_csv(static / "data" / f"{name}.csv", index=False)
-    toc = contents(yaml.safe_load((BOOK / "_toc.yml").read_text("utf-8")), with_own=bool(own))
-    TOC.write_text(yaml.safe_dump(toc), "utf-8")
-    SAID.parent.mkdir(exist_ok=True)
-    lines = [front.answer(report), yours.your_run(beside, report)]
-    SHOWN.write_text(json.dumps([str(folder) for folder in (published, own) if folder]), "utf-8")
-    SAID.write_text("".join(f"{plain(line)}\n" for line in lines if line), "utf-8")
+    for name, frame in tables.items():
+        frame.to_csv(static / "data" / f"{name}.csv", index=False)
 
 
 def included(report: Report, shown: Mapping[str, Source]) -> dict[str, str]:

@@ -148,10 +148,13 @@ def of_pages(folder: Path) -> list[Check]:
     """Checks of the README and the pages, which show the published run alone."""
     if folder.resolve() != (ROOT / PUBLISHED).resolve():
         left = f"README and book show {PUBLISHED}"
-        return [Check(name, "", left=left) for name in ("readme", "book")]
+        return [Check(name, "", left=left) for name in ("readme", "crate", "book")]
     report, text = Report.load(folder), readme.README.read_text("utf-8")
     stale = ["README.md states other than the results give: python book/readme.py"]
     found = [Check("readme", "its answer is what the results give", stale * (readme.written(report, text) != text))]
+    path, stale = folder / readme.crate.NAME, [f"{readme.crate.NAME} is not of these files: python book/readme.py"]
+    right = path.is_file() and path.read_text("utf-8") == readme.described(report)
+    found.append(Check("crate", "it describes the published files", [] if right else stale))
     found.append(Check("pages", "none states a figure by itself", list(written_figures(BOOK))))
     shown = json.loads(SHOWN.read_text("utf-8")) if SHOWN.is_file() else []
     if not shown or not (BUILD / "html").is_dir():

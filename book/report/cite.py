@@ -52,7 +52,7 @@ def bibtex(citation: Mapping[str, Any], year: str) -> str:
         "url": citation.get("repository-code") or citation.get("url"),
         "note": f"Licence: {citation['license']}",
     }
-    lines = "".join(f"  {name} = {{{value}}},\n" for name, value in parts.items() if value)
+    lines = "".join(f'  {name} = "{value}",\n' for name, value in parts.items() if value)
     return f"@software{{suppress_privacy_study,\n{lines}}}\n"
 
 

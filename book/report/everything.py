@@ -38,7 +38,8 @@ def estimates(report: Report) -> Source:
 
 def _titles(report: Report, cell: frozenset) -> tuple[str, str]:
     """What an attack and a network are called; by their factors, where the plan has no such any more."""
-    attack = next((each for each in report.attacks if key(each.columns()) <= cell), None)
+    fitting = [each for each in report.attacks if key(each.columns()) <= cell]
+    attack = max(fitting, key=lambda each: len(each.columns()), default=None)  # with all that sets it apart
     arm = next((each for each in report.summary.arms if key(each.factors) <= cell), None)
     left = {name: str(value) for name, value in sorted(cell)}
     if arm is None:

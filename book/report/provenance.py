@@ -1,10 +1,12 @@
 """What is behind each figure and table: its data, its runs, their commits, and the commands that make it again."""
 
 import inspect
+import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
@@ -16,6 +18,7 @@ from suppress_study.results import key
 from suppress_study.summary import Arm
 
 PLACE = "_static/data"  # of CSV files, from a page
+RULE = re.compile(r"^\|(?:\s*:?-+:?\s*\|)+$", re.M)  # under the heads of a table in Markdown
 OF_VERDICTS = ("verdict_table", "comparisons_table")
 Write = Callable[[Report], str]
 
@@ -121,11 +124,23 @@ def line(name: str, source: Source, report: Report) -> str:
     address, counted = f"runs.html{f'?for={name}' * bool(source.runs)}", "run" if len(runs) == 1 else "runs"
     versions = _versions({(run.commit, run.tag) for run in runs})
     said = [
-        f'<a href="{PLACE}/{name}.csv" download>Data (CSV)</a>',
+        _taken(name),
         f'<a href="{address}">{len(runs):,} {counted}</a> at {versions}',
         f"<code>make book</code> draws it again, <code>make study PROFILE={report.profile}</code> its runs",
     ]
     return f'<p class="provenance">{" · ".join(said)}</p>'
+
+
+def _taken(name: str) -> str:
+    return f'<a href="{PLACE}/{name}.csv" download>Data (CSV)</a>'
+
+
+def with_data(written: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """What pages write, each table with a link to its data that has no line yet; and these data by name."""
+    tables = {name: text for name, text in written.items() if isinstance(text, str) and RULE.search(text)}
+    found = {name: data.of_table(text) for name, text in tables.items() if 'class="provenance"' not in text}
+    linked = {name: f'{written[name]}\n\n<p class="provenance">{_taken(name)}</p>\n' for name in found}
+    return {**written, **linked}, found
 
 
 def _versions(found: Collection[tuple[str, str]]) -> str:

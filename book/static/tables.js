@@ -2,6 +2,8 @@
    runs.html?for=ladder leaves those behind that figure. Without this script they are tables like others. */
 "use strict";
 
+const FEW = 5; // rows that need no filter
+const WORDS = new Intl.Collator("en");
 const NUMBER = /^[+\u2212-]?[\d,]*\.?\d+(?:e[+-]?\d+)?/i;
 
 /* What a cell is sorted by: the number that it begins with, or its text. */
@@ -15,8 +17,8 @@ function sortKey(row, column) {
 function compare(one, other, sign) {
   if (!one.text || !other.text) return !one.text - !other.text;
   const [first, second] = [Number.isNaN(one.number), Number.isNaN(other.number)];
-  if (first || second) return first && second ? sign * one.text.localeCompare(other.text) : first - second;
-  return sign * (one.number - other.number) || sign * one.text.localeCompare(other.text);
+  if (first || second) return first && second ? sign * WORDS.compare(one.text, other.text) : first - second;
+  return sign * (one.number - other.number);
 }
 
 function sort(table, head) {
@@ -73,5 +75,7 @@ function addFilter(table, name) {
 
 for (const table of document.querySelectorAll("table.sortable")) {
   addSorting(table);
-  addFilter(table, table.closest("[aria-label]")?.getAttribute("aria-label") || "table");
+  if (table.tBodies[0].rows.length > FEW) {
+    addFilter(table, table.closest("[aria-label]")?.getAttribute("aria-label") || "table");
+  }
 }

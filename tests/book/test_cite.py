@@ -31,6 +31,7 @@ def test_bibtex_reads_the_citation_as_it_is_written(changes):
     names = [(person.last_names, person.first_names) for person in entry.persons["author"]]
     assert names == ([(["Müller", "&", "Söhne"], ["Ada"]), (["{A Body, Inc.}"], [])] if changes else names)
     assert len(names) == len(citation["authors"])
+    assert "{{" not in cite.bibtex(citation, "2026")  # which a page would fill in
 
 
 def test_editions_are_the_parts_of_the_changelog_that_say_so():

@@ -140,3 +140,7 @@ def test_it_is_the_same_whenever_and_wherever_it_is_written(published, tmp_path)
 def test_what_is_committed_is_of_the_published_files(published):
     written = (FOLDER / crate.NAME).read_text("utf-8")
     assert written == readme.described(published), "python book/readme.py writes it anew"
+
+
+def test_all_that_is_ever_published_has_its_words():
+    assert set(crate.FILES) == set(crate.SAID)

@@ -27,7 +27,12 @@ def test_every_estimate_of_the_summary_has_its_row(published):
         [row["mean"], row["low"], row["high"]] for row in rows
     ]
     assert (shown["values"] * shown.seeds).tolist() == [row["n"] for row in rows]
-    assert not shown.duplicated(["attack", "network", "metric", "judge"]).any()  # titles tell all factors apart
+
+
+@pytest.mark.parametrize("profile", ["smoke", "full"])
+def test_titles_tell_all_that_differs_apart(profile):
+    shown = everything.estimates(planted(profile)).shows
+    assert not shown.duplicated(["attack", "network", "metric", "judge"]).any()
 
 
 def test_estimates_have_the_titles_of_what_they_are_of(published):

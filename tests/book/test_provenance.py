@@ -7,7 +7,7 @@ import pytest
 from planted import planted
 
 from report import tables
-from report.provenance import Source, line, sources, used_in, with_line
+from report.provenance import Source, line, sources, used_in, with_data, with_line
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +77,16 @@ def test_a_run_is_used_in_what_it_is_behind():
     shows = pd.DataFrame()
     behind = {"a": Source("", shows, ["one", "two"]), "b": Source("", shows, ["two"])}
     assert used_in(behind) == {"one": ["a"], "two": ["a", "b"]}
+
+
+def test_tables_without_a_line_have_their_data_too():
+    table = "| a | b |\n|:---|---:|\n| x | 1 |"
+    before = {
+        "told": f'{table}\n\n<p class="provenance"></p>',
+        "table": f"{table}\n\nlegend",
+        "words": "a | b",
+        "count": 3,
+    }
+    after, found = with_data(before)
+    assert list(found) == ["table"] and found["table"].to_dict("records") == [{"a": "x", "b": "1"}]
+    assert after.pop("table").startswith(before.pop("table")) and after == before

@@ -83,7 +83,7 @@ def test_a_head_sorts_numbers_as_numbers_up_and_then_down(page):
 def test_words_in_any_order_filter_rows_and_their_number_is_said(page):
     box, told = page.get_by_role("searchbox", name="Filter the rows of: A table"), page.get_by_role("status")
     assert told.inner_text() == "6 of 6 rows"
-    box.fill("12 GAMMA")
+    box.fill("a GAMMA")
     assert shown(page) == ["gamma <b>"] and told.inner_text() == "1 of 6 rows"
     box.fill("a")
     page.get_by_role("button", name="name").click()  # what is hidden stays so
