@@ -19,9 +19,9 @@ NUMBERS = (
     "Float64",
     "Bool",
 )
-CHECKSUM = b"crc_num"  # begins the last bytes of a file that has a checksum
+CHECKSUM = b"crc_num"  #: begins the last bytes of a file that has a checksum
 CHECKSUM_BYTES = 17
-MINDARMOUR = "networks."  # what MindArmour's defence puts before the names of a network's parameters
+MINDARMOUR = "networks."  #: what MindArmour's defence puts before the names of a network's parameters
 
 
 def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
@@ -31,6 +31,12 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
 
     Raises:
         ValueError: the file is missing or damaged, or is no checkpoint.
+
+    Examples:
+        >>> from suppress_privacy import save_checkpoint
+        >>> save_checkpoint(network, "one.ckpt")
+        >>> read_checkpoint(Path("one.ckpt"))["conv1.weight"].shape
+        (6, 1, 5, 5)
     """
     try:
         content = path.read_bytes()

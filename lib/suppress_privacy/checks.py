@@ -1,4 +1,4 @@
-"""Arguments are checked once, where they enter, by what their annotation says; each refusal is one sentence.
+"""Arguments are checked once, where they enter, by what their annotation says; each refusal is one sentence::
 
     @checked
     def step(batch: Annotated[int, Bounds(at_least=1), "the images a step"], mode: Literal["graph", "pynative"]): ...
@@ -33,7 +33,7 @@ class Bounds:
     at_most: float | None = None
     below: float | None = None
     multiple_of: int = 1
-    named: str = ""  # in words where the upper end comes from, if that is another argument
+    named: str = ""  #: in words where the upper end comes from, if that is another argument
 
     def hold(self, value: float) -> bool:
         ends = ((self.at_least, ge), (self.above, gt), (self.at_most, le), (self.below, lt))
@@ -62,7 +62,12 @@ Tried = Annotated[list[NotNegative], Bounds(at_least=1), "a list of numbers from
 
 
 def words(annotation: Any) -> str:
-    """What an annotation allows, in words. A text in an `Annotated` says what a number is, or what else is meant."""
+    """What an annotation allows, in words. A text in an `Annotated` says what a number is, or what else is meant.
+
+    Examples:
+        >>> words(Whole), words(Share)
+        ('an integer from 1', 'a number above 0, below 1')
+    """
     return _judged(None, annotation)[0]
 
 
@@ -77,6 +82,12 @@ def check(name: str, value: Any, annotation: Any) -> None:
 
     Raises:
         TypeError, ValueError: it is not of the type; it is, and lies outside what is allowed.
+
+    Examples:
+        >>> check("batch_size", 32, Whole)
+        >>> check("batch_size", 0, Whole)
+        Traceback (most recent call last):
+        ValueError: batch_size is 0; it must be an integer from 1: correct its value.
     """
     allowed, fault = _judged(value, annotation)
     if fault:
@@ -121,7 +132,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def checked(function: F) -> F:
-    """Check every argument by its annotation before the function runs."""
+    """Check every argument by its annotation before the function runs.
+
+    Examples:
+        >>> from typing import Annotated
+        >>> @checked
+        ... def halved(share: Annotated[float, Bounds(at_least=0, at_most=1)]):
+        ...     return share / 2
+        >>> halved(1)
+        0.5
+        >>> halved("1")
+        Traceback (most recent call last):
+        TypeError: share is '1'; it must be a number from 0 to 1: correct its type.
+    """
     signature = inspect.signature(function)
     parameters = signature.parameters.values()
     single = {each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)}
@@ -145,7 +168,12 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
 
 @cache
 def annotations_of(function: Callable[..., Any]) -> Mapping[str, Any]:
-    """A function's annotations by parameter, with what `Annotated` adds."""
+    """A function's annotations by parameter, with what `Annotated` adds.
+
+    Examples:
+        >>> list(annotations_of(check))
+        ['name', 'value', 'annotation', 'return']
+    """
     return get_type_hints(function, include_extras=True)
 
 
@@ -173,6 +201,11 @@ def keywords(function: Callable[..., Any], given: Mapping[str, Any], *, apart: C
     Raises:
         TypeError, ValueError: a setting that the function has not, one that is missing, or one that its annotation
             does not allow.
+
+    Examples:
+        >>> def fit(images, *, steps: Whole, rate: Positive = 0.1): ...
+        >>> keywords(fit, {"steps": 20})
+        {'steps': 20, 'rate': 0.1}
     """
     kinds = annotations_of(function)
     parameters = signature_of(function).parameters.values()

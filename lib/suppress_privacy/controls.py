@@ -29,6 +29,10 @@ class SigmoidLeNet(Control):
 
     Outputs:
         logits, float32 [N, 10].
+
+    Examples:
+        >>> predict(SigmoidLeNet(seed=0), images).shape
+        (4, 10)
     """
 
     @checked
@@ -47,6 +51,10 @@ class Perceptron(Control):
     """One hidden dense layer, which sees the image itself: its gradient is a multiple of the image.
 
     Arguments, inputs and outputs as `SigmoidLeNet`.
+
+    Examples:
+        >>> predict(CONTROLS["perceptron"](seed=0), images).shape
+        (4, 10)
     """
 
     @checked

@@ -25,6 +25,11 @@ class ConvNet(nn.Cell):
 
     Raises:
         TypeError, ValueError: an argument of the wrong type or out of its range.
+
+    Examples:
+        >>> colour = ConvNet(width=4, channels=3, seed=0)
+        >>> predict(colour, np.zeros((2, 3, 32, 32), np.float32)).shape
+        (2, 10)
     """
 
     @checked

@@ -23,7 +23,7 @@ from suppress_privacy.checks import Bounds
 Layer = Annotated[str, Bounds(at_least=1), "a layer's name"]
 
 GIVEN, DEPTH, INNER = "_given", "_depth", "_cut"  # what halves call the features, the layer's name, a layer that is cut
-UNKNOWN = object()  # the value of what depends on more than the network
+UNKNOWN = object()  #: the value of what depends on more than the network
 _files = count()
 
 
@@ -57,6 +57,14 @@ def cut(network: nn.Cell, layer: str) -> nn.Cell:
         ValueError: there is no such layer; it is called more than once, or it cannot be said in advance whether; the
             network looks beside it, so that its features are not all that the rest depends on; or it does more than the
             source of its `construct` says, or says it in ways that are not understood here.
+
+    Examples:
+        >>> from suppress_privacy.convnet import ConvNet
+        >>> whole = ConvNet(width=4, channels=1, seed=0)
+        >>> halves = cut(whole, "fc1")
+        >>> seen = halves.features(Tensor(images), "fc1")
+        >>> seen.shape, halves.rest(seen, "fc1").shape
+        ((4, 128), (4, 10))
     """
     named = {name: cell for name, cell in network.cells_and_names() if name}
     what = f"layer is {layer!r}"

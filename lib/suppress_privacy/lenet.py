@@ -12,7 +12,7 @@ from suppress_privacy.checks import Seed, Whole, checked
 from suppress_privacy.cut import cut
 from suppress_privacy.runtime import cure_pynative, generator
 
-WEIGHT_SIGMA = 0.05  # the tutorial's initialiser, for weights and biases alike
+WEIGHT_SIGMA = 0.05  #: the tutorial's initialiser, for weights and biases alike
 Depth = Literal["conv1", "conv2", "fc1", "fc2", "logits"]
 DEPTHS = get_args(Depth)
 
@@ -26,14 +26,24 @@ def conv(
     *,
     start: Initializer | str | None = None,
 ) -> nn.Conv2d:
-    """The tutorial's convolution: valid, without bias, its weights from its initialiser if `start` names no other."""
+    """The tutorial's convolution: valid, without bias, its weights from its initialiser if `start` names no other.
+
+    Examples:
+        >>> conv(1, 6, 5)(Tensor(images)).shape
+        (4, 6, 28, 28)
+    """
     start = start or TruncatedNormal(WEIGHT_SIGMA)
     shape = (in_channels, out_channels, kernel_size, stride, "valid", padding)
     return nn.Conv2d(*shape, has_bias=False, weight_init=start)
 
 
 def fc_with_initialize(input_channels: int, out_channels: int, *, start: Initializer | str | None = None) -> nn.Dense:
-    """The tutorial's dense layer, its weights and biases from the same."""
+    """The tutorial's dense layer, its weights and biases from the same.
+
+    Examples:
+        >>> fc_with_initialize(120, 84)(Tensor(view.features)).shape
+        (4, 84)
+    """
     start = start or TruncatedNormal(WEIGHT_SIGMA)
     return nn.Dense(input_channels, out_channels, start, start)
 
@@ -59,6 +69,10 @@ class LeNet5(nn.Cell):
 
     Outputs:
         logits, float32 [N, 10].
+
+    Examples:
+        >>> LeNet5(seed=0)(Tensor(images)).shape
+        (4, 10)
     """
 
     @checked
@@ -119,7 +133,7 @@ def through(x: Tensor, stages: tuple[Any, ...]) -> Tensor:
 
 
 class PooledConvolution(nn.Cell):
-    """A valid 5x5 convolution of one channel and the 2x2 max pool after it, as one convolution of stride 2.
+    """A valid 5x5 convolution of one channel and the 2x2 max pool after it, as one convolution of stride 2::
 
         max_p (w * x)(2i + p) = max_p (w_p * x)(2i),   p in {0, 1}^2,   w_p(k) = w(k - p)
 
@@ -164,6 +178,11 @@ class Features(nn.Cell):
 
     Raises:
         TypeError, ValueError: no network, unknown depth, or one that the network cannot be cut at.
+
+    Examples:
+        >>> seen = Features(network, "conv1")(Tensor(images))
+        >>> seen.shape
+        (4, 6, 28, 28)
     """
 
     @checked
@@ -184,6 +203,10 @@ class Rest(nn.Cell):
 
     Raises:
         ValueError: as `Features`.
+
+    Examples:
+        >>> bool(np.allclose(Rest(network, "conv1")(seen).asnumpy(), network(Tensor(images)).asnumpy(), atol=1e-5))
+        True
     """
 
     def __init__(self, network: nn.Cell, depth: str) -> None:
@@ -213,6 +236,9 @@ def require_whole(network: nn.Cell, depth: str, images: np.ndarray) -> None:
 
     Raises:
         ValueError: they are not, or cannot be run.
+
+    Examples:
+        >>> require_whole(network, "fc1", images)  # the halves are the network
     """
     features, rest = Features(network, depth), Rest(network, depth)
     for given in (images, images[:1]):  # code may look at how many there are
@@ -242,6 +268,10 @@ def predict(network: nn.Cell, images: np.ndarray, batch_size: Whole = 1000) -> n
 
     Returns:
         float32, one output a row.
+
+    Examples:
+        >>> predict(network, data.test_images, batch_size=500).shape
+        (1000, 10)
     """
     cure_pynative()
     network.set_train(False)

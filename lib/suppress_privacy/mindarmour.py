@@ -36,6 +36,20 @@ class SuppressModel(Model):
     Raises:
         TypeError: network, loss_fn or optimizer of another type.
         ValueError: mixed precision or loss scaling is asked for.
+
+    Examples:
+        >>> from mindspore.dataset import NumpySlicesDataset
+        >>> from suppress_privacy import SuppressPrivacyFactory, propose_mask_layers
+        >>> classifier = nn.SequentialCell(nn.Flatten(), nn.Dense(1024, 10))
+        >>> batches = NumpySlicesDataset((data.train_images, data.train_labels), ["image", "label"]).batch(100)
+        >>> rise = {"start_epoch": 1, "end_epoch": 1, "batch_num": 40, "mask_times": 4, "lr": 0.1, "sparse_end": 0.9}
+        >>> control = SuppressPrivacyFactory().create(classifier, propose_mask_layers(classifier), **rise)
+        >>> loss = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
+        >>> model = SuppressModel(classifier, loss, nn.SGD(classifier.trainable_params(), 0.1))
+        >>> model.link_suppress_ctrl(control)
+        >>> model.train(1, batches, callbacks=[SuppressMasker(model, control)], dataset_sink_mode=False)
+        >>> round(control.calc_actual_sparse_for_layer(classifier, "1.weight"), 1)
+        0.9
     """
 
     @checked
@@ -111,6 +125,10 @@ class SuppressMasker(Callback):
             (dataset_sink_mode) or not as many an epoch as the schedule was made for; after the first step and each
             epoch, if ranks that train in parallel differ; at the end of an epoch, if it diverged; when training ends,
             if there is no zero where there should be some.
+
+    Examples:
+        >>> SuppressMasker(model, control).suppress_ctrl is control
+        True
     """
 
     @checked
@@ -161,6 +179,13 @@ class ImageInversionAttack(FeatureInversion):
     """MindArmour's attack: `generate` reconstructs images from features, `evaluate` compares them.
 
     The arguments are those of `FeatureInversion`.
+
+    Examples:
+        >>> attack = ImageInversionAttack(first, input_shape=(1, 32, 32), input_bound=(0, 1), loss_weights=[1, 0.2, 5])
+        >>> found = attack.generate(view.features, iters=3)
+        >>> distance, similarity, confidence = attack.evaluate(images, found, labels, network)
+        >>> 0 < distance < 2, 0 <= confidence <= 1
+        (True, True)
     """
 
     @checked
@@ -207,6 +232,10 @@ class LogUtil:
     """MindArmour's logging: messages with a tag, on this package's logger, whose own messages its level shows as well.
 
     They go where the program sends its log messages; if it has set up none, to stderr.
+
+    Examples:
+        >>> log = LogUtil.get_instance()
+        >>> log.info("training", "accuracy is %.3f", 0.981)  # to where the program sends its log messages
     """
 
     LOGGER = logging.getLogger("suppress_privacy")

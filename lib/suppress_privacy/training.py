@@ -23,8 +23,8 @@ from suppress_privacy.mnist import Mnist
 from suppress_privacy.ranks import over_ranks
 from suppress_privacy.runtime import generator
 
-RESIDUE = 1e-7  # up to it MindArmour counts as zero, for what acts through the gradient leaves some of a weight
-CHECKPOINT_PREFIX = "checkpoint_lenet"  # the tutorial's file names: checkpoint_lenet-{epoch}_{step}.ckpt
+RESIDUE = 1e-7  #: up to it MindArmour counts as zero, for what acts through the gradient leaves some of a weight
+CHECKPOINT_PREFIX = "checkpoint_lenet"  #: the tutorial's file names, checkpoint_lenet-{epoch}_{step}.ckpt
 CHECKPOINTS_KEPT = 10
 ToTrain = Annotated[nn.Cell, "the nn.Cell to train"]
 Place = Annotated[str | os.PathLike, "a path"]
@@ -34,14 +34,19 @@ Facts = dict[str, Any]  # plain data
 
 @dataclass(frozen=True)
 class Plan:
-    """The training that a defence is made for."""
+    """The training that a defence is made for.
 
-    data: Mnist  # a defence whose strength is set by accuracy looks at the images to choose on
+    Examples:
+        >>> Plan(data, epochs=10, batch_size=32, lr=0.1, seed=0).steps
+        125
+    """
+
+    data: Mnist  #: a defence whose strength is set by accuracy looks at the images to choose on
     epochs: int
     batch_size: int
     lr: float
     seed: int
-    wanted_accuracy: float | None = None  # on these, in [0, 1], for a defence that is set by it
+    wanted_accuracy: float | None = None  #: on these, in [0, 1], for a defence that is set by it
 
     @property
     def steps(self) -> int:
@@ -54,6 +59,16 @@ class Defence(nn.Cell):
 
     `on_gradients` and `after_update` are compiled into the training step. `after_step` runs between
     steps and may set the defence's parameters, which the next step then uses.
+
+    Examples:
+        >>> class Halved(Defence):
+        ...     def on_gradients(self, gradients):
+        ...         return tuple(0.5 * gradient for gradient in gradients)
+        >>> model = nn.SequentialCell(nn.Flatten(), nn.Dense(1024, 10))
+        >>> optimizer = nn.SGD(model.trainable_params(), 0.1)
+        >>> history = train(model, optimizer, data, epochs=1, batch_size=100, seed=0, defence=Halved())
+        >>> history.test_accuracy[0] > 0.5
+        True
     """
 
     releases: str | None = None  # the one depth whose features leave the user's device under it; None: any
@@ -148,6 +163,12 @@ class TrainStep(nn.Cell):
 
     Outputs:
         The batch's loss before the update.
+
+    Examples:
+        >>> step = TrainStep(with_cross_entropy(model), optimizer, Defence())
+        >>> loss = step(Tensor(images), Tensor(labels))
+        >>> loss.shape
+        ()
     """
 
     def __init__(self, forward: nn.Cell, optimizer: nn.Optimizer, defence: Defence) -> None:
@@ -176,6 +197,10 @@ class History:
     """One entry an epoch: mean loss in nats, test accuracy in [0, 1], share of zeros in each weight.
 
     Where there are validation images, the accuracy on them, and that on the test images which are none.
+
+    Examples:
+        >>> isinstance(history, History), len(history.loss), history.until(0).loss
+        (True, 1, [])
     """
 
     loss: list[float] = field(default_factory=list)
@@ -244,6 +269,12 @@ def train(
             act in such a training. Nothing has changed then.
         ValueError: the training diverged, at the end of the epoch in which it did; or it is over and the defence
             has not done what it is for.
+
+    Examples:
+        >>> run = {"epochs": 1, "batch_size": 100, "seed": 0, "checkpoints": "trained"}
+        >>> history = train(model, optimizer, data, **run)
+        >>> [path.name for path in checkpoints_in("trained")]
+        ['checkpoint_lenet-1_40.ckpt']
     """
     data = fitted(network, data)
     count = len(data.train_labels)
@@ -305,9 +336,9 @@ def must_be_finite(network: nn.Cell, epoch: int, loss: float = 0.0) -> None:
 class Progress:
     """How far a training is: what changes with every step, beyond parameters and the defence's state."""
 
-    order: Facts  # state of the generator that orders the images, at the start of the epoch
+    order: Facts  #: state of the generator that orders the images, at the start of the epoch
     step: int = 0
-    losses: list[Any] = field(default_factory=list)  # of the steps of this epoch; read from the device when needed
+    losses: list[Any] = field(default_factory=list)  #: of the steps of this epoch; read from the device when needed
     history: History = field(default_factory=History)
 
     @property
@@ -405,17 +436,32 @@ class States:
 
 
 def correct(network: nn.Cell, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Of which images the largest logit is at their label, bool [N]."""
+    """Of which images the largest logit is at their label, bool [N].
+
+    Examples:
+        >>> correct(model, images, labels).shape
+        (4,)
+    """
     return predict(network, images).argmax(1) == labels
 
 
 def accuracy(network: nn.Cell, images: np.ndarray, labels: np.ndarray) -> float:
-    """Share of images whose largest logit is at their label, in [0, 1]."""
+    """Share of images whose largest logit is at their label, in [0, 1].
+
+    Examples:
+        >>> accuracy(model, data.test_images, data.test_labels) == history.test_accuracy[-1]
+        True
+    """
     return float(correct(network, images, labels).mean())
 
 
 def sparsity(network: nn.Cell, residue: float = 0.0) -> dict[str, float]:
-    """Share of zeros in each weight (biases left out), by parameter name; up to `residue` all counts as zero."""
+    """Share of zeros in each weight (biases left out), by parameter name; up to `residue` all counts as zero.
+
+    Examples:
+        >>> sparsity(model)
+        {'1.weight': 0.0}
+    """
     weights = [parameter for parameter in network.get_parameters() if parameter.name.endswith("weight")]
     return {weight.name: float(np.mean(np.abs(weight.asnumpy()) <= residue)) for weight in weights}
 
@@ -426,6 +472,9 @@ def save_checkpoint(network: nn.Cell, path: Place) -> None:
 
     Raises:
         TypeError, ValueError: not a nn.Cell; the path is a folder.
+
+    Examples:
+        >>> save_checkpoint(model, "one.ckpt")
     """
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder: name a file in it.")
@@ -434,13 +483,22 @@ def save_checkpoint(network: nn.Cell, path: Place) -> None:
 
 
 def checkpoints_in(folder: Place) -> list[Path]:
-    """The checkpoints of a folder, oldest epoch first."""
+    """The checkpoints of a folder, oldest epoch first.
+
+    Examples:
+        >>> (last,) = checkpoints_in("trained")
+    """
     named = re.compile(rf"{CHECKPOINT_PREFIX}-\d+_\d+\.ckpt")
     return sorted(filter(lambda path: named.fullmatch(path.name), Path(folder).glob("*.ckpt")), key=epoch_of)
 
 
 def epoch_of(checkpoint: Path) -> int:
-    """The epoch after which a checkpoint was saved, from its path."""
+    """The epoch after which a checkpoint was saved, from its path.
+
+    Examples:
+        >>> epoch_of(last)
+        1
+    """
     return int(checkpoint.name.removeprefix(f"{CHECKPOINT_PREFIX}-").partition("_")[0])
 
 
@@ -450,7 +508,13 @@ def states_in(folder: Place) -> list[Path]:
 
 
 def forget(folder: Place) -> None:
-    """Delete the checkpoints and states in a folder, for a training that is to begin there anew."""
+    """Delete the checkpoints and states in a folder, for a training that is to begin there anew.
+
+    Examples:
+        >>> forget("trained")
+        >>> checkpoints_in("trained")
+        []
+    """
     for old in (*checkpoints_in(folder), *states_in(folder)):
         old.unlink()
 
@@ -464,6 +528,9 @@ def load_checkpoint(network: nn.Cell, path: Place) -> None:
     Raises:
         TypeError, ValueError: not a nn.Cell; the file is missing, damaged, or of another network, which is
             then unchanged.
+
+    Examples:
+        >>> load_checkpoint(model, "one.ckpt")
     """
     parameters = {parameter.name: parameter for parameter in network.get_parameters()}
     wanted = {name: (tuple(each.shape), str(each.dtype).lower()) for name, each in parameters.items()}

@@ -4,6 +4,7 @@ Its folder has a name that a shell would take apart, and the shell it is started
 stranger has added an attack, a defence, an arm and a sparsity there: the code that CONTRIBUTING.md shows.
 """
 
+import ast
 import functools
 import json
 import os
@@ -22,6 +23,7 @@ import psutil
 import pytest
 import yaml
 from nbclient import NotebookClient
+from sphinx.util.inventory import InventoryFile
 
 import own_campaign
 from browser import browser_page
@@ -742,6 +744,19 @@ def test_pages_show_their_parts_need_no_network_and_say_what_they_show(page, nam
     for drawn in page.query_selector_all("main .drawn"):
         (shown,) = [each for each in drawn.query_selector_all("svg") if each.is_visible()]  # the one that has room
         assert len(shown.get_attribute("aria-label")) > 40
+
+
+def test_every_public_name_of_the_library_is_on_its_modules_page(finished):
+    with open(finished / "_build" / "html" / "objects.inv", "rb") as file:
+        found = InventoryFile.load(file, "", lambda base, target: target)
+    for path in sorted((finished / "lib").rglob("*.py")):
+        module = ".".join(path.relative_to(finished / "lib").with_suffix("").parts)
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name[0] != "_" and ast.get_docstring(node):
+                kind = "class" if isinstance(node, ast.ClassDef) else "function"
+                kind = "exception" if node.name.endswith("Error") else kind
+                _, _, place, _ = found[f"py:{kind}"][f"{module}.{node.name}"]
+                assert place.startswith(f"reference/{module}.html#"), place
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 1200)])

@@ -1,4 +1,4 @@
-"""The exact attack on gradients: a dense layer with a bias gives its own input away (Phong et al. 2018).
+"""The exact attack on gradients: a dense layer with a bias gives its own input away (Phong et al. 2018)::
 
     dL/dW_i = sum_n d_ni h_n,    dL/db_i = sum_n d_ni        of z = W h + b, with d_ni = dL_n/dz_i for image n
 
@@ -24,9 +24,9 @@ from suppress_privacy.checks import Seed
 from suppress_privacy.lenet import predict
 from suppress_privacy.runtime import operator_by_operator
 
-AGREE = 1e-3  # how near two rows' inputs must be to count as one, relative
-SHARED = 3  # entries that must agree: by chance fewer might
-SHRINKAGE = 1e-3  # added to the inputs' variances, relative to their mean: some inputs never vary
+AGREE = 1e-3  #: how near two rows' inputs must be to count as one, relative
+SHARED = 3  #: entries that must agree, for by chance fewer might
+SHRINKAGE = 1e-3  #: added to the inputs' variances, relative to their mean, for some inputs never vary
 
 
 def inputs_in(layers: Sequence[nn.Cell], network: nn.Cell, images: np.ndarray) -> list[tuple[nn.Cell, np.ndarray]]:
@@ -151,6 +151,17 @@ def analytic(views: list[GradientView], *, seed: Seed, decoder: dict[str, Any] |
 
     Raises:
         ValueError: no layer gives its input away; gradients that are not finite.
+
+    Examples:
+        >>> from suppress_privacy.attacks.gradients import Observer
+        >>> from suppress_privacy.attacks.views import GradientView
+        >>> from suppress_privacy.controls import Perceptron
+        >>> victim = Perceptron(seed=0)  # its first dense layer sees the image itself
+        >>> sent = Observer(victim, classes=10)(images[:1], labels[:1])
+        >>> seen = GradientView(sent, victim, (1, 32, 32), known, known_labels)
+        >>> found = analytic([seen], seed=0)
+        >>> bool(np.allclose(found.images, images[:1], atol=1e-4))
+        True
     """
     must_be_finite(views)
     view = views[0]

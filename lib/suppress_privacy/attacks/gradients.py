@@ -1,4 +1,4 @@
-"""Gradient leakage: the gradients of one training step on one image give the image away.
+"""Gradient leakage: the gradients of one training step on one image give the image away::
 
     DLG     |g(x, softmax(y)) - g*|^2             ->  min over x and y       (Zhu, Liu & Han 2019)
     iDLG    the same over x, the label being known: of the last bias's gradients, p - onehot, only the
@@ -34,17 +34,23 @@ from suppress_privacy.training import Defence
 
 log = logging.getLogger(__name__)
 
-NO_NUMBER = 1e30  # an objective that is none counts as this much
+NO_NUMBER = 1e30  #: an objective that is none counts as this much
 POOLS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d)
-ONCE_DIFFERENTIABLE = (*POOLS, nn.AvgPool2d, nn.LogSoftmax)  # on a CPU
-FELL = 0.01  # of its start's: what a squared distance must come below; a cosine has no such way to go
-OWN = 20  # of the attacker's images, to choose the weight of total variation on
-HEAVIEST = 100.0  # weight of total variation: the image is one grey long before
-TINY = 1e-8  # keeps a quotient defined where all gradients vanish
+ONCE_DIFFERENTIABLE = (*POOLS, nn.AvgPool2d, nn.LogSoftmax)  #: on a CPU
+FELL = 0.01  #: of its start's, what a squared distance must come below; a cosine has no such way to go
+OWN = 20  #: of the attacker's images, to choose the weight of total variation on
+HEAVIEST = 100.0  #: weight of total variation; the image is one grey long before
+TINY = 1e-8  #: keeps a quotient defined where all gradients vanish
 
 
 def twice_differentiable(network: nn.Cell) -> nn.Cell:
-    """A network to attack: the twin of one that lists its `stages`, as LeNet5 does; another as it is."""
+    """A network to attack: the twin of one that lists its `stages`, as LeNet5 does; another as it is.
+
+    Examples:
+        >>> twin = twice_differentiable(network)  # its max pools can be differentiated twice
+        >>> bool(np.allclose(predict(twin, images), predict(network, images), atol=1e-5))
+        True
+    """
     return TwiceDifferentiable(network) if hasattr(network, "stages") else network
 
 
@@ -117,7 +123,7 @@ class ParameterGradients(nn.Cell):
 
 
 class SquaredDistance(nn.Cell):
-    """DLG's objective, of the image and of the label's logits; a scale like |g - g*| keeps its square a float32."""
+    """DLG's objective, of the image and of the label's logits; a scale like `|g - g*|` keeps its square a float32."""
 
     def __init__(self, network: nn.Cell, sent: Defence) -> None:
         super().__init__(auto_prefix=False)
@@ -163,6 +169,15 @@ class Observer:
         network: twice differentiable.
         classes: how many there are.
         sent: what gradients go through before they leave the user's device.
+
+    Examples:
+        >>> from suppress_privacy.controls import SigmoidLeNet
+        >>> victim = SigmoidLeNet(seed=0)
+        >>> sent = Observer(victim, classes=10)(images[:1], labels[:1])
+        >>> [gradient.shape for gradient in sent][-1]  # of the last layer's bias
+        (10,)
+        >>> bool(label_of(sent) == labels[0])
+        True
     """
 
     def __init__(self, network: nn.Cell, classes: int, sent: Defence | None = None) -> None:
@@ -247,8 +262,8 @@ def came_to_nothing(end: float, *others: float) -> bool:
 class End(NamedTuple):
     """What a descent came to."""
 
-    objective: float  # at the image
-    image: np.ndarray  # [C, H, W], within the pixels' range
+    objective: float  #: at the image
+    image: np.ndarray  #: [C, H, W], within the pixels' range
     label: int
     failed: bool
 
@@ -328,13 +343,26 @@ def dlg(views: list[GradientView], *, seed: Seed, restarts: Whole, iters: Whole)
 
     Returns:
         Reconstruction; its objective is relative to that of the first start.
+
+    Examples:
+        >>> from suppress_privacy.attacks.views import GradientView
+        >>> seen = GradientView(sent, victim, (1, 32, 32), known, known_labels)
+        >>> found = dlg([seen], seed=0, restarts=1, iters=5)  # some hundreds find the image
+        >>> found.images.shape, found.failed.shape
+        ((1, 1, 32, 32), (1,))
     """
     return _matched(views, seed=seed, restarts=restarts, iters=iters, label_known=False)
 
 
 @attack("idlg", sees="gradients")
 def idlg(views: list[GradientView], *, seed: Seed, restarts: Whole, iters: Whole) -> Reconstruction:
-    """Improved DLG: the label is read from the gradients first. Arguments as `dlg`."""
+    """Improved DLG: the label is read from the gradients first. Arguments as `dlg`.
+
+    Examples:
+        >>> found = idlg([seen], seed=0, restarts=1, iters=5)
+        >>> bool(found.labels[0] == labels[0])
+        True
+    """
     return _matched(views, seed=seed, restarts=restarts, iters=iters, label_known=True)
 
 
@@ -361,6 +389,11 @@ def cosine(
 
     Returns:
         Reconstruction; where there was a choice, `chosen` has the weight and every weight's error on the own images.
+
+    Examples:
+        >>> found = cosine([seen], seed=0, restarts=1, iters=3, lr=0.1, tv_weight=0.01)
+        >>> float(found.images.min()) >= 0 and float(found.images.max()) <= 1
+        True
     """
     classes = classes_of(views, label_read=True)
     one = views[0]

@@ -1,4 +1,4 @@
-"""Feature inversion by gradient descent on the image (Mahendran & Vedaldi 2015), as MindArmour does it.
+"""Feature inversion by gradient descent on the image (Mahendran & Vedaldi 2015), as MindArmour does it::
 
     w1 |f(x) - f*|^2 / |f*|^2 + w2 smoothness(x) + w3 mean(x^2)   ->  min over x in the pixels' range
 
@@ -24,7 +24,7 @@ from suppress_privacy.runtime import cure_pynative, generator
 Smoothness = Literal["cpu", "ascend"]
 SMOOTHNESS_SCALES = get_args(Smoothness)
 STEP = 0.01
-START = 0.05  # upper end of the uniform start
+START = 0.05  #: upper end of the uniform start
 TWO, THREE = (Bounds(at_least=count, at_most=count) for count in (2, 3))
 BOUND = "a smaller and a larger pixel value, as (0, 1)"
 SHAPE = "three positive integers: channels, height, width"
@@ -116,6 +116,11 @@ class FeatureInversion(CheckedFields):
 
     Raises:
         TypeError, ValueError: an argument of the wrong type or out of its range.
+
+    Examples:
+        >>> attack = FeatureInversion(first, input_shape=(1, 32, 32), input_bound=(0, 1), loss_weights=(1, 0.2, 5))
+        >>> attack.generate(view.features, iters=3).shape
+        (4, 1, 32, 32)
     """
 
     network: Annotated[nn.Cell, "a nn.Cell from images to features"]
@@ -216,6 +221,11 @@ def invert(
         feature_weight, smoothness_weight, norm_weight: w1, w2 and w3.
         iters: steps.
         smoothness: the scale of the smoothness term, as `InversionObjective` has it.
+
+    Examples:
+        >>> found = invert(view, seed=0, smoothness_weight=0.2, norm_weight=5, iters=3, smoothness="cpu")
+        >>> found.images.shape, found.objective.shape
+        ((4, 1, 32, 32), (4,))
     """
     weights, shape = (feature_weight, smoothness_weight, norm_weight), view.auxiliary.shape[1:]
     attacker = FeatureInversion(view.network, shape, (0, 1), weights, smoothness=smoothness, seed=seed)

@@ -1,7 +1,7 @@
 """Membership inference: was this image among those the network was trained on? Higher scores say yes.
 
 phi = log(p / (1 - p)), p the probability that a network gives an image's label, wrong as that may be. All scores are
-functions of it; mu and s are over shadow networks, trained with the image and without it.
+functions of it; mu and s are over shadow networks, trained with the image and without it::
 
     loss    phi, which orders images as -loss = -log(1 + exp(-phi)) does     (Yeom et al. 2018)
     LiRA    log N(phi; mu_in, s_in) - log N(phi; mu_out, s_out)              (Carlini et al. 2022, online)
@@ -24,15 +24,26 @@ from suppress_privacy.attacks.views import BlindView, CoinView, MembershipView
 from suppress_privacy.checks import Bounds, Positive, Seed
 from suppress_privacy.runtime import generator
 
-LEAST_SPREAD = 1e-3  # of phi, where shadows agree to rounding
-TINY = 1e-300  # below any probability that matters; keeps its logarithm finite
-FEW = 64  # shadows below which the spread is pooled over images, as Carlini et al. 2022 advise
+LEAST_SPREAD = 1e-3  #: of phi, where shadows agree to rounding
+TINY = 1e-300  #: below any probability that matters; keeps its logarithm finite
+FEW = 64  #: shadows below which the spread is pooled over images, as Carlini et al. 2022 advise
 Shadows = Literal[0] | Annotated[int, Bounds(at_least=4, multiple_of=2)]  # to train; 0: those that are there
 
 
 @attack("loss", sees="outputs")
 def loss_threshold(view: MembershipView | CoinView, *, seed: Seed) -> np.ndarray:
-    """Scores by the victim alone, float64 [Q]; the seed is not used."""
+    """Scores by the victim alone, float64 [Q]; the seed is not used.
+
+    Examples:
+        >>> from suppress_privacy.attacks.views import BlindView, CoinView, Shadows
+        >>> rng = np.random.default_rng(0)
+        >>> member = rng.random((9, 50)) < 0.5  # who was in the training of the victim, and of eight shadows
+        >>> phi = rng.normal(0, 1, (9, 50)) + 4 * member  # members are given their labels with more confidence
+        >>> game = CoinView(phi[0], np.arange(50), Shadows(phi[1:], member[1:]))
+        >>> scores = loss_threshold(game, seed=0)
+        >>> bool(scores[member[0]].mean() > scores[~member[0]].mean())
+        True
+    """
     return view.phi[view.candidates]
 
 
@@ -46,6 +57,11 @@ def lira(view: MembershipView | CoinView, *, seed: Seed, shadows: Shadows = 0, s
         shadows: networks to train; 0 takes those that the view has.
         shuffled: a negative control: each shadow's members are others than it was trained on, so that there is
             nothing to learn from them.
+
+    Examples:
+        >>> scores = lira(game, seed=0)
+        >>> bool(scores[member[0]].mean() > scores[~member[0]].mean())
+        True
     """
     others = view.shadows(shadows, seed)
     member = others.member
@@ -101,6 +117,11 @@ def rmia(view: MembershipView | CoinView, *, seed: Seed, shadows: Shadows = 0, g
     Args:
         view, seed, shadows: as `lira` takes them.
         gamma: by how much to beat z.
+
+    Examples:
+        >>> scores = rmia(game, seed=0)
+        >>> bool(scores[member[0]].mean() > scores[~member[0]].mean())
+        True
     """
     others = view.shadows(shadows, seed)
     ratio = log_relative_probability(view.phi, others.phi, others.member)
@@ -129,6 +150,12 @@ def blind(view: BlindView, *, seed: Seed, penalty: Positive = 0.01) -> np.ndarra
         view: what the attacker has.
         seed: unused.
         penalty: on squared weights, in units of the pixels' mean square times the number of images.
+
+    Examples:
+        >>> seen = BlindView(known, known_labels, known_labels > 4, images, labels)  # members look different here
+        >>> scores = blind(seen, seed=0)
+        >>> bool(scores[labels > 4].min() > scores[labels <= 4].max())
+        True
     """
     classes = int(max(view.known_labels.max(), view.labels.max())) + 1
     known, asked = (

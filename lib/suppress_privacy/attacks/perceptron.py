@@ -1,4 +1,4 @@
-"""A decoder network: features to images by a perceptron, its size and rate chosen for each network under attack.
+"""A decoder network: features to images by a perceptron, its size and rate chosen for each network under attack::
 
     x^ = sigmoid(W3 relu(W2 relu(W1 z + b1) + b2) + b3)    z: standardised features
 
@@ -31,12 +31,12 @@ from suppress_privacy.lenet import predict
 from suppress_privacy.runtime import generator
 
 Arrays = list[np.ndarray]
-LOOKS = 40  # at the held-out images, in the longest training
+LOOKS = 40  #: at the held-out images, in the longest training
 CUT, CUTS = 3, 3  # the rate is divided by this where a look finds no gain, so often; then training ends
-GAIN = 0.998  # of the held-out error: what counts as no gain
+GAIN = 0.998  #: of the held-out error, what counts as no gain
 # Successive halving (Jamieson & Talwalkar 2016): looks, and how many of those tried get them, the better ones first.
 RUNGS = ((2, None), (4, 3))
-WIDEST = 4096  # units of a layer
+WIDEST = 4096  #: units of a layer
 TURN, SHIFT = 0.15, 0.05  # how far images are moved: change of each coordinate by each, and share of a side
 
 
@@ -258,6 +258,11 @@ def decoder(
         width: of both hidden layers, the first that is tried, with half of it and twice as much.
         copies: moved copies of each image to learn from besides.
         members: networks, of whose images the mean is taken.
+
+    Examples:
+        >>> found = decoder(view, seed=0, batch_size=32, lr=1e-3, steps=40, width=16, copies=0, members=1)
+        >>> found.images.shape, len(found.chosen["steps"])
+        ((4, 1, 32, 32), 1)
     """
     size = {"steps": steps, "width": width, "copies": copies, "members": members}
     return fitted_ensemble(view, seed=seed, batch_size=batch_size, lr=lr, **size).reconstruct(view)

@@ -13,7 +13,7 @@ Sees = Literal["nothing", "features", "gallery", "gradients", "outputs", "images
 class Attack:
     """An attack: its name, what it sees, and the function that runs it.
 
-    By what it sees, `run` is called with
+    By what it sees, `run` is called with::
 
         nothing     a NothingView     -> Reconstruction
         features    a FeatureView     -> Reconstruction
@@ -23,6 +23,11 @@ class Attack:
         images      a BlindView       -> scores, float64 [Q]
 
     then with `seed` and its own settings by keyword.
+
+    Examples:
+        >>> one = ATTACKS["ridge"]
+        >>> one.sees, one.settings({"shuffled": False})
+        ('features', {'shuffled': False})
     """
 
     name: str
@@ -44,13 +49,21 @@ Run = TypeVar("Run", bound=Callable[..., Any])
 
 @checked
 def attack(name: str, *, sees: Sees) -> Callable[[Run], Run]:
-    """Enter a function into `ATTACKS`; its arguments are checked by their annotations from then on.
+    """Enter a function into `ATTACKS`; its arguments are checked by their annotations from then on::
 
         @attack("ridge", sees="features")
         def ridge(view: FeatureView, *, seed: Seed, shuffled: bool) -> Reconstruction: ...
 
     Raises:
         ValueError: the name is taken, or nobody can see that.
+
+    Examples:
+        >>> from suppress_privacy.attacks.views import NothingView, Reconstruction
+        >>> @attack("half-grey", sees="nothing")
+        ... def half_grey(view, *, seed):
+        ...     return Reconstruction(np.full((view.count, *view.auxiliary.shape[1:]), 0.5, np.float32))
+        >>> float(ATTACKS.pop("half-grey").run(NothingView(2, known, known_labels), seed=0).images.mean())
+        0.5
     """
     if name in ATTACKS:
         raise ValueError(f"name is {name!r}, an attack of {ATTACKS[name].run.__module__} already: take another.")

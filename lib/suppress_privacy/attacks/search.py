@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 Point = tuple[float, ...]
-ROUNDS = 20  # of going beyond, at most
-EQUAL = 1e-4  # of an error: what is no difference
+ROUNDS = 20  #: of going beyond, at most
+EQUAL = 1e-4  #: of an error, what is no difference
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class Searched:
     """What a search found."""
 
     best: Point
-    errors: dict[Point, float]  # of all that was tried, infinite where nothing can be had
-    edges: tuple[str, ...]  # names of the axes at whose end the best lies, for there is nothing beyond
+    errors: dict[Point, float]  #: of all that was tried, infinite where nothing can be had
+    edges: tuple[str, ...]  #: names of the axes at whose end the best lies, for there is nothing beyond
 
     def as_data(self) -> dict[str, Any]:
         """For `chosen`: errors by point, those that there are, and the edges."""

@@ -1,4 +1,4 @@
-"""Feature inversion as strong as we can make it: weights chosen per network, Adam, restarts, the best kept.
+"""Feature inversion as strong as we can make it: weights chosen per network, Adam, restarts, the best kept::
 
     |f(x) - f*|^2 / |f*|^2 + a smoothness(x) + b mean((x - x0)^2)   ->  min over x in the pixels' range
 
@@ -25,8 +25,8 @@ from suppress_privacy.attacks.views import Course, FeatureView, Reconstruction, 
 from suppress_privacy.checks import Positive, Seed, Tried, Whole
 from suppress_privacy.runtime import generator
 
-START_NOISE = 0.3  # standard deviation, in pixel values
-WEIGHTS = 1e-4, 1e4  # the least and the greatest: below it a term adds nothing, above it the mismatch does
+START_NOISE = 0.3  #: standard deviation, in pixel values
+WEIGHTS = 1e-4, 1e4  #: the least and the greatest; below it a term adds nothing, above it the mismatch does
 
 
 class AnchoredObjective(nn.Cell):
@@ -55,10 +55,10 @@ class AnchoredObjective(nn.Cell):
 class Descended(NamedTuple):
     """What a descent found for each target."""
 
-    images: np.ndarray  # float32 [N, C, H, W], the best on the way
-    objective: np.ndarray  # float64 [N], at these
-    curve: np.ndarray  # float64 [K, N], the best objective so far, at equal distances of steps
-    frames: np.ndarray  # float32 [K, N, C, H, W], the images with these
+    images: np.ndarray  #: float32 [N, C, H, W], the best on the way
+    objective: np.ndarray  #: float64 [N], at these
+    curve: np.ndarray  #: float64 [K, N], the best objective so far, at equal distances of steps
+    frames: np.ndarray  #: float32 [K, N, C, H, W], the images with these
 
     def better(self, other: "Descended") -> "Descended":
         """Image by image the better of two."""
@@ -140,6 +140,12 @@ def invert(
 
     Returns:
         images and what they cost; `chosen` has the weights and every trial's mean squared error on the held-out images.
+
+    Examples:
+        >>> size = {"iters": 3, "restarts": 1, "batch_size": 4}
+        >>> found = invert(view, seed=0, lr=0.05, smoothness_weights=[0.1], anchor_weights=[1.0], **size)
+        >>> found.images.shape, found.chosen["start"]
+        ((4, 1, 32, 32), 'ridge')
     """
     best, *others = decoders(view, seed=seed, settings=decoder)
     descent = Descent(view.network, lr)

@@ -1,4 +1,4 @@
-"""DP-SGD (Abadi et al. 2016): what a network learns from any one image is bounded, and the bound is proved.
+"""DP-SGD (Abadi et al. 2016): what a network learns from any one image is bounded, and the bound is proved::
 
     g  =  ( sum_i  g_i min(1, C / |g_i|)  +  z C n ) / B,      n ~ N(0, 1) for every weight
 
@@ -22,7 +22,7 @@ from suppress_privacy.training import Defence, Facts, Plan
 
 log = logging.getLogger(__name__)
 
-CHUNK = 128  # images whose gradients are held at a time
+CHUNK = 128  #: images whose gradients are held at a time
 MIXING = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 # MindSpore cannot differentiate these example by example.
 NOT_ALONE = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.RNN, nn.GRU, nn.LSTM, nn.Dropout)
@@ -43,7 +43,13 @@ def spent_epsilon(noise_multiplier: float, sampling_rate: float, steps: int, del
 
 
 def noise_multiplier_for(wanted: float, sampling_rate: float, steps: int, delta: float) -> float:
-    """The least noise multiplier whose `spent_epsilon` is at most `wanted`, to 1e-4."""
+    """The least noise multiplier whose `spent_epsilon` is at most `wanted`, to 1e-4.
+
+    Examples:
+        >>> multiplier = noise_multiplier_for(wanted=8, sampling_rate=0.01, steps=1000, delta=1e-5)
+        >>> 7.9 < spent_epsilon(multiplier, sampling_rate=0.01, steps=1000, delta=1e-5) <= 8
+        True
+    """
     import dp_accounting
 
     event = partial(_event, sampling_rate=sampling_rate, steps=steps)
@@ -120,6 +126,16 @@ class DpSgd(Defence):
 
     Raises:
         TypeError, ValueError: an argument of the wrong type or out of its range.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> from suppress_privacy import train
+        >>> few = replace(data, train_images=known, train_labels=known_labels)
+        >>> model = nn.SequentialCell(nn.Flatten(), nn.Dense(1024, 10))
+        >>> private = DpSgd(batch_size=100, clip_norm=1.0, noise_multiplier=1.1, seed=0)
+        >>> optimizer = nn.SGD(model.trainable_params(), 0.1)
+        >>> len(train(model, optimizer, few, epochs=1, batch_size=100, seed=0, defence=private).loss)
+        1
     """
 
     @checked
@@ -192,7 +208,15 @@ class DpSgd(Defence):
 
 @dataclass(frozen=True, kw_only=True)
 class PrivateTraining(DefenceSettings, kind="dpsgd"):
-    """Settings of `DpSgd`: the guarantee of the whole training, for which the noise is found, and the clipping norm."""
+    """Settings of `DpSgd`: the guarantee of the whole training, for which the noise is found, and the clipping norm.
+
+    Examples:
+        >>> from suppress_privacy.training import Plan
+        >>> wanted = PrivateTraining(epsilon=8, delta=1e-4, clip_norm=1.0)
+        >>> private = wanted.make(model, Plan(data, epochs=10, batch_size=100, lr=0.1, seed=0))
+        >>> private.facts()["steps"], round(private.facts()["epsilon"], 1)
+        (400, 8.0)
+    """
 
     epsilon: Positive
     delta: Share

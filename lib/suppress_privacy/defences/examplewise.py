@@ -16,10 +16,10 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from suppress_privacy.runtime import generator, operator_by_operator
 
-LARGEST_LOSS = 88.0  # of one example, in nats: MindSpore's cross-entropy is infinite where a probability underflows
-TINY = 1e-12  # below any gradient's norm that matters; keeps the division defined
-TRIED = 3  # examples on which the one is held beside the other
-CLOSE = 1e-5  # of the largest entry, within which two ways to the same gradient agree in float32
+LARGEST_LOSS = 88.0  #: of one example, in nats; MindSpore's cross-entropy is infinite where a probability underflows
+TINY = 1e-12  #: below any gradient's norm that matters; keeps the division defined
+TRIED = 3  #: examples on which the one is held beside the other
+CLOSE = 1e-5  #: of the largest entry, within which two ways to the same gradient agree in float32
 
 
 class Counted(nn.Dense):

@@ -10,7 +10,7 @@ from mindspore import Parameter, nn
 
 from suppress_privacy.checks import Bounds, CheckedFields, Positive, Seed, check, checked, described
 
-STAYS = 16  # one weight in so many stays in a proposal, as in MindArmour's example: 10 of 150, 150 of 2400, 50 of 840
+STAYS = 16  #: one weight in so many stays in a proposal, as in MindArmour's example, 10 of 150, 150 of 2400, 50 of 840
 NAME = "a parameter's name, a part of it that no other has, or a pattern such as 'features.*.weight'"
 
 
@@ -34,6 +34,10 @@ class MaskLayerDes(CheckedFields):
 
     Raises:
         TypeError, ValueError: an argument of the wrong type or out of its range.
+
+    Examples:
+        >>> MaskLayerDes("fc1.weight", grad_idx=None, is_add_noise=True, is_lower_clip=False, min_num=-1).upper_bound
+        1.2
     """
 
     layer_name: Annotated[str, Bounds(at_least=1), NAME]
@@ -56,7 +60,7 @@ PUBLISHED_LAYERS = {
     "mindarmour-example": _rows(("conv1.weight", 0, False, True, 10), ("conv2.weight", 1, False, True, 150), *DENSE),
     "mindarmour-tutorial": _rows(("conv1.weight", 0, True, True, 10), ("conv2.weight", 1, True, True, 50), *DENSE),
 }
-PROPOSED = "proposed"  # all maskable layers of whatever network it is
+PROPOSED = "proposed"  #: all maskable layers of whatever network it is
 NAMES = ", ".join(map(repr, [*PUBLISHED_LAYERS, PROPOSED]))
 Layers = Annotated[
     str | list[dict | str], f"{NAMES}, or a list of parameters' names or of dictionaries of MaskLayerDes's arguments"
@@ -74,6 +78,10 @@ def mask_layers(layers: str | list[dict[str, Any] | str], network: nn.Cell | Non
 
     Raises:
         TypeError, ValueError: no such name, no layer, or not the arguments of `MaskLayerDes`.
+
+    Examples:
+        >>> [layer.layer_name for layer in mask_layers("mindarmour-tutorial")]
+        ['conv1.weight', 'conv2.weight', 'fc1.weight', 'fc2.weight', 'fc3.weight']
     """
     check("layers", layers, Layers)
     published: dict[str, list] = {**PUBLISHED_LAYERS, PROPOSED: ["*"]}
@@ -113,6 +121,10 @@ def maskable_layers(network: nn.Cell) -> list[MaskableLayer]:
 
     Raises:
         TypeError: not a nn.Cell.
+
+    Examples:
+        >>> maskable_layers(network)[0]
+        MaskableLayer(layer_name='conv1.weight', grad_idx=0, shape=(6, 1, 5, 5), weights=150)
     """
     return [
         MaskableLayer(parameter.name, index, tuple(parameter.shape), parameter.size)
@@ -130,6 +142,10 @@ def propose_mask_layers(network: nn.Cell) -> list[MaskLayerDes]:
 
     Raises:
         TypeError, ValueError: not a nn.Cell, or one without maskable layers.
+
+    Examples:
+        >>> [layer.min_num for layer in propose_mask_layers(network)]
+        [10, 150, -1, -1, 53]
     """
     found = maskable_layers(network)
     if not found:
@@ -155,6 +171,10 @@ def matched(
     Raises:
         ValueError: a layer that is unknown, ambiguous, not trained or described twice, or a grad_idx
             that contradicts the layer's name.
+
+    Examples:
+        >>> [parameter.name for parameter, _ in matched(network, [MaskLayerDes("fc*.weight", None, True, False, -1)])]
+        ['fc1.weight', 'fc2.weight', 'fc3.weight']
     """
     trainable = [parameter.name for parameter in network.trainable_params()]
     chosen: dict[str, MaskLayerDes] = {}

@@ -11,22 +11,22 @@ import numpy as np
 from suppress_privacy.defences.layers import MaskLayerDes
 
 # All from the reference implementation.
-LARGE_LAYER = 10_000  # weights; beyond it a layer is masked by threshold alone
+LARGE_LAYER = 10_000  #: weights; beyond it a layer is masked by threshold alone
 LEAST_UPPER_BOUND = 0.10
-LOWER_BOUND = 0.005  # least magnitude of a weight that stays, where it is moved at all
-NOISY_MAGNITUDE = 0.5  # weights beyond it may receive noise
-NOISE = 0.1  # half-width of the uniform noise
+LOWER_BOUND = 0.005  #: least magnitude of a weight that stays, where it is moved at all
+NOISY_MAGNITUDE = 0.5  #: weights beyond it may receive noise
+NOISE = 0.1  #: half-width of the uniform noise
 
 
 @dataclass(frozen=True)
 class LayerUpdate:
     """One layer after one update; arrays are flat. `weights` holds where kept weights are moved to."""
 
-    mask: np.ndarray  # bool [n], True where the weight stays
-    weights: np.ndarray  # float32 [n], zero where masked
+    mask: np.ndarray  #: bool [n], True where the weight stays
+    weights: np.ndarray  #: float32 [n], zero where masked
     threshold: float
-    raised: int = 0  # moved away from zero, to the lower bound
-    lowered: int = 0  # moved to the upper bound
+    raised: int = 0  #: moved away from zero, to the lower bound
+    lowered: int = 0  #: moved to the upper bound
     noised: int = 0
 
     def entry(self, target: int) -> dict[str, Any]:
@@ -37,7 +37,12 @@ class LayerUpdate:
 
 
 def weights_to_suppress(count: int, sparsity: float, min_num: int) -> int:
-    """How many of `count` weights a target sparsity asks for, when `min_num` must stay."""
+    """How many of `count` weights a target sparsity asks for, when `min_num` must stay.
+
+    Examples:
+        >>> weights_to_suppress(150, sparsity=0.95, min_num=10)  # 140 may go, and 142 are asked for
+        140
+    """
     return int(count * min(1 - min(min_num, count) / count, sparsity))
 
 
@@ -52,6 +57,16 @@ def update_small_layer(
         suppress: weights to be zero after this update, 1 to n.
         layer: how many must stay, and what happens to those.
         rng: draws the noise.
+
+    Examples:
+        >>> from suppress_privacy import MaskLayerDes
+        >>> layer = MaskLayerDes("fc1.weight", None, is_add_noise=False, is_lower_clip=False, min_num=-1)
+        >>> weights = np.array([0.3, -0.1, 0.2, -2.0], np.float32)
+        >>> update = update_small_layer(weights, np.ones(4, bool), 2, layer, np.random.default_rng(0))
+        >>> isinstance(update, LayerUpdate), update.mask.tolist()
+        (True, [True, False, False, True])
+        >>> update.weights.round(3).tolist()  # the largest has been lowered to its bound
+        [0.30000001192092896, 0.0, 0.0, -1.2000000476837158]
     """
     small_layer, upper_bound = len(weights) <= LARGE_LAYER, max(LEAST_UPPER_BOUND, layer.upper_bound)
     clip, noise = layer.is_lower_clip and small_layer, layer.is_add_noise and small_layer

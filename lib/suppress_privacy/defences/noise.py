@@ -1,4 +1,4 @@
-"""Gaussian noise on the features that leave the user's device: the plainest defence against inversion.
+"""Gaussian noise on the features that leave the user's device: the plainest defence against inversion::
 
     released = f(x) + sigma n,    n ~ N(0, 1) for every feature
 
@@ -21,7 +21,7 @@ from suppress_privacy.training import Defence, Facts, Plan
 
 Outcomes = Callable[[float], np.ndarray]  # bool [N], under noise of a standard deviation: who gets the right label
 HALVINGS = 30
-LARGEST = 1e6  # noise beyond any feature's size
+LARGEST = 1e6  #: noise beyond any feature's size
 
 
 def outcomes_under(network: nn.Cell, images: np.ndarray, labels: np.ndarray, *, depth: str, seed: int) -> Outcomes:
@@ -86,6 +86,11 @@ class FeatureNoise(Defence):
 
     Raises:
         TypeError, ValueError: an argument of the wrong type or out of its range.
+
+    Examples:
+        >>> noisy = FeatureNoise("fc1", sigma=0.5)
+        >>> noisy.release(view.features, np.random.default_rng(0)).shape, noisy.releases
+        ((4, 120), 'fc1')
     """
 
     @checked
@@ -108,7 +113,18 @@ class FeatureNoise(Defence):
 
 @dataclass(frozen=True, kw_only=True)
 class NoisyFeatures(DefenceSettings, kind="feature-noise"):
-    """Settings of `FeatureNoise`, as strong as brings the network down to the plan's `wanted_accuracy`."""
+    """Settings of `FeatureNoise`, as strong as brings the network down to the plan's `wanted_accuracy`.
+
+    Examples:
+        >>> from suppress_privacy import train
+        >>> from suppress_privacy.training import Plan
+        >>> model = nn.SequentialCell(nn.Flatten(), nn.Dense(1024, 16), nn.Dense(16, 10))
+        >>> optimizer = nn.SGD(model.trainable_params(), 0.1)
+        >>> history = train(model, optimizer, data, epochs=1, batch_size=100, seed=0)
+        >>> plan = Plan(data, epochs=1, batch_size=100, lr=0.1, seed=0, wanted_accuracy=0.5)
+        >>> NoisyFeatures(depth="1").make(model, plan).facts()["sigma"] > 0.1  # at which accuracy has come down to 0.5
+        True
+    """
 
     depth: Layer = "fc1"
 

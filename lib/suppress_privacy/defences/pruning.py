@@ -68,7 +68,16 @@ class Magnitude(Defence):
 
 @dataclass(frozen=True, kw_only=True)
 class MagnitudePruning(DefenceSettings, kind="magnitude"):
-    """Settings of `Magnitude`; `layers` is what `mask_layers` takes."""
+    """Settings of `Magnitude`; `layers` is what `mask_layers` takes.
+
+    Examples:
+        >>> from suppress_privacy.training import Plan, sparsity
+        >>> plan = Plan(data, epochs=1, batch_size=100, lr=0.1, seed=0)
+        >>> pruned = LeNet5(seed=0)
+        >>> defence = MagnitudePruning(sparsity=0.9, layers=["fc1.weight"]).make(pruned, plan)
+        >>> round(sparsity(pruned)["fc1.weight"], 3)
+        0.9
+    """
 
     sparsity: Share
     layers: Layers
@@ -113,7 +122,18 @@ class RandomMasks(MasksAlone):
 
 @dataclass(frozen=True, kw_only=True)
 class RandomMasking(Suppression, kind="random-mask"):
-    """Settings of `RandomMasks`."""
+    """Settings of `RandomMasks`.
+
+    Examples:
+        >>> from suppress_privacy import train
+        >>> model = nn.SequentialCell(nn.Flatten(), nn.Dense(1024, 10))
+        >>> rise = {"start_epoch": 1, "end_epoch": 1, "mask_times": 4, "sparse_start": 0.0, "sparse_end": 0.9}
+        >>> defence = RandomMasking(layers="proposed", **rise).make(model, plan)
+        >>> optimizer = nn.SGD(model.trainable_params(), 0.1)
+        >>> history = train(model, optimizer, data, epochs=1, batch_size=100, seed=0, defence=defence)
+        >>> round(sparsity(model)["1.weight"], 1)
+        0.9
+    """
 
     control: ClassVar[type[SuppressCtrl]] = RandomMasks
 
@@ -130,6 +150,11 @@ class GradualMagnitude(MasksAlone):
 
 @dataclass(frozen=True, kw_only=True)
 class GradualPruning(Suppression, kind="gradual-magnitude"):
-    """Settings of `GradualMagnitude`."""
+    """Settings of `GradualMagnitude`.
+
+    Examples:
+        >>> isinstance(GradualPruning(layers="proposed", **rise).make(model, plan), GradualMagnitude)
+        True
+    """
 
     control: ClassVar[type[SuppressCtrl]] = GradualMagnitude

@@ -12,17 +12,22 @@ from suppress_privacy.training import Defence, Facts, Plan
 
 @dataclass(frozen=True, kw_only=True)
 class DefenceSettings(CheckedFields, ABC):
-    """One kind of defence, as far as it can be described before there is a network.
+    """One kind of defence, as far as it can be described before there is a network::
 
         @dataclass(frozen=True, kw_only=True)
         class Suppression(DefenceSettings, kind="suppress"): ...
 
     enters it into `DEFENCES` under that name.
+
+    Examples:
+        >>> import suppress_privacy.defences.noise
+        >>> DEFENCES["feature-noise"](depth="conv1").releases
+        'conv1'
     """
 
-    kind: ClassVar[str]  # the name it is found by in `DEFENCES`
-    starts_trained: ClassVar[bool] = False  # it acts on a network that has been trained
-    trains: ClassVar[bool] = True  # there can be training under it
+    kind: ClassVar[str]  #: the name it is found by in `DEFENCES`
+    starts_trained: ClassVar[bool] = False  #: it acts on a network that has been trained
+    trains: ClassVar[bool] = True  #: there can be training under it
 
     def __init_subclass__(cls, *, kind: str) -> None:
         if kind in DEFENCES:
@@ -32,7 +37,7 @@ class DefenceSettings(CheckedFields, ABC):
 
     @property
     def releases(self) -> str | None:
-        """The one depth whose features leave the user's device under it; None: any, and all else."""
+        """The one depth whose features leave the user's device under it; any, and all else, if None."""
         return None
 
     def fits(self, epochs: int, lr: float) -> None:

@@ -3,12 +3,12 @@
 The behaviour is that of MindArmour 2.0.0 (`mindarmour.privacy.sup_privacy`), under its names. One
 difference by design: suppressed weights become exactly zero after the optimiser's step, and stay so
 under any optimiser. Where that is plain SGD, masking the gradient keeps them there; under others the
-weights themselves are masked in every step.
+weights themselves are masked in every step::
 
     s(t) = s_end + (s_start - s_end) (1 - (t - t0) / T)^3           target sparsity  (Zhu & Gupta 2017)
     w   <- (w - lr g) m + d                                         m: mask, d: move of a kept weight
 
-MindArmour's own way, through the gradient of plain SGD, is kept as `compat=True`:
+MindArmour's own way, through the gradient of plain SGD, is kept as `compat=True`::
 
     w   <- w - lr (g m + (w - target) / lr)
 """
@@ -30,8 +30,8 @@ from suppress_privacy.training import RESIDUE, Defence, Facts, Plan, ToTrain, mu
 log = logging.getLogger(__name__)
 
 # All from the reference implementation.
-DEAD_FIRST_LAYER = 0.02  # an update is given up while the first layer's largest weight is below it
-RECOMMENDED_INTERVAL = (10, 20)  # steps between updates
+DEAD_FIRST_LAYER = 0.02  #: an update is given up while the first layer's largest weight is below it
+RECOMMENDED_INTERVAL = (10, 20)  #: steps between updates
 LARGEST_RATE = 0.5
 
 Rate = Annotated[float, Bounds(above=0, at_most=LARGEST_RATE)]
@@ -126,6 +126,17 @@ class SuppressCtrl(Defence):
     | plain SGD   | g <- g m                   |                            | w <- w m + d                             |
     | any other   |                            | w <- w m                   | w <- w m + d                             |
     | `compat`    | g <- g m + (w - target)/lr |                            |                                          |
+
+    Examples:
+        >>> from suppress_privacy import propose_mask_layers, train
+        >>> model = nn.SequentialCell(nn.Flatten(), nn.Dense(1024, 10))
+        >>> steps = {"batch_num": 40, "start_epoch": 1, "end_epoch": 1, "mask_times": 4}
+        >>> schedule = Schedule(**steps, sparse_start=0.0, sparse_end=0.9)
+        >>> control = SuppressCtrl(model, propose_mask_layers(model), schedule, lr=0.1, seed=0, compat=False)
+        >>> optimizer = nn.SGD(model.trainable_params(), 0.1)
+        >>> history = train(model, optimizer, data, epochs=1, batch_size=100, seed=0, defence=control)
+        >>> round(control.report()["1.weight"]["suppressed"] / 10_240, 2)
+        0.9
     """
 
     @checked
@@ -344,7 +355,14 @@ class SuppressCtrl(Defence):
 
 
 class SuppressPrivacyFactory:
-    """Makes the defence, as MindArmour's factory of this name does."""
+    """Makes the defence, as MindArmour's factory of this name does.
+
+    Examples:
+        >>> layers = propose_mask_layers(network)
+        >>> control = SuppressPrivacyFactory().create(network, layers, batch_num=125, sparse_end=0.95)
+        >>> control.schedule.first_step, control.schedule.last_step
+        (251, 1250)
+    """
 
     @staticmethod
     def create(
@@ -421,7 +439,15 @@ class Masked(Defence):
 
 @dataclass(frozen=True, kw_only=True)
 class Suppression(Rise, DefenceSettings, kind="suppress"):
-    """Settings of `SuppressCtrl`; `layers` is what `mask_layers` takes."""
+    """Settings of `SuppressCtrl`; `layers` is what `mask_layers` takes.
+
+    Examples:
+        >>> from suppress_privacy.training import Plan
+        >>> rise = {"start_epoch": 1, "end_epoch": 1, "mask_times": 4, "sparse_start": 0.0, "sparse_end": 0.9}
+        >>> plan = Plan(data, epochs=1, batch_size=100, lr=0.1, seed=0)
+        >>> Suppression(layers="mindarmour-example", **rise).make(LeNet5(seed=0), plan).schedule.batch_num
+        40
+    """
 
     layers: Layers
     compat: bool = False

@@ -1,4 +1,4 @@
-"""A lower bound on epsilon from one training (Steinke, Nasr & Jagielski 2023, Theorem 5.2).
+"""A lower bound on epsilon from one training (Steinke, Nasr & Jagielski 2023, Theorem 5.2)::
 
     P[V >= v] <= P[B >= v] + 2 m delta max_i P[v > B >= v - i] / i,   B ~ Binomial(r, 1 / (1 + e^-epsilon)), 1 <= i <= v
 
@@ -31,7 +31,7 @@ class Audit:
 
     epsilon: float
     canaries: int
-    guesses: int  # those that refute most
+    guesses: int  #: those that refute most
     correct: int
 
 
@@ -51,6 +51,12 @@ def audit(scores: np.ndarray, coins: np.ndarray, *, delta: Delta, level: Share =
 
     Raises:
         ValueError: shapes differ, there is no canary, or scores are not finite.
+
+    Examples:
+        >>> coins = np.random.default_rng(0).random(200) < 0.5
+        >>> found = audit(coins.astype(float), coins, delta=1e-5)  # an attacker who knows every coin
+        >>> found.guesses == found.correct, found.epsilon > 3
+        (True, True)
     """
     scores, coins = np.asarray(scores, np.float64), np.asarray(coins, bool)
     if scores.shape != coins.shape or scores.ndim != 1 or not len(scores):
@@ -70,7 +76,12 @@ def audit(scores: np.ndarray, coins: np.ndarray, *, delta: Delta, level: Share =
 
 @checked
 def largest_epsilon(canaries: Whole, delta: Delta, level: Share = LEVEL) -> float:
-    """The largest bound that `audit` could ever give with so many canaries: all guesses are right."""
+    """The largest bound that `audit` could ever give with so many canaries: all guesses are right.
+
+    Examples:
+        >>> largest_epsilon(200, delta=1e-5) >= found.epsilon
+        True
+    """
     return max(
         epsilon_lower_bound(canaries, guesses, guesses, delta=delta, level=_corrected(level))
         for guesses in _numbers(canaries)
@@ -89,6 +100,10 @@ def epsilon_lower_bound(canaries: Whole, guesses: int, correct: int, *, delta: D
 
     Raises:
         ValueError: more guesses than canaries, or more correct than guesses.
+
+    Examples:
+        >>> epsilon_lower_bound(200, guesses=100, correct=50, delta=1e-5)  # no better than chance
+        0.0
     """
     check("guesses", guesses, Annotated[int, Bounds(at_least=0, at_most=canaries, named="canaries")])
     check("correct", correct, Annotated[int, Bounds(at_least=0, at_most=guesses, named="guesses")])

@@ -11,10 +11,10 @@ from scipy.stats import binomtest, t
 from suppress_privacy.runtime import generator
 
 LEVEL = 0.95
-LIMITS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)  # quantiles
+LIMITS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)  #: quantiles
 RESAMPLES = 10_000
-BLOCK = 1_000  # resamples held at a time at full precision
-FEW = 1_000  # images whose counts are kept at full precision, ready to be multiplied
+BLOCK = 1_000  #: resamples held at a time at full precision
+FEW = 1_000  #: images whose counts are kept at full precision, ready to be multiplied
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,12 @@ def bootstrap_mean(values: np.ndarray, *, seed: int = 0, resampled: np.ndarray |
         values: [S, N], one row a seed; NaN where there is none, and the mean is over the rest.
         seed: seeds the resampling.
         resampled: what `bootstrap_means` gives for these values, where many were resampled in one call.
+
+    Examples:
+        >>> values = np.random.default_rng(0).normal(0.5, 0.1, (3, 100))  # three seeds, a hundred images
+        >>> found = bootstrap_mean(values)
+        >>> isinstance(found, Estimate), found.low < found.mean < found.high
+        (True, True)
     """
     values = np.asarray(values, np.float64)
     resampled = bootstrap_means(values, seed=seed) if resampled is None else resampled
@@ -62,6 +68,10 @@ def apart(values: np.ndarray, others: np.ndarray) -> Estimate:
 
     Args:
         values, others: [S, N] and [R, N], one row a seed, two rows at least, finite.
+
+    Examples:
+        >>> apart(values + 0.1, values).low > 0
+        True
     """
     values, others = np.asarray(values, np.float64), np.asarray(others, np.float64)
     of_images = bootstrap_mean((values.mean(0) - others.mean(0))[None])
@@ -76,7 +86,12 @@ def apart(values: np.ndarray, others: np.ndarray) -> Estimate:
 
 
 def seed_mean(values: np.ndarray | Sequence[float]) -> Estimate:
-    """The mean over seeds, one value each and two at least, with Student's interval."""
+    """The mean over seeds, one value each and two at least, with Student's interval.
+
+    Examples:
+        >>> seed_mean([0.5, 0.6, 0.7]).mean.__round__(2)
+        0.6
+    """
     values = np.asarray(values, np.float64)
     mean, reach = float(values.mean()), seed_reach(values)
     return Estimate(mean, mean - reach, mean + reach, len(values))
@@ -92,6 +107,11 @@ def prediction(
         further: how many seeds the other mean is over.
         level: in which share of the cases.
         least: the standard deviation of seeds that agree more closely than that.
+
+    Examples:
+        >>> low, high = prediction([0.50, 0.51, 0.52])  # where one more training lies
+        >>> round(low, 2), round(high, 2)
+        (0.46, 0.56)
     """
     count, middle = len(means), float(np.mean(means))
     deviation = max(np.std(means, ddof=1), least)
@@ -100,7 +120,12 @@ def prediction(
 
 
 def bootstrap_means(values: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """The means of all resamples behind `bootstrap_mean`: float64 [10000], or [M, 10000] for values [M, S, N]."""
+    """The means of all resamples behind `bootstrap_mean`: float64 [10000], or [M, 10000] for values [M, S, N].
+
+    Examples:
+        >>> bootstrap_means(values).shape
+        (10000,)
+    """
     values = np.asarray(values, np.float64)
     *many, seeds, images = values.shape
     seed_counts, image_counts = _resamples(seeds, images, seed)
@@ -144,6 +169,11 @@ def proportion(successes: np.ndarray, *, seed: int = 0, resampled: np.ndarray | 
     Args:
         successes: [S, N] of 0 and 1, one row a seed.
         seed, resampled: as `bootstrap_mean` takes them.
+
+    Examples:
+        >>> found = proportion(np.array([[1, 1, 1, 0, 1, 1, 1, 1, 1, 1]]))
+        >>> found.mean, round(found.low, 2), round(found.high, 2)
+        (0.9, 0.6, 1.0)
     """
     bootstrap = bootstrap_mean(successes, seed=seed, resampled=resampled)
     images = int(np.isfinite(successes).any(0).sum())

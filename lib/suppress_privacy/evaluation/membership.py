@@ -22,8 +22,8 @@ RESAMPLES = 1000
 class Roc:
     """A receiver operating characteristic: a point where each group of equal scores ends, from (0, 0) to (1, 1)."""
 
-    false_positive_rate: np.ndarray  # float64 [T], not decreasing
-    true_positive_rate: np.ndarray  # float64 [T], not decreasing
+    false_positive_rate: np.ndarray  #: float64 [T], not decreasing
+    true_positive_rate: np.ndarray  #: float64 [T], not decreasing
 
 
 class _Ranking:
@@ -56,6 +56,12 @@ def roc(scores: np.ndarray, members: np.ndarray) -> Roc:
 
     Raises:
         ValueError: scores are not finite, or all candidates are of one kind.
+
+    Examples:
+        >>> scores, members = np.array([0.9, 0.8, 0.3, 0.1]), np.array([True, False, True, False])
+        >>> curve = roc(scores, members)
+        >>> isinstance(curve, Roc), curve.true_positive_rate.tolist()
+        (True, [0.0, 0.5, 0.5, 1.0, 1.0])
     """
     scores, members = np.asarray(scores, np.float64), np.asarray(members, bool)
     if not np.isfinite(scores).all():
@@ -69,12 +75,22 @@ def roc(scores: np.ndarray, members: np.ndarray) -> Roc:
 
 
 def auc(curve: Roc) -> float:
-    """Area under an ROC, in [0, 1]: the chance that a member scores above a non-member."""
+    """Area under an ROC, in [0, 1]: the chance that a member scores above a non-member.
+
+    Examples:
+        >>> auc(curve)
+        0.75
+    """
     return float(trapezoid(curve.true_positive_rate, curve.false_positive_rate))
 
 
 def tpr_at(curve: Roc, false_positive_rate: float) -> float:
-    """The true positive rate at a false positive rate: the largest there, ties split evenly."""
+    """The true positive rate at a false positive rate: the largest there, ties split evenly.
+
+    Examples:
+        >>> tpr_at(curve, 0.25)
+        0.5
+    """
     return float(np.interp(false_positive_rate, curve.false_positive_rate, curve.true_positive_rate))
 
 
@@ -91,6 +107,12 @@ def tpr_estimate(scores: np.ndarray, members: np.ndarray, false_positive_rate: S
         the mean over seeds; Clopper and Pearson's interval at the number of candidates that are a member in any
         row, for a candidate is one however many rows it is in; widened to the bootstrap's over candidates, for the
         threshold comes from non-members, and to that over seeds, where they reach farther.
+
+    Examples:
+        >>> many = np.repeat([[True, False]], 100, axis=1).repeat(2, axis=0)  # two seeds, a hundred of each kind
+        >>> found = tpr_estimate(many + np.random.default_rng(0).normal(size=many.shape), many, 0.1)
+        >>> found.low < found.mean < found.high
+        True
     """
     scores, members = np.asarray(scores, np.float64), np.asarray(members, bool)
     rates = np.array([tpr_at(roc(*row), false_positive_rate) for row in zip(scores, members, strict=True)])
@@ -138,7 +160,12 @@ def _differ(members: np.ndarray) -> bool:
 def auc_estimate(scores: np.ndarray, members: np.ndarray) -> Estimate:
     """Area under the ROC, over seeds: its mean, with DeLong's interval (1988) at one seed's candidates, widened
     to the bootstrap's over seeds where those differ more; where members differ by row, with the bootstrap's over
-    seeds and candidates. Arguments and return value as `tpr_estimate`."""
+    seeds and candidates. Arguments and return value as `tpr_estimate`.
+
+    Examples:
+        >>> auc_estimate(many.astype(float), many).mean
+        1.0
+    """
     rows = list(zip(scores, np.asarray(members, bool), strict=True))
     areas = np.array([auc(roc(*row)) for row in rows])
     if _differ(np.asarray(members, bool)):
@@ -166,8 +193,8 @@ def placements(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.
     """Where each candidate stands among those of the other kind (DeLong et al. 1988); both have the AUC as mean.
 
     Returns:
-        float64: for each member the share of non-members below it, for each non-member
-        the share of members above it; ties count half.
+        for each member the share of non-members below it, for each non-member the share of members above it, float64;
+        ties count half.
     """
     scores, members = np.asarray(scores, np.float64), np.asarray(members, bool)
     inside, outside = scores[members], scores[~members]

@@ -15,14 +15,14 @@ from suppress_privacy.evaluation.intervals import Estimate, bootstrap_mean, prop
 
 Gallery = Mapping[int, np.ndarray]  # images [G, C, H, W] by label
 Key = tuple[str, str]  # metric and evaluator, or ""
-SSIM_WINDOW = 7  # pixels, uniform: the reference's, and scikit-image's default
-CANDIDATES = 2000  # images compared at a time
-ROUNDING = 1e-9  # of squared distances
-MOST_PSNR = 100.0  # dB; a perfect image would have none
-MOST_FAILED = 0.5  # share of a seed's images beyond which no mean is taken of the others
+SSIM_WINDOW = 7  #: pixels, uniform; the reference's, and scikit-image's default
+CANDIDATES = 2000  #: images compared at a time
+ROUNDING = 1e-9  #: of squared distances
+MOST_PSNR = 100.0  #: dB; a perfect image would have none
+MOST_FAILED = 0.5  #: share of a seed's images beyond which no mean is taken of the others
 FAILED = ("failed", "")
-FALSE_POSITIVE_RATE = 0.01  # at which membership inference is judged
-LOW_RATE = 0.001  # and where candidates are many
+FALSE_POSITIVE_RATE = 0.01  #: at which membership inference is judged
+LOW_RATE = 0.001  #: and where candidates are many
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Metric:
     """How a metric is called and read."""
 
     name: str
-    label: str  # for a table's heading or an axis
-    low: float = -np.inf  # ends of its range
+    label: str  #: for a table's heading or an axis
+    low: float = -np.inf  #: ends of its range
     high: float = np.inf
-    proportion: bool = False  # of 0 and 1
-    primary: bool = False  # by which attacks are ranked
-    judged: bool = False  # by an evaluator, a classifier that looks at the reconstructions
-    # A value an image, or one of all candidates' scores, or one that only a game of many candidates has.
+    proportion: bool = False  #: of 0 and 1
+    primary: bool = False  #: by which attacks are ranked
+    judged: bool = False  #: by an evaluator, a classifier that looks at the reconstructions
+    #: A value an image, or one of all candidates' scores, or one that only a game of many candidates has.
     of: Literal["image", "scores", "game"] = "image"
 
     def estimate(self, values: np.ndarray, resampled: np.ndarray | None = None) -> Estimate:
@@ -80,6 +80,10 @@ def averaged(columns: Mapping[Key, np.ndarray]) -> dict[Key, np.ndarray]:
 
     Returns:
         all of them, but where more than half of a seed's images failed, "failed" alone of the metrics.
+
+    Examples:
+        >>> averaged({("psnr", ""): np.array([20.0, 3.0]), ("failed", ""): np.array([0, 1])})["psnr", ""].tolist()
+        [20.0, nan]
     """
     failed = columns.get(FAILED)
     if failed is None:
@@ -95,17 +99,26 @@ def assigned(originals: np.ndarray, images: np.ndarray) -> np.ndarray:
 
     Returns:
         int [N], positions among the images.
+
+    Examples:
+        >>> assigned(images, images[[2, 0, 1, 3]]).tolist()
+        [1, 2, 0, 3]
     """
     return linear_sum_assignment(cdist(_flat(originals), _flat(images), "sqeuclidean"))[1]
 
 
 def label(name: str) -> str:
-    """How a metric is called; a figure of a model itself by its name."""
+    """How a metric is called; a figure of a model itself by its name.
+
+    Examples:
+        >>> label("rank1")
+        'identified among its class'
+    """
     return METRICS[name].label if name in METRICS else name.replace("_", " ")
 
 
 def relative_l2(originals: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """|x - x^| / |x|, per image.
+    """`|x - x^| / |x|`, per image.
 
     Args:
         originals, images: [N, C, H, W], the same shape, finite.
@@ -115,6 +128,10 @@ def relative_l2(originals: np.ndarray, images: np.ndarray) -> np.ndarray:
 
     Raises:
         ValueError: shapes differ or are not [N, C, H, W], values are not finite, or an original is black.
+
+    Examples:
+        >>> relative_l2(images, images).tolist(), relative_l2(images, 0 * images).tolist()
+        ([0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0])
     """
     originals, images = _checked(originals, images)
     norm = np.sqrt((originals**2).sum((1, 2, 3)))
@@ -137,6 +154,10 @@ def ssim(originals: np.ndarray, images: np.ndarray, *, data_range: Positive) -> 
 
     Raises:
         ValueError: as `relative_l2`, or an image smaller than the window.
+
+    Examples:
+        >>> ssim(images, images, data_range=1).round(6).tolist()
+        [1.0, 1.0, 1.0, 1.0]
     """
     originals, images = _checked(originals, images)
     sides = originals.shape[2:]
@@ -158,6 +179,10 @@ def confidence(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     Returns:
         float64 [N] in [0, 1].
+
+    Examples:
+        >>> confidence(np.log([[0.9, 0.1]]), np.array([0])).round(6).tolist()
+        [0.9]
     """
     return softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
 
@@ -186,6 +211,13 @@ def skill(originals: np.ndarray, images: np.ndarray, prior: np.ndarray) -> np.nd
 
     Raises:
         ValueError: as `mse`; or all originals equal the mean image.
+
+    Examples:
+        >>> prior = known.mean(0)
+        >>> skill(images, images, prior).tolist()
+        [1.0, 1.0, 1.0, 1.0]
+        >>> bool(abs(skill(images, np.repeat(prior[None], 4, axis=0), prior).mean()) < 1e-6)
+        True
     """
     of_prior = mse(originals, np.broadcast_to(prior, np.shape(originals))).mean()
     if of_prior == 0:
@@ -194,7 +226,12 @@ def skill(originals: np.ndarray, images: np.ndarray, prior: np.ndarray) -> np.nd
 
 
 def psnr(originals: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Peak signal-to-noise ratio in dB for images that span 1, per image: float64 [N], at most 100."""
+    """Peak signal-to-noise ratio in dB for images that span 1, per image: float64 [N], at most 100.
+
+    Examples:
+        >>> psnr(images, np.clip(images + 0.1, 0, 1)).round(0).tolist()
+        [21.0, 20.0, 20.0, 20.0]
+    """
     return -10 * np.log10(np.maximum(mse(originals, images), 10 ** (-MOST_PSNR / 10)))
 
 
@@ -209,6 +246,11 @@ def identified(originals: np.ndarray, images: np.ndarray, labels: np.ndarray, ga
     Returns:
         float64 [N] of 0 and 1; a blind guess scores 1 / (G + 1). Distances are Euclidean; a
         tie is not identification.
+
+    Examples:
+        >>> gallery = {int(label): known[known_labels == label] for label in labels}
+        >>> identified(images, images, labels, gallery).tolist()
+        [1.0, 1.0, 1.0, 1.0]
     """
     originals, images = _checked(originals, images)
     found = np.zeros(len(images))
@@ -233,6 +275,11 @@ def identified_among_all(
 
     Returns:
         float64 [N] of 0 and 1; distances and ties as `identified` has them.
+
+    Examples:
+        >>> everyone = np.concatenate([images, known])
+        >>> identified_among_all(images, images, everyone, themselves=np.arange(4)).tolist()
+        [1.0, 1.0, 1.0, 1.0]
     """
     originals, images = _checked(originals, images)
     flat, own = _flat(images), _flat(originals)
@@ -258,6 +305,10 @@ def is_nearest(distances: np.ndarray, own: np.ndarray, among: Sequence[np.ndarra
 
     Returns:
         float64 [N] of 0 and 1; a tie is not identification.
+
+    Examples:
+        >>> is_nearest(np.array([[0.1, 0.5], [0.2, 0.2]]), own=np.array([0, 1])).tolist()  # a tie does not count
+        [1.0, 0.0]
     """
     found = np.zeros(len(own))
     for number, (row, itself) in enumerate(zip(distances, own, strict=True)):
@@ -269,7 +320,12 @@ def is_nearest(distances: np.ndarray, own: np.ndarray, among: Sequence[np.ndarra
 def reconstruction_metrics(
     originals: np.ndarray, images: np.ndarray, labels: np.ndarray, prior: np.ndarray, gallery: Gallery
 ) -> dict[str, np.ndarray]:
-    """The metrics that need no evaluator, float64 [N] each; arguments as `identified` and `skill` take them."""
+    """The metrics that need no evaluator, float64 [N] each; arguments as `identified` and `skill` take them.
+
+    Examples:
+        >>> sorted(reconstruction_metrics(images, images, labels, prior, gallery))
+        ['psnr', 'rank1', 'relative_l2', 'skill', 'ssim', 'ssim_range2']
+    """
     return {
         "skill": skill(originals, images, prior),
         "rank1": identified(originals, images, labels, gallery),
@@ -281,7 +337,12 @@ def reconstruction_metrics(
 
 
 def judged(logits: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """The metrics by one evaluator, float64 [N] each; arguments as `confidence` takes them."""
+    """The metrics by one evaluator, float64 [N] each; arguments as `confidence` takes them.
+
+    Examples:
+        >>> sorted(judged(predict(network, images), labels))
+        ['confidence', 'label_accuracy']
+    """
     return {"confidence": confidence(logits, labels), "label_accuracy": label_recovered(logits, labels)}
 
 

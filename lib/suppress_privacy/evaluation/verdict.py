@@ -18,7 +18,7 @@ from suppress_privacy.evaluation.intervals import LEVEL, LIMITS, Estimate, boots
 from suppress_privacy.evaluation.membership import placements
 
 HOLDS, REFUTED, NOT_SHOWN, NOT_TESTED = "holds", "refuted", "not shown", "not tested"
-LEAST_SEEDS = 3  # below them nothing can be said of other trainings
+LEAST_SEEDS = 3  #: below them nothing can be said of other trainings
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,16 @@ class Comparison:
     effect: float
     low: float
     high: float
-    p: float | None  # one-sided
-    supports: bool  # by its interval alone
-    than: str = ""  # what the compared is to lie below, or above
-    p_opposite: float | None = None  # one-sided, of the other direction
-    wanted: int = 1  # 1 where a difference below zero supports, -1 where one above does
-    distance: float = 0.0  # how far off, in bands
-    band: float | None = None  # how far off still counts as the same
-    metric: str = ""  # of a difference between models: by which metric,
-    control: str = ""  # and against which
-    runs: tuple[str, ...] = ()  # names of those it was measured by
+    p: float | None  #: one-sided
+    supports: bool  #: by its interval alone
+    than: str = ""  #: what the compared is to lie below, or above
+    p_opposite: float | None = None  #: one-sided, of the other direction
+    wanted: int = 1  #: 1 where a difference below zero supports, -1 where one above does
+    distance: float = 0.0  #: how far off, in bands
+    band: float | None = None  #: how far off still counts as the same
+    metric: str = ""  #: of a difference between models, by which metric,
+    control: str = ""  #: and against which
+    runs: tuple[str, ...] = ()  #: names of those it was measured by
 
     def opposes(self) -> bool:
         """Whether the interval lies on the other side of zero, or wholly outside the band."""
@@ -87,6 +87,13 @@ def lower(what: str, than: str, values: np.ndarray, control: np.ndarray) -> Comp
 
     Returns:
         the comparison; its effect is values minus control.
+
+    Examples:
+        >>> rng = np.random.default_rng(0)
+        >>> control = rng.random((3, 100))  # of three seeds and a hundred images
+        >>> found = lower("suppressed", "ordinary", control - 0.1 - 0.01 * rng.random((3, 100)), control)
+        >>> isinstance(found, Comparison), found.supports, round(found.effect, 1)
+        (True, True, -0.1)
     """
     difference = np.asarray(values, np.float64) - np.asarray(control, np.float64)
     by_seed, effect = np.nanmean(difference, axis=1), float(np.nanmean(difference))
@@ -105,6 +112,12 @@ def lower_auc(what: str, than: str, scores: np.ndarray, control: np.ndarray, mem
 
     Returns:
         the comparison; its effect is the area minus the control's.
+
+    Examples:
+        >>> members = np.arange(100) < 50
+        >>> scores = rng.normal(size=(3, 100))
+        >>> lower_auc("suppressed", "ordinary", scores, scores + 2 * members, members).supports
+        True
     """
     pairs = [
         [of - by for of, by in zip(placements(row, members), placements(other, members), strict=True)]
@@ -125,6 +138,10 @@ def higher_in_one_group(what: str, than: str, values: np.ndarray, control: np.nd
 
     Returns:
         the comparison; its effect is values minus control.
+
+    Examples:
+        >>> higher_in_one_group("members", "others", 1 + rng.random((3, 50)), rng.random((3, 50))).supports
+        True
     """
     by_seed = control.mean(1) - values.mean(1)
     # The models' part is resampled once, with the first group's images.
@@ -143,6 +160,10 @@ def higher(what: str, than: str, values: Sequence[float], control: float = 0.0) 
 
     Returns:
         the comparison; its effect is the mean of the values minus the figure.
+
+    Examples:
+        >>> higher("accuracy", "0.9", [0.97, 0.98, 0.98], 0.9).supports
+        True
     """
     column = np.asarray(values, np.float64)[:, None]
     return _mirrored(lower(what, than, np.full_like(column, control), column))
@@ -181,6 +202,11 @@ def inside(what: str, found: Estimate, documented: float, band: float) -> Compar
 
     Returns:
         the comparison; its effect is the mean minus the documented figure.
+
+    Examples:
+        >>> from suppress_privacy.evaluation.intervals import Estimate
+        >>> inside("accuracy", Estimate(0.981, 0.980, 0.982, 3), documented=0.980, band=0.005).supports
+        True
     """
     effect, low, high = (value - documented for value in (found.mean, found.low, found.high))
     distance = max(-low, high) / band
@@ -195,9 +221,9 @@ class Evidence:
     """
 
     alternatives: list[list[Comparison]]
-    missing: str = ""  # what was not measured, or is not what it should be, and so leaves the claim untested
-    models: tuple[str, ...] = ()  # it is about these: if one is not what it should be, nothing can be said
-    sees: str = ""  # what the attacks see whose failure would support it
+    missing: str = ""  #: what was not measured, or is not what it should be, and so leaves the claim untested
+    models: tuple[str, ...] = ()  #: it is about these; if one is not what it should be, nothing can be said
+    sees: str = ""  #: what the attacks see whose failure would support it
 
 
 def verdicts(evidence: Mapping[str, Evidence], weaknesses: Mapping[str, str]) -> dict[str, Verdict]:
@@ -206,6 +232,14 @@ def verdicts(evidence: Mapping[str, Evidence], weaknesses: Mapping[str, str]) ->
     Args:
         evidence: by claim.
         weaknesses: by what attacks see, why their failure cannot count as protection.
+
+    Examples:
+        >>> answer = verdicts({"protects": Evidence([[found]], sees="features")}, weaknesses={})["protects"]
+        >>> isinstance(answer, Verdict), answer.verdict
+        (True, 'holds')
+        >>> weak = {"features": "attack too weak: tuned-beats-mean"}
+        >>> verdicts({"protects": Evidence([[found]], sees="features")}, weak)["protects"].verdict
+        'not tested'
     """
     best = {claim: min(entry.alternatives, key=_misses) for claim, entry in evidence.items() if not entry.missing}
     with_p = {claim: found for claim, found in best.items() if all(one.p is not None for one in found)}
@@ -233,6 +267,10 @@ def same(outcomes: Mapping[str, Verdict | None]) -> Verdict:
 
     Args:
         outcomes: by place; None where it was not asked.
+
+    Examples:
+        >>> same({"MNIST": answer, "Fashion-MNIST": None}).verdict
+        'not tested'
     """
     where: dict[str, list[str]] = {}
     for place, found in outcomes.items():
