@@ -1,4 +1,4 @@
-# make study | run | book | lab | status | edition | cost | compare | publish | verify | test | mutate | faults | bench: each
+# make study | run | book | pdf | lab | status | edition | cost | compare | publish | verify | test | mutate | faults | bench: each
 # sets up .venv, and again when the lock changes.
 
 PYTHONS := python3.11 python3.12
@@ -28,7 +28,7 @@ unexport PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHO
 unexport PIP_PREFIX PIP_TARGET PIP_USER GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
 export PYTHONUTF8 := 1
 
-.PHONY: study run book lab status edition cost compare publish verify test test-edition test-cluster mutate faults bench audit-reference lock clean
+.PHONY: study run book pdf lab status edition cost compare publish verify test test-edition test-cluster mutate faults bench audit-reference lock clean
 
 study: $(VENV)/ready
 	$(STUDY) study $(CHOSEN) $(FLAGS)
@@ -42,6 +42,10 @@ run: $(VENV)/ready
 book: PROFILE = full
 book: $(VENV)/ready
 	$(STUDY) study $(CHOSEN) $(FLAGS) --redraw
+
+# The same as one document, _build/book.pdf, to which the pages then have a link.
+pdf: book
+	$(BIN)/python book/pdf.py
 
 # The notebooks in JupyterLab. LAB: options of it, such as LAB=--no-browser.
 lab: $(VENV)/ready-lab
@@ -180,4 +184,4 @@ lock:
 # Editions stay: they have runs that are not packed yet.
 clean:
 	find _build -mindepth 1 -maxdepth 1 ! -name editions -exec rm -rf {} + 2>/dev/null || true
-	rm -rf book/notebooks book/generated
+	rm -rf book/notebooks book/generated book/reference

@@ -182,12 +182,17 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     shutil.rmtree(BUILD / "html", ignore_errors=True)  # pictures of an earlier book
+    (BUILD / "book.pdf").unlink(missing_ok=True)
+    return make("--all")
+
+
+def make(*options: str) -> int:
+    """Run jupyter-book on what was collected, with these options; its exit code."""
     # By this Python: the script names the one that it was installed by, which a moved checkout has left behind.
     jupyter_book = [sys.executable, Path(sys.executable).with_name("jupyter-book")]
     # -W -n: a warning or a dead reference fails the build; --keep-going: and shows all of them first.
-    strict = ["-W", "-n", "--keep-going", "--all"]
-    options = ["--toc", TOC, "--config", ROOT / "_config.yml", "--path-output", ROOT]
-    return subprocess.run([*jupyter_book, "build", BOOK, *options, *strict], cwd=ROOT).returncode
+    always = ["-W", "-n", "--keep-going", "--toc", TOC, "--config", ROOT / "_config.yml", "--path-output", ROOT]
+    return subprocess.run([*jupyter_book, "build", BOOK, *always, *options], cwd=ROOT).returncode
 
 
 if __name__ == "__main__":

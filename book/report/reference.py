@@ -9,7 +9,6 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from shutil import rmtree
 from types import ModuleType
 from typing import Any, get_type_hints
 
@@ -49,12 +48,16 @@ def summary(module: ModuleType) -> str:
 
 
 def write(app: Sphinx, config: Config) -> None:
-    """Write the pages."""
+    """Write the pages; one that is the same already keeps its date, and is not read again."""
     folder = Path(app.srcdir) / FOLDER
-    rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    for module in modules():
-        (folder / f"{module.__name__}.md").write_text(page(module), "utf-8")
+    folder.mkdir(exist_ok=True)
+    wanted = {folder / f"{module.__name__}.md": page(module) for module in modules()}
+    for old in folder.iterdir():
+        if old not in wanted or old.read_text("utf-8") != wanted[old]:
+            old.unlink()
+    for path, text in wanted.items():
+        if not path.exists():
+            path.write_text(text, "utf-8")
 
 
 def with_plain_types(app: Sphinx, function: Callable[..., Any], bound: bool) -> None:
@@ -67,13 +70,15 @@ def with_plain_types(app: Sphinx, function: Callable[..., Any], bound: bool) -> 
 def with_ranges(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Add to each argument what its value may be, where that is more than a type."""
     function = thing.__init__ if inspect.isclass(thing) else thing
-    allowed = getattr(function, "allowed", {})
-    for argument, annotation in allowed.items():
+    fields = []
+    for argument, annotation in getattr(function, "allowed", {}).items():
         if annotation != function.__annotations__[argument] and argument != "return":
             given = f":param {argument}:"
-            if not any(line.startswith(given) for line in lines):
-                lines += ["", given]
-            lines += ["", f":type {argument}: *{words(annotation)}*"]
+            fields += [] if any(line.startswith(given) for line in lines) else [given]
+            fields += [f":type {argument}: *{words(annotation)}*"]
+    # In one list with the other fields, which an example may follow.
+    place = next((number for number, line in enumerate(lines) if line.startswith((":", ".. rubric"))), len(lines))
+    lines[place:place] = ["", *fields, ""]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

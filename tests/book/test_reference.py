@@ -44,7 +44,7 @@ def test_an_arguments_range_stands_with_it_in_the_words_of_a_refusal():
     def step(batch: Annotated[int, Bounds(at_least=1)], name: str, share: Annotated[float, Bounds(below=1)] = 0.5):
         """Do."""
 
-    lines = ["Do.", "", ":param batch: images.", ":param name: its own."]
+    lines = ["Do.", "", ":param batch: images.", ":param name: its own.", "", ".. rubric:: Examples"]
     with_plain_types(None, step, False)
     with_ranges(None, "function", "step", step, None, lines)
     assert step.__annotations__ == {"batch": int, "name": str, "share": float}
@@ -53,3 +53,4 @@ def test_an_arguments_range_stands_with_it_in_the_words_of_a_refusal():
         ":type share: *a number below 1*",
     ]
     assert lines.count(":param batch: images.") == 1 and ":param share:" in lines
+    assert lines[-1] == ".. rubric:: Examples"

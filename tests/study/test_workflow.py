@@ -22,6 +22,7 @@ import numpy as np
 import psutil
 import pytest
 import yaml
+from leaves import filled, need, texts
 from nbclient import NotebookClient
 from sphinx.util.inventory import InventoryFile
 
@@ -757,6 +758,19 @@ def test_every_public_name_of_the_library_is_on_its_modules_page(finished):
                 kind = "exception" if node.name.endswith("Error") else kind
                 _, _, place, _ = found[f"py:{kind}"][f"{module}.{node.name}"]
                 assert place.startswith(f"reference/{module}.html#"), place
+
+
+def test_the_whole_book_is_printed_as_one_document(finished, page, tmp_path):
+    need("pdftotext", "pdftoppm")
+    run = python(finished, "book/pdf.py")
+    assert run.returncode == 0, run.stdout + run.stderr
+    built = finished / "_build" / "html" / "book.pdf"
+    leaves, content = texts(built), built.read_bytes()
+    assert len(leaves) > 100 and len(content) < 25e6 and b"file:" not in content
+    near_empty = [number for number, share in enumerate(filled(built, tmp_path)[:-1], 1) if share < 0.15]
+    assert [leaves[number - 1] for number in near_empty] == []
+    page.goto(f"{page.home}/notebooks/compare.html")
+    assert page.locator("footer a", has_text="PDF").get_attribute("href") == "../book.pdf"
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 1200)])

@@ -264,8 +264,8 @@ class End(NamedTuple):
 
     objective: float  #: at the image
     image: np.ndarray  #: [C, H, W], within the pixels' range
-    label: int
-    failed: bool
+    label: int  #: that was read, or found with the image
+    failed: bool  #: whether the descent came to nothing
 
 
 Descents = Callable[[GradientView, np.random.Generator], Iterator[End]]
