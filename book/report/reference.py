@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.ext import autodoc
 
 import suppress_privacy
 from suppress_privacy.checks import annotations_of, words
@@ -67,6 +68,13 @@ def with_plain_types(app: Sphinx, function: Callable[..., Any], bound: bool) -> 
         function.__annotations__ = get_type_hints(function)
 
 
+def without_factory(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str, str | None] | None:
+    """Let a default that is made anew each time be written as what Sphinx can read."""
+    return (signature.replace("<factory>", "..."), returned) if signature else None
+
+
 def with_ranges(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Add to each argument what its value may be, where that is more than a type."""
     function = thing.__init__ if inspect.isclass(thing) else thing
@@ -84,7 +92,9 @@ def with_ranges(app: Sphinx, what: str, name: str, thing: Any, options: Any, lin
 def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("sphinx.ext.autodoc")
     app.setup_extension("sphinx.ext.napoleon")
+    autodoc._CLASS_NEW_BLACKLIST.append("mindspore.nn.cell.Cell.__new__")  # it takes whatever __init__ does
     app.connect("config-inited", write, priority=100)  # before the contents are read
     app.connect("autodoc-before-process-signature", with_plain_types)
+    app.connect("autodoc-process-signature", without_factory)
     app.connect("autodoc-process-docstring", with_ranges, priority=600)  # after napoleon
     return {"parallel_read_safe": True}

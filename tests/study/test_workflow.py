@@ -723,6 +723,7 @@ PAGES = {
     "notebooks/attack-baseline": ["table", ".cell_output img"],
     "notebooks/attack-suppressed-example": ["table", ".cell_output img"],
     "rerun": ["table", "pre"],
+    "reference": ["pre"],
     "references": [".citation"],
 }
 

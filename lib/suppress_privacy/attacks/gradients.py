@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 NO_NUMBER = 1e30  #: an objective that is none counts as this much
 POOLS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d)
-ONCE_DIFFERENTIABLE = (*POOLS, nn.AvgPool2d, nn.LogSoftmax)  #: on a CPU
+ONCE_DIFFERENTIABLE = (*POOLS, nn.AvgPool2d, nn.LogSoftmax)  # on a CPU
 FELL = 0.01  #: of its start's, what a squared distance must come below; a cosine has no such way to go
 OWN = 20  #: of the attacker's images, to choose the weight of total variation on
 HEAVIEST = 100.0  #: weight of total variation; the image is one grey long before
