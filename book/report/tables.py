@@ -221,8 +221,9 @@ def view_table(view: Any) -> str:
         view: of `suppress_privacy.attacks.views`, or several alike, of which the first is shown.
     """
     one = view[0] if isinstance(view, list) else view
-    parts = [part.name for part in fields(one) if part.repr]
-    return table(["", "what it holds"], [[f"`{name}`", _held(getattr(one, name))] for name in parts])
+    parts = {part.name: getattr(one, part.name) for part in fields(one) if part.repr}
+    there = {name: value for name, value in parts.items() if not isinstance(value, tuple) or value}
+    return table(["", "what it holds"], [[f"`{name}`", _held(value)] for name, value in there.items()])
 
 
 def _held(value: Any) -> str:

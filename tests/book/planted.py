@@ -154,7 +154,7 @@ def _differences(rows: list[dict], study: Study):
 
 def _results(study: Study, profile: str) -> Results:
     rng = np.random.default_rng(0)
-    runs, images, scores, pictures = {}, [], [], Pictures()
+    runs, skills, scores, pictures = {}, {}, [], Pictures()
     labels = np.arange(CLASSES).repeat(EACH)
     for job in study.jobs(profile):
         for number, run in enumerate(job.runs):
@@ -170,18 +170,38 @@ def _results(study: Study, profile: str) -> Results:
                 scores.append(pd.DataFrame({**keys, "score": rng.random(40) + 0.3 * member, "member": member}))
                 continue
             skill = rng.permutation(np.linspace(-1, 1, len(labels)))
-            image = np.arange(len(labels))
-            shared = {**keys, "image": image, "label": labels}
-            images.append(pd.DataFrame({**shared, "evaluator": "", "skill": skill, "rank1": skill > 0.5}))
-            for less, judge in enumerate(study.evaluators):
-                images.append(pd.DataFrame({**shared, "evaluator": judge, "confidence": (1 + skill) / (2 + less)}))
+            skills[run.name] = skill
             shown = pictured(skill, labels).tolist()
             pictures.images[run.name] = {target: _picture(5 * target + 1) for target in shown}
             pictures.originals |= {target: _picture(5 * target) for target in shown}
             if job.variants[number].kind == "tuned":
                 pictures.curves[run.name] = np.array([[3, 2, 1], [4, 3, 2], [5, 4, 3]], float)
-    tables = [pd.concat(found, ignore_index=True) if found else pd.DataFrame({"run": []}) for found in (images, scores)]
-    return Results(runs, *tables, pictures)
+    membership = pd.concat(scores, ignore_index=True) if scores else pd.DataFrame({"run": []})
+    return Results(runs, _images(study, runs, skills, labels), membership, pictures)
+
+
+def _images(study: Study, runs: dict[str, Run], skills: dict[str, np.ndarray], labels: np.ndarray) -> pd.DataFrame:
+    """The rows of each run: what needs no evaluator, then each evaluator's; all at once, for there are many."""
+    skill, judges = np.stack([*skills.values()]), [*study.evaluators]
+    parts, empty = 1 + len(judges), np.full(skill.shape, np.nan)
+    each = parts * len(labels)
+
+    def rows(*by_part: np.ndarray) -> np.ndarray:
+        return np.stack(by_part, 1).ravel()  # [R, N] of each part -> [R, parts, N]
+
+    return pd.DataFrame(
+        {
+            "run": np.repeat([*skills], each),
+            "campaign": study.campaign,
+            "seed": np.repeat([runs[name].seed for name in skills], each),
+            "image": np.tile(np.arange(len(labels)), parts * len(skills)),
+            "label": np.tile(labels, parts * len(skills)),
+            "evaluator": np.tile(np.repeat(["", *judges], len(labels)), len(skills)),
+            "skill": rows(skill, *[empty] * len(judges)),
+            "rank1": rows(skill > 0.5, *[empty] * len(judges)),
+            "confidence": rows(empty, *((1 + skill) / (2 + less) for less in range(len(judges)))),
+        }
+    )
 
 
 def _picture(grey: int) -> np.ndarray:

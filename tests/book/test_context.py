@@ -125,7 +125,7 @@ def test_texts_of_results_from_elsewhere_are_shown_as_text(tmp_path):
         sentences.banner(found),
         sentences.provenance(found),
     ]
-    pages += [yours.conditions_table(yours.comparison(found, report)), runs_table(found.results)]
+    pages += [yours.conditions_table(yours.comparison(found, report)), runs_table(found.results, {})]
     for page in pages:
         assert not re.search(r"<script|\{\{|`b`|\[x\]|\n# head", page)
     shown = html.unescape(pages[0])

@@ -40,7 +40,12 @@ Described = Annotated[list[MaskLayerDes], Bounds(at_least=1), "a list of at leas
 
 @dataclass(frozen=True, kw_only=True)
 class Rise(CheckedFields):
-    """From when to when sparsity rises, from which to which, and in how many updates; epochs count from 1."""
+    """From when to when sparsity rises, from which to which, and in how many updates; epochs count from 1.
+
+    Examples:
+        >>> Rise(start_epoch=3, end_epoch=10, mask_times=1000, sparse_start=0.0, sparse_end=0.95).end_epoch
+        10
+    """
 
     start_epoch: Whole
     end_epoch: Annotated[int, Bounds(at_least=1, at_most=100)]
