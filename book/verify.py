@@ -30,6 +30,7 @@ from suppress_study.results import PUBLISHED, published_campaigns
 from suppress_study.settings import ROOT
 from suppress_study.verify import Check, verify
 
+DRAWINGS = "figures/"  # under generated/
 OF_ONE_RUN = {"known_errors"}  # speaks of figures that were published once, whatever is published now
 NOT_PROSE = (
     r"^```.*?^```$",  # code and figures
@@ -90,12 +91,12 @@ def expected(page: str, names: dict[str, Any], files: Mapping[str, str] = Mappin
     Args:
         page: in Markdown, as its source has it.
         names: what it may write between double braces.
-        files: what it may include as HTML, by the file's name.
+        files: what it may include as HTML, by the file's name; drawings show what is drawn, and not what is written.
     """
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)  # as MyST has it
     text = environment.from_string(without_empty_sections(page, names)).render(names)
     included = r"^```\{raw\} html\n:file: generated/(\S+)\n```$"
-    text = re.sub(included, lambda found: files[found[1]], text, flags=re.M)
+    text = re.sub(included, lambda found: "" if found[1].startswith(DRAWINGS) else files[found[1]], text, flags=re.M)
     shown = r"^```\{\w+\}[^\n]*\n(?::[^\n]*\n)*(.*?)^```$"  # a directive's own text, such as a caption
     text = re.sub(shown, r"\1", text, flags=re.M | re.S)
     text = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$|\{cite[:a-z]*\}`[^`]*`", " ", text, flags=re.S)
