@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-from scipy.stats import spearmanr
-
 from report import front
-from report.context import Averaged, Report
+from report.context import Report
+from report.findings import JUDGED_BY, RELATED, correlation
 from suppress_privacy.defences.suppress import Rise
 from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE
 from suppress_study.jobs import Variant
@@ -14,17 +12,11 @@ from suppress_study.summary import Arm
 from suppress_study.targets import GALLERY
 
 SHOWN = 3  # attacks on gradients that are shown
-TPR = "tpr_at_1pct_fpr"
-LEAST, CLEAR = 3, 0.5  # networks of which a correlation is told, and from where it is clear
-
-
-def _leak(report: Report, arm: Arm | None) -> Averaged | None:
-    return report.strongest(front.IDENTIFIED, arm) if arm else None
 
 
 def trade_off(report: Report) -> str:
     """Which networks leak less than the ordinary one, and how many more."""
-    leaks = {arm.title: found for arm in report.summary.arms if (found := _leak(report, arm))}
+    leaks = {arm.title: found for arm in report.summary.arms if (found := report.strongest(front.IDENTIFIED, arm))}
     ordinary = leaks.pop(report.pair[0].title, None) if report.pair else None
     if ordinary is None or not leaks:
         return ""
@@ -100,7 +92,7 @@ def sweep(report: Report) -> str:
     control = report.arm(report.study.roles.control)
     swept = [(1 - share, arm) for share, arm in sorted(report.sweep.items())]
     cells = [(1.0, control), *swept] if control else swept
-    found = [(share, leak) for share, arm in cells if (leak := _leak(report, arm))]
+    found = [(share, leak) for share, arm in cells if (leak := report.strongest(front.IDENTIFIED, arm))]
     kept = ", ".join(f"{100 * share:.3g}" for share, _ in found)
     identified = ", ".join(front.percent(leak) for _, leak in found)
     return f"Of all weights {kept} % kept: {identified} of private images identified." if found else ""
@@ -108,15 +100,13 @@ def sweep(report: Report) -> str:
 
 def rank(report: Report) -> str:
     """Whether what the features can hold goes with what leaks."""
-    there = [(arm, found) for arm in report.summary.arms if (found := report.strongest("skill", arm))]
-    pairs = np.array([(arm.mechanism.effective_rank.mean, found.mean) for arm, found in there]).reshape(-1, 2)
-    if len(pairs) < LEAST or (np.ptp(pairs, axis=0) == 0).any():
+    found = correlation(report)
+    if found is None:
         return ""
-    found = spearmanr(*pairs.T).statistic
-    word = (
-        "the more leaks" if found > CLEAR else "the less leaks" if found < -CLEAR else "not clearly more or less leaks"
-    )
-    return f"The more directions features keep, {word}: rank correlation {found:+.2f} over {len(pairs)} networks."
+    related, count = found
+    word = "the more leaks" if related > RELATED else "the less leaks" if related < -RELATED else ""
+    said = f"The more directions features keep, {word or 'not clearly more or less leaks'}"
+    return f"{said}: rank correlation {related:+.2f} over {count} networks."
 
 
 def roc(report: Report) -> str:
@@ -125,7 +115,7 @@ def roc(report: Report) -> str:
         (each.mean, attack.title, arm.title)
         for attack in report.seeing("outputs")
         for arm in report.summary.arms
-        if (each := report.estimate(TPR, arm.factors, attack))
+        if (each := report.estimate(JUDGED_BY, arm.factors, attack))
     ]
     if not found:
         return ""
@@ -172,7 +162,11 @@ def _identified(report: Report, cells: Sequence[tuple[Variant, Arm]]) -> str:
 
 def grid_all(report: Report) -> str:
     """The network that leaks least."""
-    leaks = [(found.mean, arm.title, found) for arm in report.summary.arms if (found := _leak(report, arm))]
+    leaks = [
+        (found.mean, arm.title, found)
+        for arm in report.summary.arms
+        if (found := report.strongest(front.IDENTIFIED, arm))
+    ]
     if not leaks:
         return ""
     _, title, found = min(leaks, key=lambda one: one[0])

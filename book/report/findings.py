@@ -284,16 +284,27 @@ def sweep_found(report: Report) -> str:
 
 def rank_found(report: Report) -> str:
     """Whether attacks get more where features can hold more."""
+    found = correlation(report)
+    if found is None:
+        return ""
+    related, count = found
+    word = "get more where features can hold more" if related > RELATED else "do not simply get what features can hold"
+    return f"**Attacks {word}**: over {count} networks the rank correlation of the two is {related:+.2f}."
+
+
+def correlation(report: Report) -> tuple[float, int] | None:
+    """Rank correlation of what features can hold with the strongest attack's skill, and over how many networks.
+
+    None where there are fewer than three, or all are alike.
+    """
     pairs = [
         (arm.mechanism.effective_rank.mean, found.mean)
         for arm in report.summary.arms
         if (found := report.strongest("skill", arm))
     ]
     if len(pairs) < 3 or len({rank for rank, _ in pairs}) < 2 or len({got for _, got in pairs}) < 2:
-        return ""
-    related = float(spearmanr(*zip(*pairs, strict=True)).statistic)
-    word = "get more where features can hold more" if related > RELATED else "do not simply get what features can hold"
-    return f"**Attacks {word}**: over {len(pairs)} networks the rank correlation of the two is {related:+.2f}."
+        return None
+    return float(spearmanr(*zip(*pairs, strict=True)).statistic), len(pairs)
 
 
 def games_found(report: Report) -> str:

@@ -83,13 +83,13 @@ def grid_all(report: Report, width: float = WIDE) -> Figure | None:
 
 def least_of_each_family(report: Report) -> list[Arm]:
     """Of each family the network from which the strongest attack identifies least."""
-    leaks = [(family_of(report, arm), found.mean, arm) for arm in report.summary.arms if (found := _leak(report, arm))]
+    leaks = [
+        (family_of(report, arm), found.mean, arm)
+        for arm in report.summary.arms
+        if (found := report.strongest(front.IDENTIFIED, arm))
+    ]
     groups = [[(mean, arm) for of, mean, arm in leaks if of == family] for family in FAMILIES]
     return [min(group, key=lambda one: one[0])[1] for group in groups if group]
-
-
-def _leak(report: Report, arm: Arm) -> front.Averaged | None:
-    return report.strongest(front.IDENTIFIED, arm)
 
 
 def _strongest(report: Report, arm: Arm) -> Variant | None:

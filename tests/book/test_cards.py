@@ -9,7 +9,6 @@ from planted import planted, with_summary
 
 from conftest import ROOT
 from report import cards
-from report.context import Report
 from suppress_privacy.evaluation.verdict import Comparison, Verdict
 from suppress_study.claims import Lower, Reproduces
 
@@ -25,11 +24,6 @@ def decided(word, *comparisons, claim="H3", reason="", p=0.04):
     figures = (first.effect, first.low, first.high, p) if first else (None,) * 4
     found = Verdict(word, *figures, reason, [*comparisons])
     return with_summary(report, verdicts=report.summary.verdicts | {claim: found}), report.claims.claims[claim], found
-
-
-@pytest.fixture(scope="module")
-def published():
-    return Report.load(ROOT / "results" / "full")
 
 
 @pytest.mark.parametrize(

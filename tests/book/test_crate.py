@@ -16,14 +16,8 @@ import yaml
 import readme
 from conftest import ROOT
 from report import crate
-from report.context import Report
 
 FOLDER = ROOT / "results" / "full"
-
-
-@pytest.fixture(scope="module")
-def published():
-    return Report.load(FOLDER)
 
 
 @pytest.fixture(scope="module")

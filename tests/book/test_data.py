@@ -9,9 +9,7 @@ import pandas as pd
 import pytest
 from planted import planted
 
-from conftest import ROOT
 from report import data
-from report.context import Report
 from report.drawing import reconstruction_grid
 from report.figures import FIGURES
 from suppress_study.pictures import Pictures
@@ -162,11 +160,6 @@ def test_a_long_line_keeps_a_point_for_each_pixel():
     plt.close(figure)
     assert 300 < len(shown) < 1000 and np.array_equal(shown.y, shown.x**2)
     assert np.interp(0.5, shown.x, shown.y) == pytest.approx(0.25, abs=1 / 200)
-
-
-@pytest.fixture(scope="module")
-def published():
-    return Report.load(ROOT / "results" / "full")
 
 
 @pytest.mark.parametrize("name", [name for name in OF_PICTURES if name in FIGURES])

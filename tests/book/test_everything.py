@@ -8,16 +8,9 @@ import pytest
 from bs4 import BeautifulSoup
 from planted import planted
 
-from conftest import ROOT
 from report import everything
-from report.context import Report
 from report.numbers import TABLES, behind
 from report.provenance import Source
-
-
-@pytest.fixture(scope="module")
-def published():
-    return Report.load(ROOT / "results" / "full")
 
 
 def test_every_estimate_of_the_summary_has_its_row(published):

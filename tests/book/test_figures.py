@@ -13,8 +13,7 @@ from planted import of_gradients, planted
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from conftest import ROOT
-from report import captions, charts, drawing, figures, looks
-from report.context import Report
+from report import captions, charts, drawing, figures, findings, looks
 from report.entries import VARIANTS
 from report.figures import FIGURES
 from suppress_privacy.evaluation.membership import roc
@@ -39,11 +38,6 @@ def report():
 @pytest.fixture(scope="module")
 def full():
     return planted("full", value=of_arm_and_metric)
-
-
-@pytest.fixture(scope="module")
-def published():
-    return Report.load(ROOT / "results" / "full")
 
 
 @pytest.fixture(scope="module")
@@ -470,7 +464,7 @@ def test_findings_turn_with_the_results():
     assert captions.rank(alike) == ""
     rising = planted("quick", value=lambda factors, *_: len(factors["arm"]) / 100)
     words = captions.rank(rising)
-    assert ("the more leaks" in words) == (float(re.search(r"[+-][\d.]+", words)[0]) > captions.CLEAR)
+    assert ("the more leaks" in words) == (float(re.search(r"[+-][\d.]+", words)[0]) > findings.RELATED)
 
 
 def test_what_is_at_hand_is_drawn_without_a_report():

@@ -8,17 +8,11 @@ from planted import planted
 
 from conftest import ROOT
 from report import numbers
-from report.context import Report
 from report.figures import FIGURES
 from report.speed import substitutions as of_speed
 
 PAGES = {page.stem: page.read_text() for page in sorted((ROOT / "book").glob("*.md"))}
 BENCH = {"machine": "", "interval": ""}
-
-
-@pytest.fixture(scope="module")
-def published():
-    return Report.load(ROOT / "results" / "full")
 
 
 @pytest.fixture(scope="module")

@@ -2,18 +2,11 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
 import readme
 from conftest import ROOT
 from report import front
-from report.context import Report
 from report.figures import keep
-
-
-@pytest.fixture(scope="module")
-def published():
-    return Report.load(ROOT / "results" / "full")
 
 
 def test_the_readme_begins_with_the_published_answer(published):
