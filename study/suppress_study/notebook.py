@@ -23,6 +23,8 @@ from suppress_study.reading import SettingsError
 from suppress_study.settings import ROOT, Value
 
 FOLDER = ROOT / "notebooks"
+STARTS = 3  # of a kernel that dies before it answers
+UNANSWERED = "Kernel died before replying"  # as its client says it
 INJECTED = "# Parameters\n"  # how papermill begins the cell of what it was given
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "dict": dict, "list[str]": list[str]}
 
@@ -158,8 +160,25 @@ def execute(name: str, output: Path, values: dict[str, Any]) -> None:
         )
     with atomically(output) as part:
         try:
-            places = map(literal, (notebook_path(name), part))
-            papermill.execute_notebook(*places, parameters, progress_bar=shown, kernel_manager_class=Kernel)
+            run(literal(notebook_path(name)), literal(part), parameters, shown=shown)
         except PapermillExecutionError:
             os.replace(part, output.with_suffix(".failed.ipynb"))
             raise
+
+
+def run(source: str, target: str, parameters: dict[str, Any], *, shown: bool = False) -> None:
+    """Have papermill run a notebook, which starts its kernel again where that dies before any cell is run.
+
+    A kernel's ports are chosen before it takes them, and another kernel of the same moment may have done so by then.
+
+    Raises:
+        PapermillExecutionError: a cell failed.
+        RuntimeError: no kernel has answered.
+    """
+    for left in reversed(range(STARTS)):
+        try:
+            papermill.execute_notebook(source, target, parameters, progress_bar=shown, kernel_manager_class=Kernel)
+            return
+        except RuntimeError as error:
+            if UNANSWERED not in str(error) or not left:
+                raise

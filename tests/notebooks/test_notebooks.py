@@ -4,10 +4,12 @@ import itertools
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from inspect import getsource
 
+import nbformat
 import papermill
 import pytest
 
@@ -290,3 +292,36 @@ def test_a_failed_notebook_says_why_and_keeps_the_old_one(tmp_path):
     assert f"no run train-baseline-seed0 of profile smoke is in {tmp_path} or nowhere: make run TARGET" in found.stderr
     assert output.read_text() == OLD
     assert sorted(path.name for path in tmp_path.iterdir()) == ["attack.failed.ipynb", "attack.ipynb"]
+
+
+@pytest.fixture
+def one_cell(tmp_path):
+    path = tmp_path / "one.ipynb"
+    content = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("print(6 * 7)")])
+    content.metadata = {"kernelspec": {"name": "python3", "display_name": "Python", "language": "python"}}
+    nbformat.write(content, path)
+    return path
+
+
+@pytest.mark.parametrize("taken", [1, notebook.STARTS])
+def test_a_kernel_whose_port_was_taken_meanwhile_is_started_again_a_few_times(one_cell, monkeypatch, taken):
+    others, command = [], notebook.Kernel.format_kernel_cmd
+
+    def after_another(self, extra_arguments=None):
+        if len(others) < taken:  # which has the port by now
+            others.append(socket.create_server(("127.0.0.1", self.shell_port)))
+        return command(self, extra_arguments)
+
+    monkeypatch.setattr(notebook.Kernel, "format_kernel_cmd", after_another)
+    target = one_cell.with_name("executed.ipynb")
+    try:
+        if taken == notebook.STARTS:
+            with pytest.raises(RuntimeError, match=notebook.UNANSWERED):
+                notebook.run(str(one_cell), str(target), {})
+        else:
+            notebook.run(str(one_cell), str(target), {})
+            assert nbformat.read(target, 4).cells[0].outputs[0].text == "42\n"
+    finally:
+        for other in others:
+            other.close()
+    assert len(others) == taken
