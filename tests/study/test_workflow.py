@@ -770,7 +770,7 @@ def test_the_whole_book_is_printed_as_one_document(finished, page, tmp_path):
     assert len(leaves) > 100 and len(content) < 25e6 and b"file:" not in content
     near_empty = [number for number, share in enumerate(filled(built, tmp_path)[:-1], 1) if share < 0.15]
     assert [leaves[number - 1] for number in near_empty] == []
-    page.goto(f"{page.home}/notebooks/compare.html")
+    page.goto(f"{page.home}/notebooks/yours.html")
     assert page.locator("footer a", has_text="PDF").get_attribute("href") == "../book.pdf"
 
 
