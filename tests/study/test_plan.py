@@ -182,7 +182,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
         STUDY.variants("quick", "nope")
     with pytest.raises(SettingsError, match="arm is 'nope'; allowed are baseline, suppressed-example"):
         STUDY.arm("quick", "nope")
-    with pytest.raises(SettingsError, match="group is 'nope'; allowed are conv1"):
+    with pytest.raises(SettingsError, match="group is 'nope'; allowed are decoders"):
         STUDY.attacking("quick", Model("baseline", 0), "nope")
 
 
@@ -193,8 +193,8 @@ def test_a_profile_asks_on_some_models_for_what_is_too_dear_for_all():
     quick = {str(job): [run.name for run in job.runs] for job in STUDY.jobs("quick")}
     models = ("baseline-seed0", f"{SWEPT}-seed0", "dense-sgd-seed0", "feature-noise-seed0")
     assert list(quick)[:7] == [f"train-{name}" for name in (*STUDY.judges().values(), *models)]
-    assert quick["attack-baseline-seed0-conv1"] == ["attack-tuned-conv1-baseline-seed0"]
-    assert f"attack-{SWEPT}-seed0-conv1" not in quick
+    assert quick["attack-baseline-seed0-decoders"] == ["attack-decoder-fc1-baseline-seed0"]
+    assert "attack-dense-sgd-seed0-decoders" not in quick
     for model in models:
         assert f"attack-ridge-fc1-{model}" in quick[f"attack-{model}"]
         assert quick[f"attack-{model}"][-1] == f"mechanism-{model}"  # the last thing done to it
