@@ -10,7 +10,7 @@ LENGTH = 200  # characters of a description, as much as is commonly shown
 
 
 def describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
-    """Describe a page by the first of its own paragraphs, with the first page's picture."""
+    """Describe a page by the first of its own paragraphs."""
     if doctree is None:
         return
     own = (each.astext() for each in doctree.findall(nodes.paragraph) if isinstance(each.parent, nodes.section))
@@ -22,7 +22,6 @@ def describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
         "og:type": "article",
         "og:site_name": app.config.html_title or app.config.project,
         "og:description": said,
-        "og:image": context["pathto"]("_static/overview.png", 1),
     }
     metas = [f'<meta property="{name}" content="{escape(text)}">' for name, text in tags.items()]
     context["metatags"] += "\n".join([f'<meta name="description" content="{escape(said)}">', *metas])

@@ -77,13 +77,15 @@ class Sprite:
 def write(report: Report, folder: Path) -> None:
     """Write the picture and the data, as a script: a page that is opened as a file may read nothing else."""
     data, sprite = explored(report)
-    script = f"const DATA = {json.dumps(data, allow_nan=False, separators=(',', ':'))};\n"
-    pictures = (sprite.png(levels) for levels in LEVELS)
-    small = next((each for each in pictures if len(each) + len(script) <= LARGEST), None)
-    if small is None:
-        raise ValueError(f"the explorer is larger than {LARGEST:,} bytes: publish pictures of fewer attacks.")
-    (folder / PICTURE).write_bytes(small)
-    (folder / DATA).write_text(script, "utf-8")
+    for levels in LEVELS:
+        data["picture"]["levels"] = levels
+        script = f"const DATA = {json.dumps(data, allow_nan=False, separators=(',', ':'))};\n"
+        picture = sprite.png(levels)
+        if len(picture) + len(script) <= LARGEST:
+            (folder / PICTURE).write_bytes(picture)
+            (folder / DATA).write_text(script, "utf-8")
+            return
+    raise ValueError(f"the explorer is larger than {LARGEST:,} bytes: publish pictures of fewer attacks.")
 
 
 def explored(report: Report) -> tuple[dict[str, Any], Sprite]:

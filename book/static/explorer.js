@@ -2,12 +2,13 @@
 // Shows the pictures of DATA, see report/explorer.py. What is chosen stands in the address behind #, in words.
 
 (() => {
-  const { name, columns, height, width } = DATA.picture;
+  const { name, columns, height, width, levels } = DATA.picture;
   const networks = Object.keys(DATA.networks);
   const sheet = new Image();
   const source = new URL(name, document.currentScript.src);
   const [views, sparsity, descent] = ["views", "sparsity", "descent"].map((id) => document.getElementById(id));
   const SIDES = ["first", "second"];
+  const ALL_LEVELS = 256;
   const FRAME = 300; // milliseconds that one is shown when all are played
 
   const shown = (value, digits) => (value ?? null) === null ? "n/a" : value.toFixed(digits);
@@ -187,6 +188,13 @@
     show();
   }
 
+  /** Say that pictures are not quite as published, if so. */
+  function sayLevels() {
+    if (levels === ALL_LEVELS) return;
+    const words = `To keep this page small, its pictures have ${levels} levels of brightness instead of ${ALL_LEVELS}.`;
+    make("p", views, { textContent: words });
+  }
+
   // All of them
 
   const parts = [[views, DATA.networks, prepareViews, showViews], [sparsity, DATA.sweep, prepareSparsity, showSparsity]];
@@ -229,6 +237,7 @@
       place.addEventListener("input", show);
       place.addEventListener("change", write);
     }
+    sayLevels();
     addEventListener("hashchange", read);
     read();
   });

@@ -1,4 +1,4 @@
-"""A page is described by its own first paragraph, with its title and the first page's picture."""
+"""A page is described by its own first paragraph, with its title."""
 
 from types import SimpleNamespace
 
@@ -12,7 +12,7 @@ SETTINGS = {"doctitle_xform": False, "report_level": 5}
 
 
 def described(page):
-    context = {"metatags": "<meta name='before'>", "pathto": lambda place, resource: f"../{place}" * resource}
+    context = {"metatags": "<meta name='before'>"}
     describe(APP, "page", "page.html", context, page and publish_doctree(page, settings_overrides=SETTINGS))
     metas = BeautifulSoup(context["metatags"], "html.parser").select("meta")
     return {meta.get("name") or meta["property"]: meta.get("content") for meta in metas}
@@ -22,7 +22,6 @@ def test_the_first_paragraph_of_its_own_describes_a_page():
     found = described('A "title"\n=========\n\n* an item\n\n**No** protection\nwas "found".\n\nMore.\n')
     assert found["description"] == found["og:description"] == 'No protection was "found".'
     assert found["og:title"] == 'A "title"' and found["og:site_name"] == "The book" and "before" in found
-    assert found["og:image"] == "../_static/overview.png"
 
 
 def test_a_long_paragraph_is_cut_between_words():

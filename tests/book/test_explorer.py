@@ -219,7 +219,8 @@ def test_a_picture_that_is_too_large_has_fewer_levels_of_brightness(report, tmp_
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= explorer.LARGEST
     fewer = np.asarray(Image.open(tmp_path / explorer.PICTURE)).astype(int)
     levels = len(np.unique(fewer))
-    assert levels in explorer.LEVELS[1:] and 0 < abs(fewer - exact).max() <= 255 / (levels - 1) / 2 + 0.5
+    assert levels == told(tmp_path)["picture"]["levels"] in explorer.LEVELS[1:]
+    assert 0 < abs(fewer - exact).max() <= 255 / (levels - 1) / 2 + 0.5
     monkeypatch.setattr(explorer, "LARGEST", 1000)
     with pytest.raises(ValueError, match="publish pictures of fewer attacks"):
         explorer.write(report, tmp_path)
@@ -247,9 +248,9 @@ def page(folder):
         yield page
 
 
-@pytest.fixture(params=[390, 1280])
+@pytest.fixture(params=[390, 768, 1280])
 def opened(page, request):
-    """The page, opened as a file on a narrow and on a wide screen; nothing on it goes wrong."""
+    """The page, opened as a file on a phone, a tablet and a wide screen; nothing on it goes wrong."""
     page.set_viewport_size({"width": request.param, "height": 1000})
     page.complaints.clear()
     page.goto("about:blank")
@@ -364,6 +365,18 @@ def test_a_descent_is_played_to_its_end_without_a_word_for_each_image(opened):
     opened.wait_for_function("document.querySelector('#descent button').textContent === 'Play'", timeout=5000)
     assert "step 200 of 200" in captions(opened, "descent")[-1]
     assert opened.locator("#descent .beside").get_attribute("aria-busy") == "false"
+
+
+def test_pictures_of_fewer_levels_of_brightness_say_so(page, folder):
+    script = folder / "_static" / explorer.DATA
+    exact = script.read_text()
+    words = "To keep this page small, its pictures have 32 levels of brightness instead of 256."
+    for text, said in ((exact.replace('"levels":256', '"levels":32'), [words]), (exact, [])):
+        script.write_text(text)
+        page.goto("about:blank")
+        page.goto(f"{page.home}/explorer.html")
+        page.wait_for_selector("#descent canvas >> nth=0")
+        assert page.locator("#views > p").all_inner_texts() == said
 
 
 def test_every_control_and_picture_has_a_name(opened):

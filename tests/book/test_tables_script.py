@@ -1,14 +1,12 @@
 """Tables are sorted and filtered in a browser, by keyboard too, from a file; without the script they are tables."""
 
-import os
-
 import pandas as pd
 import pytest
 
+from browser import browser_page
 from conftest import ROOT
 from report.runs import anchor
 
-CHROMIUM = "/usr/bin/chromium"
 ROWS = [  # name, number, figures and tables it is behind
     ("Beta", "1,000", "ladder grid"),
     ("alpha", "-0.5 [-1, 0]", "ladder"),
@@ -17,20 +15,6 @@ ROWS = [  # name, number, figures and tables it is behind
     ("delta", "", "grid"),
     ("Epsilon", "2e-3", ""),
 ]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not os.path.exists(CHROMIUM):
-        if os.environ.get("CI"):
-            pytest.fail(f"{CHROMIUM} is missing: .ci/run installs it.")
-        pytest.skip(f"{CHROMIUM} is missing: install Debian's package chromium to have tables tried.")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--headless", "--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +32,19 @@ def address(tmp_path_factory):
     return page.as_uri()
 
 
+@pytest.fixture(scope="module")
+def browser(address):
+    with browser_page(address) as page:
+        yield page
+
+
 @pytest.fixture
 def page(browser, address):
-    page = browser.new_page()
-    page.complaints = []
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.goto(address)
-    yield page
-    assert page.complaints == []
-    page.close()
+    """The page as it is opened; nothing on it goes wrong."""
+    browser.complaints.clear()
+    browser.goto(address)
+    yield browser
+    assert browser.complaints == []
 
 
 def shown(page, column=0):
@@ -115,8 +103,7 @@ def test_an_address_asks_for_the_rows_behind_a_figure(page, address):
 
 
 def test_without_the_script_all_rows_are_there(browser, address):
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(f"{address}?for=ladder")
-    assert len(shown(page)) == 6 and page.query_selector("input") is None
-    context.close()
+    plain = browser.context.browser.new_page(java_script_enabled=False)
+    plain.goto(f"{address}?for=ladder")
+    assert len(shown(plain)) == 6 and plain.query_selector("input") is None
+    plain.close()

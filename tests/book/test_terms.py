@@ -1,15 +1,14 @@
 """Links to terms carry their definitions, and show them to mouse, keyboard and screen reader."""
 
-import os
 import re
 
 import pytest
 from bs4 import BeautifulSoup
 from sphinx.application import Sphinx
 
+from browser import browser_page
 from conftest import ROOT
 
-CHROMIUM = "/usr/bin/chromium"
 BOOK = ROOT / "book"
 
 
@@ -42,14 +41,8 @@ def test_each_word_of_the_glossary_is_linked_to_and_each_link_has_a_word():
 
 
 def test_a_definition_is_shown_to_mouse_and_keyboard_and_closed_by_escape(html):
-    if not os.path.exists(CHROMIUM):
-        pytest.skip(f"{CHROMIUM} is missing: install Debian's package chromium to have the pages looked at.")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto((html / "index.html").as_uri())
+    with browser_page(html.as_uri()) as page:
+        page.goto(f"{page.home}/index.html")
         page.add_style_tag(path=BOOK / "static" / "book.css")
         page.add_script_tag(path=BOOK / "static" / "glossary.js")
         page.evaluate("document.dispatchEvent(new Event('DOMContentLoaded'))")
@@ -66,5 +59,4 @@ def test_a_definition_is_shown_to_mouse_and_keyboard_and_closed_by_escape(html):
         link.focus()
         assert tip.is_visible()
         page.keyboard.press("Escape")
-        assert not tip.is_visible()
-        browser.close()
+        assert not tip.is_visible() and page.complaints == []
