@@ -31,6 +31,7 @@ SCRIPT = AXE_SCRIPT + Path(__file__).with_suffix(".js").read_text("utf-8")
 SETTLE = "() => Promise.all([window.MathJax?.startup.promise, document.fonts.ready]).then(() => null)"
 SHOWN = "part => [...document.querySelectorAll(part)].some(each => each.checkVisibility())"
 CHANGE = "theme => Object.assign(document.documentElement.dataset, {theme, mode: theme})"
+UNWATCHED = "window.FontAwesomeConfig = {observeMutations: false}"  # or each change here costs as much as the page
 AT_ONCE = "*, ::before, ::after { transition: none !important; animation: none !important }"
 
 
@@ -44,6 +45,7 @@ def faults(page: Any, site: Path, parts: Mapping[str, Sequence[str]]) -> Iterato
     """
     names = sorted(path.relative_to(site).with_suffix("").as_posix() for path in site.rglob("*.html"))
     yield from (f"{name} is missing" for name in parts.keys() - names)
+    page.add_init_script(UNWATCHED)
     seen: set[str] = set()
     for name in names:
         if not name.startswith("_static/"):  # the theme's, which are parts of no page
