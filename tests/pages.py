@@ -27,7 +27,7 @@ VIEWS: dict[tuple[int, str], tuple[str, ...]] = {
 UNUSED: dict[str, str] = {}  # of these rules, each with the reason
 LIMITS = {"smallest": 11, "fewest": 20}  # pixels of a text's size, letters of what a picture is said to show
 NO_VALUE = re.compile(r"\{\{|\bNone\b|\bnan\b")
-SCRIPT = AXE_SCRIPT + Path(__file__).with_suffix(".js").read_text("utf-8")
+SCRIPT = Path(__file__).with_suffix(".js").read_text("utf-8")
 SETTLE = "() => Promise.all([window.MathJax?.startup.promise, document.fonts.ready]).then(() => null)"
 SHOWN = "part => [...document.querySelectorAll(part)].some(each => each.checkVisibility())"
 CHANGE = "theme => Object.assign(document.documentElement.dataset, {theme, mode: theme})"
@@ -65,6 +65,8 @@ def of_page(page: Any, name: str, parts: Sequence[str], seen: set[str]) -> list[
     page.add_script_tag(content=SCRIPT)
     kinds = {*page.evaluate("kinds()")}
     is_new = not kinds <= seen
+    if is_new:
+        page.evaluate(AXE_SCRIPT)
     seen |= kinds
     unused = {"rules": {rule: {"enabled": False} for rule in UNUSED}}
     for (width, theme), rules in VIEWS.items():
