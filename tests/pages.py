@@ -30,6 +30,7 @@ NO_VALUE = re.compile(r"\{\{|\bNone\b|\bnan\b")
 SCRIPT = Path(__file__).with_suffix(".js").read_text("utf-8")
 SETTLE = "() => Promise.all([window.MathJax?.startup.promise, document.fonts.ready]).then(() => null)"
 SHOWN = "part => [...document.querySelectorAll(part)].some(each => each.checkVisibility())"
+SHORTEN = "document.querySelectorAll('tbody tr:nth-child(n + 100)').forEach(each => each.remove())"  # rows are alike
 CHANGE = "theme => Object.assign(document.documentElement.dataset, {theme, mode: theme})"
 UNWATCHED = "window.FontAwesomeConfig = {observeMutations: false}"  # or each change here costs as much as the page
 AT_ONCE = "*, ::before, ::after { transition: none !important; animation: none !important }"
@@ -61,6 +62,7 @@ def of_page(page: Any, name: str, parts: Sequence[str], seen: set[str]) -> list[
     for part in parts:
         page.wait_for_function(SHOWN, arg=part, timeout=5000)
     found = [f"says {each} for a value" for each in NO_VALUE.findall(page.inner_text("main"))] if parts else []
+    page.evaluate(SHORTEN)
     page.add_style_tag(content=AT_ONCE)
     page.add_script_tag(content=SCRIPT)
     kinds = {*page.evaluate("kinds()")}
