@@ -223,7 +223,7 @@ def view_table(view: Any) -> str:
     one = view[0] if isinstance(view, list) else view
     parts = {part.name: getattr(one, part.name) for part in fields(one) if part.repr}
     there = {name: value for name, value in parts.items() if not isinstance(value, tuple) or value}
-    return table(["", "what it holds"], [[f"`{name}`", _held(value)] for name, value in there.items()])
+    return table(["name", "what it holds"], [[f"`{name}`", _held(value)] for name, value in there.items()])
 
 
 def _held(value: Any) -> str:

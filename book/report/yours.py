@@ -36,7 +36,7 @@ def your_run(own: Report | None, published: Report) -> str:
 def conditions_table(found: Comparison) -> str:
     """Of both runs: profile, seeds, data, when, how long, where and from what code; and what was set otherwise."""
     rows = [[name, *map(few, both)] for name, both in found.conditions.items()]
-    return table(["", "yours", "published"], rows + [["set otherwise", each, ""] for each in found.settings])
+    return table(["condition", "yours", "published"], rows + [["set otherwise", each, ""] for each in found.settings])
 
 
 def outside_list(found: Comparison) -> str:
