@@ -1,4 +1,4 @@
-# make study | run | book | pdf | lab | status | edition | cost | compare | publish | verify | test | mutate | faults | bench: each
+# make study | run | book | pdf | texts | lab | status | edition | cost | compare | publish | verify | test | mutate | faults | bench: each
 # sets up .venv, and again when the lock changes.
 
 PYTHONS := python3.11 python3.12
@@ -28,7 +28,7 @@ unexport PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHO
 unexport PIP_PREFIX PIP_TARGET PIP_USER GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
 export PYTHONUTF8 := 1
 
-.PHONY: study run book pdf lab status edition cost compare publish verify test test-edition test-cluster mutate faults bench audit-reference lock clean
+.PHONY: study run book pdf texts lab status edition cost compare publish verify test test-edition test-cluster mutate faults bench audit-reference lock clean
 
 study: $(VENV)/ready
 	$(STUDY) study $(CHOSEN) $(FLAGS)
@@ -46,6 +46,10 @@ book: $(VENV)/ready
 # The same as one document, _build/book.pdf, to which the pages then have a link.
 pdf: book
 	$(BIN)/python book/pdf.py
+
+# The catalogues of the Chinese edition, after English texts were changed: what is new or other in them is then translated.
+texts: $(VENV)/ready-dev
+	$(BIN)/python book/texts.py
 
 # The notebooks in JupyterLab. LAB: options of it, such as LAB=--no-browser.
 lab: $(VENV)/ready-lab

@@ -5,6 +5,7 @@ from html import escape
 from itertools import islice
 
 from report.context import Report
+from report.language import _, told
 from report.runs import link
 from report.tables import SYMBOLS
 from suppress_privacy.evaluation.metrics import METRICS, label
@@ -43,16 +44,17 @@ def verdict_short(report: Report) -> str:
     for word in SYMBOLS:
         names = [name for name in ordered(report) if report.summary.verdicts[name].verdict == word]
         if names:
-            said = ", ".join(
-                f'<a href="verdict.html#{name}" title="{escape(report.claims.claims[name].text)}">{name}</a>'
+            links = _(", ").join(
+                f'<a href="verdict.html#{name}" title="{escape(told(report.claims.claims[name].text))}">{name}</a>'
                 for name in names
             )
-            rows.append(f'<li class="{_slug(word)}">{_outcome(word)} {len(names)}: {said}</li>')
+            said = _("{outcome} {count}: {names}", outcome=_outcome(word), count=len(names), names=links)
+            rows.append(f'<li class="{_slug(word)}">{said}</li>')
     return f'<ul class="outcomes">{"".join(rows)}</ul>'
 
 
 def _outcome(word: str) -> str:
-    return f'<span class="outcome"><span aria-hidden="true">{SYMBOLS[word]}</span> {word}</span>'
+    return f'<span class="outcome"><span aria-hidden="true">{SYMBOLS[word]}</span> {told(word)}</span>'
 
 
 def _slug(word: str) -> str:
@@ -66,12 +68,14 @@ def _card(report: Report, name: str) -> str:
         considered[:MOST] if not isinstance(claim, Reproduces) else [one for one in considered if _decides(one, found)]
     )
     page = evidence(report, claim)
+    link = f'<a href="{page}.html">{_(TITLES[page])}</a>'
+    from_what = _("Evidence: {page}. From: {source}.", page=link, source=escape(told(claim.source)))
     parts = [
         f'<section class="verdict {_slug(found.verdict)}" id="{name}">',
-        f'<h3>{_outcome(found.verdict)} <span class="name">{name}</span> {escape(claim.text)}</h3>',
+        f'<h3>{_outcome(found.verdict)} <span class="name">{name}</span> {escape(told(claim.text))}</h3>',
         f"<p>{escape(sentence(claim, found))}</p>",
         forest(shown, found) if shown else "",
-        f'<p class="evidence">Evidence: <a href="{page}.html">{TITLES[page]}</a>. From: {escape(claim.source)}.</p>',
+        f'<p class="evidence">{from_what}</p>',
         _runs(shown, found.p),
         "</section>",
     ]
@@ -112,26 +116,35 @@ def sentence(claim: Claim, found: Verdict) -> str:
     """What came out, in words that follow from the comparisons."""
     considered = judged(claim, found)
     if found.verdict == NOT_TESTED or not considered:
-        return f"Not tested: {found.reason}."
+        return _("Not tested: {reason}.", reason=told(found.reason))
     count, inside = len(considered), sum(one.supports for one in considered)
+    inside_of = {"count": inside, "all": count}
     against = sum(one.opposes() for one in considered)
     if isinstance(claim, Equal):
-        return f"{inside} of {count} differences lie within their margins."
+        return _("{count} of {all} differences lie within their margins.", **inside_of)
     if isinstance(claim, Reproduces):
-        said = f"{inside} of {count} figures {'is' if inside == 1 else 'are'} as documented."
-        return (
-            f"{said} The one nearest to its limit is shown." if found.verdict == HOLDS else f"{said} This one is not:"
+        said = _(
+            "{count} of {all} figures is as documented.", "{count} of {all} figures are as documented.", **inside_of
         )
+        return said + _(" The one nearest to its limit is shown." if found.verdict == HOLDS else " This one is not:")
     if found.verdict in (HOLDS, REFUTED):
-        what = "it" if found.verdict == HOLDS else "the opposite"
-        each = {1: "The comparison shows", 2: "Both comparisons show"}.get(count, f"All {count} comparisons show")
-        return f"{each} {what}."
+        what = _("it" if found.verdict == HOLDS else "the opposite")
+        forms = {1: _("The comparison shows {what}.", what=what), 2: _("Both comparisons show {what}.", what=what)}
+        return forms.get(count, _("All {count} comparisons show {what}.", count=count, what=what))
     if max(inside, against) == count:
-        what = "it" if inside else "the opposite"
-        return f"Each interval by itself shows {what}, but not clearly enough where so many claims are tested at once."
-    numbers = {"the opposite": against, "it": inside, "no difference": count - against - inside}
-    told = [f"{number} {'shows' if number == 1 else 'show'} {what}" for what, number in numbers.items() if number]
-    return f"Of {count} comparisons, {' and '.join(told)}." if count > 1 else "The comparison shows no difference."
+        return _(
+            "Each interval by itself shows {what}, but not clearly enough where so many claims are tested at once.",
+            what=_("it" if inside else "the opposite"),
+        )
+    if count == 1:
+        return _("The comparison shows no difference.")
+    numbers = {_("the opposite"): against, _("it"): inside, _("no difference"): count - against - inside}
+    listed = [
+        _("{count} shows {what}", "{count} show {what}", count=number, what=what)
+        for what, number in numbers.items()
+        if number
+    ]
+    return _("Of {count} comparisons, {listed}.", count=count, listed=_(" and ").join(listed))
 
 
 def forest(shown: Sequence[Comparison], found: Verdict) -> str:
@@ -139,45 +152,55 @@ def forest(shown: Sequence[Comparison], found: Verdict) -> str:
     ends = [end for one in shown for end in (one.low, one.high, one.band or 0.0, -(one.band or 0.0))]
     low, high = min(0.0, *ends), max(0.0, *ends)
     rows = "".join(_line(one, low, high, len(shown) > 1 and _decides(one, found)) for one in shown)
-    return f'<ul class="forest">{rows}</ul><p class="ends"><span>← lower</span><span>higher →</span></p>'
+    return f'<ul class="forest">{rows}</ul><p class="ends"><span>{_("← lower")}</span><span>{_("higher →")}</span></p>'
 
 
 def _line(one: Comparison, low: float, high: float, decides: bool) -> str:
     def at(value: float) -> float:
         return round(8 + (WIDTH - 16) * (value - low) / ((high - low) or 1), 1)
 
-    said = effect(one)
-    band = ""
+    said, band = effect(one), ""
+    label_of = _("{effect}, zero marked", effect=said)
     if one.band is not None:
         width = round(at(one.band) - at(-one.band), 1)
         band = f'<rect x="{at(-one.band)}" y="1" width="{width}" height="14"/>'
     drawn = (
-        f'<svg viewBox="0 0 {WIDTH} 16" preserveAspectRatio="none" role="img" aria-label="{said}, zero marked">{band}'
+        f'<svg viewBox="0 0 {WIDTH} 16" preserveAspectRatio="none" role="img" aria-label="{label_of}">{band}'
         f'<path class="zero" d="M{at(0)} 0V16"/><path class="reach" d="M{at(one.low)} 8H{at(one.high)}"/>'
         f'<path class="mean" d="M{at(one.effect)} 8h0"/></svg>'
     )
-    mark = " <strong>(decides)</strong>" if decides else ""
+    mark = f" <strong>{_('(decides)')}</strong>" if decides else ""
     return f'<li><span class="what">{escape(what(one))}{mark}</span>{drawn}<span class="effect">{said}</span></li>'
 
 
 def what(one: Comparison) -> str:
     """What an effect is the difference of, in words."""
-    than = f", less that of {one.than}" if one.than else ", less what is documented" if not one.metric else ""
-    return one.what[:1].upper() + one.what[1:] + than
+    said = told(one.what)
+    if one.than:
+        said = _("{what}, less that of {other}", what=said, other=told(one.than))
+    elif not one.metric:
+        said = _("{what}, less what is documented", what=said)
+    return said[:1].upper() + said[1:]
 
 
 def effect(one: Comparison) -> str:
     """An effect with its interval and its unit: shares in points."""
     named = one.metric or next((name for name in (*METRICS, *OF_MODELS) if label(name) in one.what), "")
     share = named in OF_MODELS or (named in METRICS and (METRICS[named].low, METRICS[named].high) == (0, 1))
-    values = (one.effect, one.low, one.high)
-    mean, low, high = (f"{100 * value:+z.1f}" if share else f"{value:+z.3f}" for value in values)
-    return f"{mean} {'points' if share else 'skill' if named == 'skill' else ''}".rstrip() + f" [{low} to {high}]"
+    values = {"mean": one.effect, "low": one.low, "high": one.high}
+    said = {name: f"{100 * value:+z.1f}" if share else f"{value:+z.3f}" for name, value in values.items()}
+    if share:
+        return _("{mean} points [{low} to {high}]", **said)
+    return _("{mean} skill [{low} to {high}]" if named == "skill" else "{mean} [{low} to {high}]", **said)
 
 
 def _runs(shown: Sequence[Comparison], p: float | None) -> str:
     """The runs behind a card's comparisons, folded; with the claim's p."""
     links = [" ".join(link(run, str(number)) for number, run in enumerate(one.runs, 1)) for one in shown]
-    lists = "".join(f"<li>{escape(what(one))}: {runs}</li>" for one, runs in zip(shown, links, strict=True))
-    said = f"<p>p = {p:.2g}, after Holm's correction.</p>" if p is not None else ""
-    return f"<details><summary>The runs behind it</summary>{said}<ol>{lists}</ol></details>" if shown else ""
+    lists = "".join(
+        f"<li>{_('{what}: {runs}', what=escape(what(one)), runs=runs)}</li>"
+        for one, runs in zip(shown, links, strict=True)
+    )
+    corrected = "" if p is None else _("p = {p}, after Holm's correction.", p=f"{p:.2g}")
+    said = f"<p>{corrected}</p>" if corrected else ""
+    return f"<details><summary>{_('The runs behind it')}</summary>{said}<ol>{lists}</ol></details>" if shown else ""

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from report.context import Report
+from report.language import _
 from suppress_study.results import Run
 from suppress_study.settings import ROOT
 
@@ -19,7 +20,7 @@ def substitutions(report: Report) -> dict[str, str]:
     links = (("citation.bib", "BibTeX"), ("CITATION.cff", "CFF"))
     taken = ", ".join(f'<a href="_static/{file}" download>{name}</a>' for file, name in links)
     return {
-        "cite": f"```bibtex\n{entry}```\n\nAs a file: {taken}.",
+        "cite": f"```bibtex\n{entry}```\n\n{_('As a file: {links}.', links=taken)}",
         "editions": editions((ROOT / "CHANGELOG.md").read_text("utf-8")),
     }
 

@@ -1,6 +1,7 @@
 """The register of figures. Each enters itself: its docstring is its caption, then its alternative text."""
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,15 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from report.context import Report
+from report.language import told
 from report.looks import NARROW, WIDE, styled
 from report.svg import inline
 from suppress_privacy.files import atomically
 
 VARIANTS = {"wide": WIDE, "narrow": NARROW}  # of which a page shows the one that it has room for
 DPI = 192
+FONTS = "'Noto Sans SC', 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif"
+ON_WHITE = 'style="background: #ffffff; color: #000000"'
 
 
 class Draw(Protocol):
@@ -35,8 +39,8 @@ class Entry:
 
     def said(self, report: Report) -> str:
         """The whole caption, the finding first."""
-        finding = self.finding(report)
-        return f"**{finding}** {self.caption}" if finding else self.caption
+        finding, caption = self.finding(report), told(self.caption)
+        return f"**{finding}** {caption}" if finding else caption
 
 
 FIGURES: dict[str, Entry] = {}
@@ -61,7 +65,7 @@ def show(report: Report, name: str, folder: Path) -> HTML | None:
         figure = entry.draw(report, width)
         if figure is None:
             return None
-        drawn.append(inline(figure, f"{name}-{kind}", entry.alt, kind))
+        drawn.append(inline(figure, f"{name}-{kind}", told(entry.alt), kind))
     text = f'<div class="drawn" id="figure-{name}">\n{"".join(drawn)}</div>\n'
     with atomically(folder / f"{name}.html") as part:
         part.write_text(text, "utf-8")
@@ -69,8 +73,13 @@ def show(report: Report, name: str, folder: Path) -> HTML | None:
 
 
 def keep(report: Report, name: str, path: Path) -> None:
-    """Draw a figure as a picture of its own, on white."""
+    """Draw a figure as a picture of its own, on white; as SVG for letters that only a reader's fonts may have."""
     figure = FIGURES[name].draw(report)
-    if figure is not None:
-        with atomically(path) as part:
+    if figure is None:
+        return
+    with atomically(path) as part:
+        if path.suffix == ".svg":
+            drawn = inline(figure, name, told(FIGURES[name].alt), "wide").replace("<svg", f"<svg {ON_WHITE}", 1)
+            part.write_text(re.sub(r"var\(--pst-font-family-base, .*?\)", FONTS, drawn), "utf-8")
+        else:
             figure.savefig(part, dpi=DPI, format="png", facecolor="white")

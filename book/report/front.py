@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from report.context import Averaged, Factors, Report
+from report.language import _, told
 from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.verdict import HOLDS, NOT_TESTED, REFUTED
 from suppress_study.claims import Lower
@@ -13,10 +14,6 @@ from suppress_study.summary import Arm
 IDENTIFIED, CONFIDENCE = "rank1", "confidence"  # what counts here, and what the tutorial measures
 PRIVATE = "dpsgd"  # a kind of defence
 CLASS_MEAN = "class-mean"  # reconstructs nothing: the average image of the digit that the network predicts
-OPENINGS = {
-    HOLDS: "Yes, as far as these attacks go",
-    REFUTED: "No: more is exposed, to these attacks",
-}
 
 
 @dataclass(frozen=True)
@@ -33,14 +30,19 @@ def answer(report: Report) -> str:
     found = report.summary.verdicts[report.claims.question]
     suppressed, matched = (_identified(report, name) for name in ("suppressed", "matched"))
     if found.verdict == NOT_TESTED or suppressed is None or matched is None:
-        return f"**This run cannot tell.** Why: {found.reason or 'it has not all networks that the answer needs'}."
+        why = told(found.reason) if found.reason else _("it has not all networks that the answer needs")
+        return _("**This run cannot tell.** Why: {why}.", why=why)
     against = (IDENTIFIED, report.study.roles.matched)
     apart = next((one for one in found.comparisons if (one.metric, one.control) == against), None)
-    said = f" ({100 * apart.low:+.0f} to {100 * apart.high:+.0f} points)" if apart else ""
-    return (
-        f"**{OPENINGS.get(found.verdict, 'No protection was found')}.** The strongest attack identifies "
-        f"**{percent(suppressed)}** of private images from the suppressed network and **{percent(matched)}** from an "
-        f"equally accurate ordinary one{said}."
+    openings = {HOLDS: _("Yes, as far as these attacks go"), REFUTED: _("No: more is exposed, to these attacks")}
+    ends = {"low": f"{100 * apart.low:+.0f}", "high": f"{100 * apart.high:+.0f}"} if apart else {}
+    return _(
+        "**{opening}.** The strongest attack identifies **{suppressed}** of private images from the suppressed network "
+        "and **{matched}** from an equally accurate ordinary one{apart}.",
+        opening=openings.get(found.verdict, _("No protection was found")),
+        suppressed=percent(suppressed),
+        matched=percent(matched),
+        apart=_(" ({low} to {high} points)", **ends) if apart else "",
     )
 
 
@@ -60,17 +62,25 @@ def _tutorials_fact(report: Report) -> str:
     if change is None or len(got) < 2:
         return ""
     documented = [report.documented(arm, CONFIDENCE) or 0.0 for arm in report.pair]
-    word = "gets less" if change.high < 0 else "gets more" if change.low > 0 else "gets about as much"
-    said = (
-        f"**The tutorial's own attack {word}**: a classifier's confidence goes from {percent(got[0])} to "
-        f"{percent(got[1])} (documented: {100 * documented[0]:.0f} to {100 * documented[1]:.0f} %)."
+    said = _(
+        "**The tutorial's own attack {gets}**: a classifier's confidence goes from {before} to {after} (documented: "
+        "{first} % to {second} %).",
+        gets=_("gets less" if change.high < 0 else "gets more" if change.low > 0 else "gets about as much"),
+        before=percent(got[0]),
+        after=percent(got[1]),
+        first=f"{100 * documented[0]:.0f}",
+        second=f"{100 * documented[1]:.0f}",
     )
     idle = next((each for each in report.ladder if each.attack == CLASS_MEAN), None)
     nothing = report.estimate(CONFIDENCE, suppressed.factors, idle) if idle else None
     if nothing is None:
         return said
-    more = ", more than either" if nothing.mean > max(each.mean for each in got) else ""
-    return f"{said} The predicted digit's average, which reconstructs nothing, has {percent(nothing)}{more}."
+    more = _(", more than either") if nothing.mean > max(each.mean for each in got) else ""
+    return said + _(
+        " The predicted digit's average, which reconstructs nothing, has {share}{more}.",
+        share=percent(nothing),
+        more=more,
+    )
 
 
 def _noises_fact(report: Report) -> str:
@@ -78,10 +88,13 @@ def _noises_fact(report: Report) -> str:
     noise, matched = (_identified(report, name) for name in ("noise", "matched"))
     if noise is None or matched is None:
         return ""
-    word = "Noise on the features protects" if noise.high < matched.low else "Noise on the features does not do better"
-    return (
-        f"**{word}**: at the same accuracy {percent(noise)} [{100 * noise.low:.0f} to {100 * noise.high:.0f}] are "
-        "identified."
+    protects = noise.high < matched.low
+    return _(
+        "**{finding}**: at the same accuracy {share} [{low} to {high}] are identified.",
+        finding=_("Noise on the features protects" if protects else "Noise on the features does not do better"),
+        share=percent(noise),
+        low=f"{100 * noise.low:.0f}",
+        high=f"{100 * noise.high:.0f}",
     )
 
 
@@ -92,9 +105,13 @@ def _privates_fact(report: Report) -> str:
     suppressed = _identified(report, "suppressed")
     if arm is None or found is None or suppressed is None:
         return ""
-    word = "hides images better" if found.high < suppressed.low else "does not help here, and does not promise to"
-    accuracy = 100 * fmean(arm.test_accuracy)
-    return f"**Differential privacy {word}**: at {accuracy:.1f} % accuracy {percent(found)} are identified."
+    better = found.high < suppressed.low
+    return _(
+        "**Differential privacy {helps}**: at {accuracy} % accuracy {share} are identified.",
+        helps=_("hides images better" if better else "does not help here, and does not promise to"),
+        accuracy=f"{100 * fmean(arm.test_accuracy):.1f}",
+        share=percent(found),
+    )
 
 
 def private(report: Report) -> Arm | None:
@@ -111,10 +128,11 @@ def private(report: Report) -> Arm | None:
 def scope(report: Report) -> str:
     """What the answer is about, and where to read on: the first page's one line on limits."""
     seeds = len(report.summary.seeds)
-    trainings = "one training" if seeds == 1 else f"{seeds} trainings"
-    return (
-        f"**One network, LeNet5 on {report.summary.data.name}, {trainings}; a better attack may get more.** "
-        "{doc}`How far to trust it <trust>`, {doc}`how to read it <how_to_read>`, {doc}`run it yourself <rerun>`."
+    return _(
+        "**One network, LeNet5 on {data}, {trainings}; a better attack may get more.** {{doc}}`How far to trust it "
+        "<trust>`, {{doc}}`how to read it <how_to_read>`, {{doc}}`run it yourself <rerun>`.",
+        data=report.summary.data.name,
+        trainings=_("one training" if seeds == 1 else "{count} trainings", count=seeds),
     )
 
 
@@ -127,7 +145,7 @@ def _identified(report: Report, role: str) -> Averaged | None:
 def networks(report: Report) -> list[tuple[str, Arm]]:
     """The networks of one accuracy that the first page compares, with words for them."""
     roles = report.study.roles
-    named = (("ordinary", roles.matched), ("suppressed", roles.suppressed), ("noisy features", roles.noise))
+    named = ((_("ordinary"), roles.matched), (_("suppressed"), roles.suppressed), (_("noisy features"), roles.noise))
     return [(title, arm) for title, name in named if (arm := report.arm(name))]
 
 
@@ -145,13 +163,13 @@ def rows(report: Report) -> dict[str, list[Row]]:
     idle = [each for each in report.ladder if each.attack == CLASS_MEAN]
     strongest = [(title, report.strongest_attack(IDENTIFIED, arm), arm.factors) for title, arm in there]
     return {
-        "no attack": [
-            Row("average of the\npredicted digit", each, arm.factors) for each in idle for arm in report.pair[1:]
+        _("no attack"): [
+            Row(_("average of the\npredicted digit"), each, arm.factors) for each in idle for arm in report.pair[1:]
         ],
-        "the tutorial's\nattack": [
+        _("the tutorial's\nattack"): [
             Row(title, each, arm.factors) for each in report.reference[:1] for title, arm in there
         ],
-        "the strongest\nattack": [Row(title, each, factors) for title, each, factors in strongest if each],
+        _("the strongest\nattack"): [Row(title, each, factors) for title, each, factors in strongest if each],
     }
 
 
@@ -164,4 +182,4 @@ def figures_said(report: Report) -> list[tuple[str, Row, str]]:
 
 def percent(share: Estimate) -> str:
     """A share as a page says it."""
-    return "<1 %" if 0 < share.mean < 0.005 else f"{100 * share.mean:.0f} %"
+    return _("{share} %", share="<1" if 0 < share.mean < 0.005 else f"{100 * share.mean:.0f}")

@@ -21,6 +21,7 @@ from report import (
 from report.context import Report
 from report.elsewhere import elsewhere
 from report.figures import FIGURES
+from report.language import _, told
 from report.provenance import Source, sources, with_line
 from report.runs import link
 from suppress_privacy.attacks import decoder, gradients, inversion, views
@@ -41,13 +42,14 @@ from suppress_study.targets import GALLERY
 
 NEAR = 0.1  # a true positive rate that canaries may have
 NOBODY = Model(NONE, 0)
+OVERVIEW, PLACE = "overview", "figures"  # the first page's figure; where figures are, under generated/
 PARTS = (
     *(tables.accuracy_table, tables.attack_table, tables.ladder_table, tables.judges_table, tables.depth_table),
     *(tables.candidates_table, tables.weaker_table, tables.bounds_table),
     *(tables.gradient_table, tables.membership_table, tables.mechanism_table, tables.arms_table, tables.layer_table),
     *(tables.verdict_table, tables.gate_table, findings.gap_found, small.gap_small),
-    *(sentences.verdict_counts, sentences.gate_verdict, sentences.coverage, sentences.provenance),
-    *(front.answer, front.facts, front.scope, cards.verdict_cards, cards.verdict_short, deviations.deviations_table),
+    *(sentences.gate_verdict, sentences.coverage, sentences.provenance),
+    deviations.deviations_table,
     *(findings.tutorial_found, findings.accuracy_found, findings.attacks_found, findings.limits_found),
     *(findings.weaker_found, findings.depth_found, findings.mechanism_found, findings.gradients_found),
     *(findings.membership_found, findings.games_found, findings.controls_found, findings.private_found),
@@ -56,6 +58,7 @@ PARTS = (
     *(small.checks_small, small.gradients_small, small.membership_small, small.games_small, small.controls_small),
     *(explorer.explorer_view, explorer.explorer_sparsity, explorer.explorer_descent),
 )
+OF_BOTH = (front.answer, front.facts, front.scope, cards.verdict_cards, cards.verdict_short, sentences.verdict_counts)
 
 
 def comparisons(report: Report) -> str:
@@ -92,23 +95,43 @@ def substitutions(
     """
     written = {part.__name__: part(report) for part in PARTS}
     written["comparisons_table"] = tables.comparisons_table(report, link)
-    shown = {name: (f"figure_{name}", _figure(report, name, figures)) for name in FIGURES}
-    shown |= {"overview": ("overview", shown["overview"][1])} | {name: (name, written[name]) for name in TABLES}
+    shown = {name: (f"figure_{name}", _figure(report, name, figures)) for name in FIGURES if name != OVERVIEW}
+    shown |= {name: (name, written[name]) for name in TABLES}
     known = behind(report, figures) if known is None else known
     written |= {place: with_line(text, name, known.get(name), report) for name, (place, text) in shown.items()}
     written["all_figures"] = "\n\n".join(written[f"figure_{name}"] for name in known if f"figure_{name}" in written)
-    written |= status.substitutions(report) | cite.substitutions(report)
-    written |= elsewhere(report, others or {}, Claims.load().across)
-    return _said(quoted(report)) | written | _beside(own, report)
+    written |= status.substitutions(report) | elsewhere(report, others or {}, Claims.load().across)
+    return _said(quoted(report)) | written | of_both(report, figures, own, known) | _beside(own, report)
+
+
+def of_both(
+    report: Report, figures: Path, own: Report | None, known: Mapping[str, Source], place: str = PLACE
+) -> dict[str, Any]:
+    """What those pages may write that there are in both languages, in the one that texts are made in.
+
+    Args:
+        report, figures, own, known: as of `substitutions`.
+        place: under generated/, of figures in this language.
+    """
+    strongest, attacks = report.claims.strongest, report.study.attacks
+    said = {
+        "strongest": [told(attacks[name].title) for name in strongest.reconstruction],
+        "strongest_membership": [told(attacks[name].title) for name in strongest.membership],
+        "exit_codes": [f"{told(verdict)} {code}" for verdict, code in EXIT_CODES.items()],
+        "agreement_codes": [f"{told(verdict)} {code}" for verdict, code in compare.EXIT_CODES.items()],
+        "masks": {name: value for name, value in vars(masks).items() if name.isupper()},
+    }
+    overview = with_line(_figure(report, OVERVIEW, figures, place), OVERVIEW, known.get(OVERVIEW), report)
+    written = {part.__name__: part(report) for part in OF_BOTH} | cite.substitutions(report)
+    return _said(said) | written | {OVERVIEW: overview, "your_run": yours.your_run(own, report)}
 
 
 def _beside(own: Report | None, published: Report) -> dict[str, str]:
     """What is said of a run beside the published one."""
-    said = {"your_run": yours.your_run(own, published)}
     if own is None:
-        return said
+        return {}
     found = yours.comparison(own, published)
-    return said | {
+    return {
         "your_notice": sentences.warnings(own),
         "agreement": found.said(),
         "outside_list": yours.outside_list(found),
@@ -120,18 +143,15 @@ def _beside(own: Report | None, published: Report) -> dict[str, str]:
 
 def quoted(report: Report) -> dict[str, Any]:
     """Settings and counts: of the library's constants by their names, of the study's by defence or attack."""
-    study, summary, strongest = report.study, report.summary, report.claims.strongest
+    study, summary = report.study, report.summary
     today = Study.load()  # which the pages describe; the published run may be of an earlier edition
     return {
         "defence": study.arm(report.profile, study.roles.suppressed).defence,
         "attacks": {name: today.variant(report.profile, name).settings for name in today.attacks},
-        "strongest": [study.attacks[name].title for name in strongest.reconstruction],
-        "strongest_membership": [study.attacks[name].title for name in strongest.membership],
         "documented": today.documented.model_dump(include={"source", "images"}) if today.documented else {},
         "run": {"profile": report.profile, "data": summary.data.name, "targets": summary.images},
         "seeds": "one seed" if len(summary.seeds) == 1 else f"{len(summary.seeds)} seeds",
         "evaluator_accuracy": f"{next(iter(summary.evaluators.values())):.4f}",
-        "masks": {name: value for name, value in vars(masks).items() if name.isupper()},
         "upper_bound": MaskLayerDes.upper_bound,
         "inversion": {"START": inversion.START, "STEP": inversion.STEP},
         "penalties": decoder.PENALTIES,
@@ -141,8 +161,6 @@ def quoted(report: Report) -> dict[str, Any]:
         "gallery": GALLERY,
         "chance": f"{100 / (1 + GALLERY):.1f} %",
         "side": SIDE,
-        "exit_codes": ", ".join(f"{verdict} {code}" for verdict, code in EXIT_CODES.items()),
-        "agreement_codes": ", ".join(f"{verdict} {code}" for verdict, code in compare.EXIT_CODES.items()),
         "ssim_window": SSIM_WINDOW,
         "fpr": f"{100 * FALSE_POSITIVE_RATE:g} %",
     }
@@ -167,13 +185,13 @@ def _said(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _said(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return ", ".join(str(_said(each)) for each in value)
+        return _(", ").join(str(_said(each)) for each in value)
     return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else value
 
 
-def _figure(report: Report, name: str, folder: Path) -> str:
+def _figure(report: Report, name: str, folder: Path, place: str = PLACE) -> str:
     """A figure as a page shows it, or nothing where the run has none."""
     if not (folder / f"{name}.html").is_file():
         return ""
-    shown = f"```{{raw}} html\n:file: generated/figures/{name}.html\n```"
+    shown = f"```{{raw}} html\n:file: generated/{place}/{name}.html\n```"
     return f"{shown}\n\n:::{{container}} caption-of-figure\n{FIGURES[name].said(report)}\n:::"

@@ -10,6 +10,7 @@ from report.context import NOBODY, Factors, Report
 from report.drawing import Strip, kept, strips
 from report.entries import figure
 from report.labels import wrapped
+from report.language import _
 from report.looks import FAMILIES, INK, NARROW, WIDE, family_of
 from suppress_study.jobs import Variant
 from suppress_study.summary import Arm
@@ -33,7 +34,7 @@ def overview(report: Report, width: float = WIDE) -> Figure | None:
     narrow, firsts = width <= NARROW, report.firsts
     targets = [target for digit, target in firsts.items() if not narrow or digit in FEW]
     arms = [arm for _, arm in front.networks(report)]
-    rows, pictures = [_originals(report, targets, "private image")], report.results.pictures
+    rows, pictures = [_originals(report, targets, _("private image"))], report.results.pictures
     for by, group in front.rows(report).items():
         found = [(row, run) for row in group if (run := report.picture(row.attack, row.arm)) in pictures.images]
         if not found:
@@ -44,7 +45,7 @@ def overview(report: Report, width: float = WIDE) -> Figure | None:
             colour = family_of(report, arm).colour if arm else INK
             rows.append(Strip(row.title, kept(pictures, str(run), targets), words, colour, by))
     left = 1.3 if narrow else 2.3
-    return strips(rows, width, left=left, heads=("identified", "confidence"), room=0.68 if narrow else 0.75)
+    return strips(rows, width, left=left, heads=(_("identified"), _("confidence")), room=0.68 if narrow else 0.75)
 
 
 def _originals(report: Report, targets: Iterable[int], title: str = "private image", group: str = "") -> Strip:
@@ -189,7 +190,7 @@ def reading(report: Report, width: float = WIDE) -> Figure | None:
     and one that is almost the same; over each its skill and whether it is identified.
     """
     pictures, found = report.results.pictures, []
-    for _, run in report.shown([*report.reference[:1], *report.learned], report.pair):
+    for _title, run in report.shown([*report.reference[:1], *report.learned], report.pair):
         rows = report.results.arrays(run)
         rows = rows[(rows.evaluator == "") & rows.image.isin([*pictures.images[run]])]
         found += [(row.skill, row.rank1 > 0, run, row.image) for row in rows.itertuples()]

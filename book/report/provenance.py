@@ -13,6 +13,7 @@ import pandas as pd
 from report import data
 from report.context import NOBODY, Averaged, Cell, Factors, Report
 from report.figures import FIGURES
+from report.language import _
 from suppress_study.jobs import Variant
 from suppress_study.results import key
 from suppress_study.summary import Arm
@@ -121,18 +122,20 @@ def with_line(text: str, name: str, source: Source | None, report: Report) -> st
 def line(name: str, source: Source, report: Report) -> str:
     """Where its data are, which runs are behind it, at which commit, and which commands make it again."""
     runs = [report.results.runs[run] for run in source.runs] or [*report.results.runs.values()]
-    address, counted = f"runs.html{f'?for={name}' * bool(source.runs)}", "run" if len(runs) == 1 else "runs"
+    address = f"runs.html{f'?for={name}' * bool(source.runs)}"
+    counted = _("{count:,} run", "{count:,} runs", count=len(runs))
     versions = _versions({(run.commit, run.tag) for run in runs})
+    study = f"<code>make study PROFILE={report.profile}</code>"
     said = [
         _taken(name),
-        f'<a href="{address}">{len(runs):,} {counted}</a> at {versions}',
-        f"<code>make book</code> draws it again, <code>make study PROFILE={report.profile}</code> its runs",
+        _("{runs} at {versions}", runs=f'<a href="{address}">{counted}</a>', versions=versions),
+        _("{book} draws it again, {study} its runs", book="<code>make book</code>", study=study),
     ]
     return f'<p class="provenance">{" · ".join(said)}</p>'
 
 
 def _taken(name: str) -> str:
-    return f'<a href="{PLACE}/{name}.csv" download>Data (CSV)</a>'
+    return f'<a href="{PLACE}/{name}.csv" download>{_("Data (CSV)")}</a>'
 
 
 def with_data(written: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
@@ -146,9 +149,9 @@ def with_data(written: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, pd.
 def _versions(found: Collection[tuple[str, str]]) -> str:
     """The commit with its tag, or how many commits."""
     if len(found) > 1:
-        return f"{len(found)} commits"
+        return _("{count} commits", count=len(found))
     ((commit, tag),) = found
-    return f"commit <code>{commit}</code>{f' ({tag})' if tag else ''}"
+    return _("commit {commit}", commit=f"<code>{commit}</code>{f' ({tag})' if tag else ''}")
 
 
 def used_in(behind: Mapping[str, Source]) -> dict[str, list[str]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from report.context import Report
+from report.language import _, told
 from report.tables import SYMBOLS
 from suppress_privacy.evaluation.gates import REQUIRED
 from suppress_privacy.evaluation.intervals import Estimate
@@ -20,9 +21,15 @@ def verdict_counts(report: Report) -> str:
     answers, counts = report.summary.verdicts, []
     for word in SYMBOLS:
         if names := [name for name, answer in answers.items() if answer.verdict == word]:
-            one, more = ("holds", "hold") if word == HOLDS else (f"is {word}", f"are {word}")
-            counts.append(f"{len(names)} {one if len(names) == 1 else more} ({', '.join(names)})")
-    return f"Of {len(answers)} claims, {', '.join(counts[:-1])}{', and ' if counts[1:] else ''}{counts[-1]}."
+            named = {"count": len(names), "word": told(word), "names": _(", ").join(names)}
+            if word == HOLDS:
+                counts.append(_("{count} holds ({names})", "{count} hold ({names})", **named))
+            else:
+                counts.append(_("{count} is {word} ({names})", "{count} are {word} ({names})", **named))
+    listed, *more = counts
+    for said in more:
+        listed = _("{those}, and {one}" if said == counts[-1] else "{those}, {one}", those=listed, one=said)
+    return _("Of {count} claims, {listed}.", count=len(answers), listed=listed)
 
 
 def gate_verdict(report: Report) -> str:
@@ -79,16 +86,19 @@ def coverage(report: Report) -> str:
 def banner(report: Report) -> str:
     """One line for the top of every page: which run it shows, and what is wrong with it if anything is."""
     summary, seeds = report.summary, len(report.summary.seeds)
-    counted = "one training" if seeds == 1 else f"up to {seeds} trainings"
-    return f"Published run: {summary.data.name}, {counted} of each network. {warnings(report)}".strip()
+    counted = _("one training" if seeds == 1 else "up to {count} trainings", count=seeds)
+    said = _("Published run: {data}, {trainings} of each network.", data=summary.data.name, trainings=counted)
+    return f"{said} {warnings(report)}".strip()
 
 
 def warnings(report: Report) -> str:
     """What a reader must know before he believes a run's figures."""
     summary = report.summary
     parts = [
-        report.study.profile(report.profile).note,
-        f"This run is not complete: {summary.missing} of its runs are still to be made." if summary.missing else "",
-        summary.notice,
+        told(report.study.profile(report.profile).note),
+        _("This run is not complete: {count} of its runs are still to be made.", count=summary.missing)
+        if summary.missing
+        else "",
+        told(summary.notice),
     ]
     return " ".join(part for part in parts if part)

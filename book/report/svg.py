@@ -1,6 +1,7 @@
 """Figures as SVG inside a page: text that is text, and colours that follow the page's theme."""
 
 import re
+import warnings
 from html import escape
 from io import StringIO
 
@@ -27,7 +28,8 @@ def inline(figure: Figure, name: str, alt: str, kind: str) -> str:
         kind: the element's class.
     """
     written = StringIO()
-    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # Chinese, which the page's font will have
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
     text = written.getvalue()
     text = text[text.index("<svg") :]

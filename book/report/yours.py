@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from report import front
 from report.context import Report
+from report.language import _, told
 from report.tables import table
 from suppress_study.compare import Compared, Comparison, cells, compare, few
 from suppress_study.sides import Side
@@ -29,8 +30,11 @@ def your_run(own: Report | None, published: Report) -> str:
     """A line for the first page; nothing without a run beside the published one."""
     if own is None:
         return ""
-    said = comparison(own, published).said()
-    return f"**Your run** (profile {own.profile}): {said} {{doc}}`Figure by figure <your_run>`."
+    return _(
+        "**Your run** (profile {profile}): {said} {{doc}}`Figure by figure <your_run>`.",
+        profile=own.profile,
+        said=told(comparison(own, published).said()),
+    )
 
 
 def conditions_table(found: Comparison) -> str:

@@ -63,7 +63,7 @@ def test_three_facts_follow_from_the_figures():
     first, second, third = front.facts(report).splitlines()
     assert first == (
         "- **The tutorial's own attack gets less**: a classifier's confidence goes from 94 % to 86 % (documented: "
-        "95 to 56 %). The predicted digit's average, which reconstructs nothing, has 98 %, more than either."
+        "95 % to 56 %). The predicted digit's average, which reconstructs nothing, has 98 %, more than either."
     )
     assert second == "- **Noise on the features protects**: at the same accuracy 50 % [49 to 51] are identified."
     private = [arm for arm in report.summary.arms if arm.title.startswith("DP-SGD")]
