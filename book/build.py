@@ -3,7 +3,9 @@
 It shows the published run, and beside it another one if that is named.
 """
 
+import filecmp
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,10 +17,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from report import cite, crate, everything, explorer, front, speed, yours
+from report import cite, crate, everything, explorer, figures, front, language, speed, switch, yours
 from report.context import Report
 from report.filling import NUMBERS
-from report.numbers import behind, substitutions
+from report.language import _, told
+from report.numbers import OVERVIEW, behind, of_both, substitutions
 from report.provenance import Source, used_in, with_data
 from report.runs import runs_table
 from report.sentences import banner, warnings
@@ -30,6 +33,8 @@ from suppress_study.settings import ROOT
 BOOK = Path(__file__).parent
 BUILD = ROOT / "_build"
 TOC = BOOK / "generated" / "_toc.yml"
+CONFIG = ROOT / "_config.yml"
+CHINESE = BOOK / "generated" / switch.FOLDER  # how the Chinese edition is built
 YOURS = "your_run"  # the page on a run beside the published one
 SAID = BUILD / "answer.txt"  # the answer, for who has just run the study
 SHOWN = BUILD / "shown.json"  # the folders of results that the book shows, for who checks it
@@ -54,7 +59,10 @@ def collect(published: Path, own: Path | None = None) -> None:
     names, more = with_data(
         substitutions(report, published / "figures", beside, others, shown) | speed.substitutions(bench)
     )
-    written = {"substitutions": names, "banner": banner(report)}
+    written = {"en": {"substitutions": names, "banner": banner(report)}}
+    toc = contents(yaml.safe_load((BOOK / "_toc.yml").read_text("utf-8")), with_own=bool(own))
+    with language.in_chinese():
+        written[language.CHINESE] = collect_chinese(report, published, beside, shown, toc)
     (BOOK / NUMBERS).write_text(json.dumps(written), "utf-8")
     for name, content in included(report, shown).items():
         (BOOK / "generated" / name).write_text(content, "utf-8")
@@ -63,12 +71,43 @@ def collect(published: Path, own: Path | None = None) -> None:
     if own and beside:
         collect_own(beside, own / "notebooks")
     collect_static(report, published, {name: source.shows for name, source in shown.items()} | more)
-    toc = contents(yaml.safe_load((BOOK / "_toc.yml").read_text("utf-8")), with_own=bool(own))
     TOC.write_text(yaml.safe_dump(toc), "utf-8")
     SAID.parent.mkdir(exist_ok=True)
     lines = [front.answer(report), yours.your_run(beside, report)]
     SHOWN.write_text(json.dumps([str(folder) for folder in (published, own) if folder]), "utf-8")
     SAID.write_text("".join(f"{plain(line)}\n" for line in lines if line), "utf-8")
+
+
+def collect_chinese(
+    report: Report, published: Path, own: Report | None, shown: Mapping[str, Source], toc: dict[str, Any]
+) -> dict[str, Any]:
+    """Put figures, contents and settings of the Chinese edition under book/; give what its pages show."""
+    CHINESE.mkdir()
+    figures.show(report, OVERVIEW, CHINESE)
+    parts = []
+    for part in toc["parts"]:
+        chapters = [each for each in part["chapters"] if each["file"] in language.PAGES]
+        parts += [{"caption": told(part["caption"]), "chapters": chapters}] if chapters else []
+    toc = toc | {"parts": parts}
+    (CHINESE / TOC.name).write_text(yaml.safe_dump(toc), "utf-8")
+    config = yaml.safe_load(CONFIG.read_text("utf-8"))
+    config |= {"title": told(config["title"]), "author": told(config["author"])}
+    del config["sphinx"]["local_extensions"]["report.reference"]  # has pages in English alone
+    settings = config["sphinx"]["config"]
+    for name in [name for name in settings if name.startswith(("autodoc_", "napoleon_"))]:
+        del settings[name]
+    settings["html_theme_options"] |= {"extra_footer": "", "search_bar_text": _("Search this book...")}
+    settings |= {
+        "language": language.CHINESE,
+        "locale_dirs": ["locale"],
+        "html_static_path": ["static"],
+        "html_js_files": [*settings["html_js_files"], "chinese.js"],
+        "intersphinx_mapping": {"english": ["..", str(BUILD / "html" / "objects.inv")]},
+        "intersphinx_disabled_reftypes": [],  # nor are pages, which are in English alone
+    }
+    (CHINESE / CONFIG.name).write_text(yaml.safe_dump(config), "utf-8")
+    names = of_both(report, published / "figures", own, shown, switch.FOLDER)
+    return {"substitutions": names, "banner": banner(report)}
 
 
 def collect_static(report: Report, published: Path, tables: Mapping[str, pd.DataFrame]) -> None:
@@ -183,15 +222,41 @@ def main(arguments: list[str]) -> int:
         return 2
     shutil.rmtree(BUILD / "html", ignore_errors=True)  # pictures of an earlier book
     (BUILD / "book.pdf").unlink(missing_ok=True)
-    return make("--all")
+    return make("--all") or make_chinese()
 
 
-def make(*options: str) -> int:
+def make_chinese() -> int:
+    """Build the Chinese edition, and put it into a folder of the English one; the exit code."""
+    built, place = BUILD / switch.FOLDER, BUILD / "html" / switch.FOLDER
+    shutil.rmtree(built, ignore_errors=True)
+    failed = make("--all", config=CHINESE / CONFIG.name, toc=CHINESE / TOC.name, output=built)
+    if not failed:
+        shutil.move(built / "_build" / "html", place)
+        share(BUILD / "html", place)
+    return failed
+
+
+def share(book: Path, edition: Path) -> None:
+    """Take from an edition in a folder of the book what the book has too, and let its pages look for it there."""
+    for path in [path for path in edition.rglob("*") if path.is_file() and path.suffix != ".html"]:
+        there = book / path.relative_to(edition)
+        if there.is_file() and filecmp.cmp(path, there, shallow=False):
+            path.unlink()
+
+    def moved(found: re.Match[str]) -> str:
+        return f"{found[1]}{'../' * ((book / found[2]).exists() and not (edition / found[2]).exists())}{found[2]}"
+
+    for page in edition.glob("*.html"):
+        text = re.sub(r'((?:href|src)=")([^":#?]+)', moved, page.read_text("utf-8"))
+        page.write_text(text, "utf-8")
+
+
+def make(*options: str, config: Path = CONFIG, toc: Path = TOC, output: Path = ROOT) -> int:
     """Run jupyter-book on what was collected, with these options; its exit code."""
     # By this Python: the script names the one that it was installed by, which a moved checkout has left behind.
     jupyter_book = [sys.executable, Path(sys.executable).with_name("jupyter-book")]
     # -W -n: a warning or a dead reference fails the build; --keep-going: and shows all of them first.
-    always = ["-W", "-n", "--keep-going", "--toc", TOC, "--config", ROOT / "_config.yml", "--path-output", ROOT]
+    always = ["-W", "-n", "--keep-going", "--toc", toc, "--config", config, "--path-output", output]
     return subprocess.run([*jupyter_book, "build", BOOK, *always, *options], cwd=ROOT).returncode
 
 

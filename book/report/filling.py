@@ -13,6 +13,8 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx_thebe import init_thebe_core
 
+from report.language import CHINESE, COMMENT, catalogue
+
 NUMBERS = Path("generated") / "numbers.json"  # what `fill` reads, written before the build
 
 
@@ -33,13 +35,24 @@ def without_empty_sections(page: str, names: Mapping[str, Any]) -> str:
 
 
 def leave_out(app: Sphinx, page: str, source: list[str]) -> None:
-    """Hand Sphinx a page without its empty sections."""
+    """Hand Sphinx a page without its empty sections; a Chinese one with comments in Chinese, which it passes over."""
     source[0] = without_empty_sections(source[0], app.config.myst_substitutions)
+    if app.config.language == CHINESE:
+        source[0] = with_comments(source[0], catalogue(page))
+
+
+def with_comments(page: str, known: Mapping[str, str]) -> str:
+    """A page with the comments in its code translated."""
+
+    def translated(block: re.Match[str]) -> str:
+        return COMMENT.sub(lambda comment: f"# {known[comment[1]]}", block[0])
+
+    return re.sub(r"^```\w+$.*?^```$", translated, page, flags=re.M | re.S)
 
 
 def fill(app: Sphinx, config: Config) -> None:
     """Give the pages what was written down for them."""
-    written = json.loads((Path(app.srcdir) / NUMBERS).read_text("utf-8"))
+    written = json.loads((Path(app.srcdir) / NUMBERS).read_text("utf-8"))[config.language]
     config.myst_substitutions = written["substitutions"]
     config.html_theme_options["announcement"] = written["banner"]
     config.mathjax_path = "mathjax/tex-chtml-full.js"
