@@ -25,12 +25,14 @@ from build import BOOK, BUILD, SHOWN, heading, included
 from report import numbers, sentences, speed, tables
 from report.context import Report
 from report.filling import without_empty_sections
+from report.language import PAGES, in_chinese
+from report.switch import FOLDER
 from suppress_study.plan import Study
 from suppress_study.results import PUBLISHED, published_campaigns
 from suppress_study.settings import ROOT
 from suppress_study.verify import Check, verify
 
-DRAWINGS = "figures/"  # under generated/
+DRAWINGS = ("figures/", f"{FOLDER}/")  # under generated/
 OF_ONE_RUN = {"known_errors"}  # speaks of figures that were published once, whatever is published now
 NOT_PROSE = (
     r"^```.*?^```$",  # code and figures
@@ -131,13 +133,18 @@ def pages_differ(report: Report, own: Report | None, html: Path) -> Iterator[str
     known = numbers.behind(report, figures)
     files = included(report, known)
     names = numbers.substitutions(report, figures, own, others, known) | speed.substitutions(bench)
+    with in_chinese():
+        chinese = numbers.of_both(report, figures, own, known, FOLDER)
     wanted = {page.stem: (page.read_text("utf-8"), names) for page in sorted(BOOK.glob("*.md"))}
     begun = {name: heading(titles[name].title, other) for name, other in others.items()}
+    wanted |= {f"{FOLDER}/{name}": (wanted[name][0], chinese) for name in PAGES}
     wanted |= {f"notebooks/{name}": (notebook(other, begun[name]), {}) for name, other in others.items()}
     for name, (source, filled) in wanted.items():
         page = html / f"{name}.html"
         if page.is_file():
             asked, shown = expected(source, filled, files), figures_in(page.read_text("utf-8"))
+            if name.startswith(FOLDER):  # where words have another order
+                asked, shown = sorted(asked), sorted(shown)
             for _, *at in SequenceMatcher(None, asked, shown, autojunk=False).get_opcodes() if asked != shown else ():
                 right, found = " ".join(asked[at[0] : at[1]]), " ".join(shown[at[2] : at[3]])
                 if right != found:
@@ -150,9 +157,13 @@ def of_pages(folder: Path) -> list[Check]:
     if folder.resolve() != (ROOT / PUBLISHED).resolve():
         left = f"README and book show {PUBLISHED}"
         return [Check(name, "", left=left) for name in ("readme", "crate", "book")]
-    report, text = Report.load(folder), readme.README.read_text("utf-8")
-    stale = ["README.md states other than the results give: python book/readme.py"]
-    found = [Check("readme", "its answer is what the results give", stale * (readme.written(report, text) != text))]
+    report = Report.load(folder)
+    stale = [
+        f"{path.name} states other than the results give: python book/readme.py"
+        for path, written in ((readme.README, readme.written), (readme.CHINESE, readme.written_in_chinese))
+        if written(report, text := path.read_text("utf-8")) != text
+    ]
+    found = [Check("readme", "its answer is what the results give", stale)]
     path, stale = folder / readme.crate.NAME, [f"{readme.crate.NAME} is not of these files: python book/readme.py"]
     right = path.is_file() and path.read_text("utf-8") == readme.described(report)
     found.append(Check("crate", "it describes the published files", [] if right else stale))

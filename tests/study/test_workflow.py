@@ -31,7 +31,7 @@ import pages
 from browser import browser_page
 from checkout import environment, git, launch, python, take
 from conftest import ROOT
-from report import front
+from report import front, language
 from report.context import Report
 from suppress_privacy.evaluation.metrics import METRICS
 from suppress_privacy.runtime import processor
@@ -42,6 +42,7 @@ from suppress_study.models import own_name
 from suppress_study.plan import Study
 from suppress_study.results import ResultError, Results, read_job, write_job
 from suppress_study.summary import Summary
+from verify import figures_in
 
 SUPPRESSED = "suppressed-example"
 DESCENTS = ("dlg", "idlg", "cosine", "dlg-sigmoids")
@@ -599,8 +600,10 @@ def test_an_edited_number_is_named_on_whichever_page_it_stands(finished):
     places = {
         "_build/html/verdict.html": r"(class=\"effect\">[+-])\d+\.\d+",
         "_build/html/all_figures.html": r"(<td>)\d\.\d\d",
+        "_build/html/zh/verdict.html": r"(class=\"effect\">[+-])\d+\.\d+",
         "book/controls.md": r"(\n\n)(?=[A-Z])",
         "README.md": r"(identifies\s\*\*)\d\d",
+        "README.zh.md": r"(识别出\s\*\*)\d\d",
     }
     before = {name: (finished / name).read_text() for name in places}
     code = """import json
@@ -619,10 +622,11 @@ print(json.dumps({check.name: check.wrong for check in of_pages(ROOT / "results"
     found = said()
     for name, text in before.items():
         (finished / name).write_text(text)
-    assert found["readme"] == ["README.md states other than the results give: python book/readme.py"]
+    stale = "states other than the results give: python book/readme.py"
+    assert found["readme"] == [f"README.md {stale}", f"README.zh.md {stale}"]
     assert len(found["pages"]) == 1 and found["pages"][0].startswith("book/controls.md states a figure of its own in")
-    for page in ("verdict.html", "all_figures.html"):
-        assert any(f"{page} shows 98.76" in each for each in found["book"])
+    for page in ("verdict.html", "all_figures.html", "zh/verdict.html"):
+        assert any(each.startswith(f"{page} shows 98.76") for each in found["book"])
 
 
 @pytest.fixture(scope="module")
@@ -734,6 +738,59 @@ def test_no_page_has_a_fault_and_each_shows_its_parts(page, finished):
     assert [*pages.faults(page, finished / "_build" / "html", PAGES)] == []
     page.goto(f"{page.home}/index.html")
     assert page.inner_text(".bd-header-announcement").startswith("Published run: MNIST, up to 5 trainings")
+
+
+@pytest.mark.parametrize("name", language.PAGES)
+def test_a_chinese_page_has_its_pairs_figures_and_leads_to_it_and_back(page, finished, name):
+    html = finished / "_build" / "html"
+    page.complaints.clear()
+    page.goto(f"{page.home}/zh/{name}.html")
+    page.wait_for_load_state("networkidle")
+    assert page.get_attribute("html", "lang") == "zh-CN"
+    assert re.match("已发布的运行.MNIST.*最多训练 5 次", page.inner_text(".bd-header-announcement"))
+    both = [(html / folder / f"{name}.html").read_text("utf-8") for folder in (".", "zh")]
+    assert sorted(figures_in(both[0])) == sorted(figures_in(both[1]))
+    text = page.evaluate("""() => {
+      const article = document.querySelector("article").cloneNode(true);
+      for (const part of article.querySelectorAll("code, pre, .bibliography, .citation")) part.remove();
+      return article.textContent;
+    }""")
+    assert "{{" not in text and not re.search(r"[a-z]{2,}( [a-z]{2,}){3}", text)
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("""() => [...document.querySelectorAll(".drawn svg")].every(svg => {
+          const whole = svg.getBoundingClientRect();
+          const boxes = [...svg.querySelectorAll("text")].map(text => text.getBoundingClientRect());
+          return boxes.every(box => box.left > whole.left - 1 && box.right < whole.right + 1);
+        })""")
+    place = page.evaluate("[...document.querySelectorAll('article section[id]')].at(-1).id")
+    page.goto(f"{page.home}/zh/{name}.html#{place}")
+    for folder, code in (("", "en"), ("zh/", "zh-CN")):
+        page.click(f"a.btn[hreflang={code}]")
+        page.wait_for_url(f"{page.home}/{folder}{name}.html#{place}", timeout=5000)
+        assert page.locator(f"[id='{place}']").count() == 1
+    assert page.complaints == []
+
+
+def test_links_of_the_chinese_edition_lead_somewhere_and_it_keeps_little_of_its_own(finished):
+    html = finished / "_build" / "html"
+    for path in (html / "zh").glob("*.html"):
+        for link in re.findall(r'(?:href|src)="([^":]+)"', path.read_text("utf-8")):
+            target = (path.parent / link.partition("#")[0].partition("?")[0]).resolve()
+            assert link.startswith(("#", "?")) or target.exists() or target.name == "book.pdf", (path.name, link)
+    assert sum(path.stat().st_size for path in (html / "zh").rglob("*") if path.is_file()) < 1.5e6
+
+
+@pytest.mark.parametrize("asked", ["成员推断", "差分隐私", "MindArmour"])
+def test_chinese_pages_are_found_by_words(page, asked):
+    page.goto(f"{page.home}/zh/search.html?q={asked}")
+    page.wait_for_selector("#search-results li a", timeout=5000)
+    assert page.complaints == []
+
+
+def test_a_page_in_english_alone_leads_to_the_chinese_edition(page):
+    page.goto(f"{page.home}/notebooks/yours.html")
+    assert page.locator("a.btn[hreflang=zh-CN]").get_attribute("href") == "../zh/index.html"
 
 
 def test_every_public_name_of_the_library_is_on_its_modules_page(finished):
