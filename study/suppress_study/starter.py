@@ -57,10 +57,15 @@ def serve(listening: socket.socket) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from the keyboard all have it; a study's jobs end with it
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for
     loaded: dict[Path, int] = {}
+    kernels: list[int] = []
     while True:
-        ready, _, _ = select.select([listening, sys.stdin], [], [])
+        ready, _, _ = select.select([listening, sys.stdin], [], [], 1)
         if sys.stdin in ready:
             return
+        if kernels != (there := _kernels()):
+            share_cores(kernels := there)
+        if not ready:
+            continue
         caller, _ = listening.accept()
         loaded = loaded or _load()
         with caller:
@@ -73,6 +78,22 @@ def serve(listening: socket.socket) -> None:
             if not child:
                 listening.close()
                 _become(caller)
+
+
+def _kernels() -> list[int]:
+    """The processes of kernels that have been started and have not ended."""
+    started = sorted(int(path.suffix[1:]) for path in Path(os.environ[PLACE]).parent.glob("kernel.*"))
+    return [process for process in started if os.path.exists(f"/proc/{process}")]
+
+
+def share_cores(processes: list[int]) -> None:
+    """Give each process cores of its own: on cores in common MindSpore's threads, which spin, starve each other's."""
+    cores = sorted(os.sched_getaffinity(0))
+    for number, process in enumerate(processes):
+        own = cores[number % len(cores) :: len(processes)]
+        with suppress(OSError):  # it has ended
+            for thread in os.listdir(f"/proc/{process}/task"):
+                os.sched_setaffinity(int(thread), own)
 
 
 def _load() -> dict[Path, int]:
@@ -149,6 +170,7 @@ def _kernel() -> None:
     from ipykernel.kernelapp import IPKernelApp
 
     os.environ.pop("JPY_PARENT_PID", None)  # its parent is not who asked for it, and has it ended otherwise
+    Path(os.environ[PLACE]).with_name(f"kernel.{os.getpid()}").touch()
     IPKernelApp.launch_instance(sys.argv[2:])
 
 

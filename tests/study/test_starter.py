@@ -36,12 +36,12 @@ def run(environ, folder, python=BARE):
 
 
 @contextmanager
-def kernel(served, folder):
-    """One that was asked for and has begun: who asked, and its process."""
+def kernel(served, folder, beside=0):
+    """One that was asked for and has begun, `beside` others: who asked, and its process."""
     environ, process = served
     place = folder / "connection.json"
     asked = subprocess.Popen([BARE, "-S", starter.__file__, "--kernel", "-f", place], env=environ)
-    (forked,) = descendants(process, 1)
+    forked = max(descendants(process, beside + 1), key=lambda each: each.pid)
     deadline = time.monotonic() + 60
     while not place.exists():
         assert time.monotonic() < deadline
@@ -88,6 +88,37 @@ def test_an_interrupt_reaches_what_is_forked_and_nothing_else(served, tmp_path):
         served[1].send_signal(signal.SIGINT)
         time.sleep(0.5)
         assert asked.poll() is None and forked.is_running() and served[1].is_running()
+
+
+def test_a_kernel_that_is_alone_has_all_cores_and_two_have_some_each(served, tmp_path):
+    def shares(*kernels, deadline):
+        wanted = len(cores) if len(kernels) == 1 else max(1, len(cores) // len(kernels))
+        while {len(each.cpu_affinity()) for each in kernels} != {wanted}:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        return [{*each.cpu_affinity()} for each in kernels]
+
+    cores = served[1].cpu_affinity()
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    with kernel(served, folders[0]) as (_, one):
+        with kernel(served, folders[1], beside=1) as (_, two):
+            both = shares(one, two, deadline=time.monotonic() + 10)
+            assert len(cores) == 1 or not both[0] & both[1]
+        assert shares(one, deadline=time.monotonic() + 10) == [{*cores}]
+
+
+@pytest.mark.parametrize(("cores", "count"), [(2, 1), (2, 2), (8, 3), (2, 5)])
+def test_cores_are_shared_evenly(monkeypatch, cores, count):
+    given = {}
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {*range(cores)})
+    monkeypatch.setattr(os, "listdir", lambda path: [path.split("/")[2]])
+    monkeypatch.setattr(os, "sched_setaffinity", lambda thread, own: given.update({thread: {*own}}))
+    starter.share_cores([*range(100, 100 + count)])
+    users = [sum(core in own for own in given.values()) for core in range(cores)]
+    sizes = [len(own) for own in given.values()]
+    assert len(given) == count and min(users) >= 1 and max(users) - min(users) <= 1 and max(sizes) - min(sizes) <= 1
 
 
 def test_code_that_was_changed_since_is_not_run_as_it_was(served, tmp_path):
