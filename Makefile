@@ -85,7 +85,7 @@ verify: PROFILE = full
 verify: $(VENV)/ready
 	$(BIN)/python book/verify.py $(CHOSEN) $(if $(SEED),--seed=$(call quoted,$(SEED))) $(if $(JSON),--json)
 
-# Tests wait for what they start: one worker more than there are cores.
+# One worker more than there are cores, for some tests wait for what they start.
 WORKERS = $(shell $(BIN)/python -c "import os; print(len(os.sched_getaffinity(0)) + 1)")
 test: $(VENV)/ready-dev
 	$(BIN)/ruff check .
