@@ -60,16 +60,16 @@ def collect(published: Path, own: Path | None = None) -> None:
         substitutions(report, published / "figures", beside, others, shown) | speed.substitutions(bench)
     )
     written = {"en": {"substitutions": names, "banner": banner(report)}}
-    toc = contents(yaml.safe_load((BOOK / "_toc.yml").read_text("utf-8")), with_own=bool(own))
-    with language.in_chinese():
-        written[language.CHINESE] = collect_chinese(report, published, beside, shown, toc)
-    (BOOK / NUMBERS).write_text(json.dumps(written), "utf-8")
     for name, content in included(report, shown).items():
         (BOOK / "generated" / name).write_text(content, "utf-8")
     for name, folder in folders.items():
         collect_notebook(folder / "notebooks" / "compare.ipynb", name, heading(titles[name].title, others[name]))
     if own and beside:
         collect_own(beside, own / "notebooks")
+    toc = contents(yaml.safe_load((BOOK / "_toc.yml").read_text("utf-8")), with_own=bool(own))  # of what is there now
+    with language.in_chinese():
+        written[language.CHINESE] = collect_chinese(report, published, beside, shown, toc)
+    (BOOK / NUMBERS).write_text(json.dumps(written), "utf-8")
     collect_static(report, published, {name: source.shows for name, source in shown.items()} | more)
     TOC.write_text(yaml.safe_dump(toc), "utf-8")
     SAID.parent.mkdir(exist_ok=True)

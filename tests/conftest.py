@@ -4,8 +4,10 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A core for each process that shares the files: on cores in common their threads, which spin, starve each other.
 # One more has what the first, which begins with the longest file, leaves of its core while it waits for what it starts.
-if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+# Once, though this file may be imported under a second name.
+if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and "PYTEST_CORE" not in os.environ:
     cores, number = sorted(os.sched_getaffinity(0)), int(worker.removeprefix("gw"))
+    os.environ["PYTEST_CORE"] = str(cores[number % len(cores)])
     os.sched_setaffinity(0, {cores[number % len(cores)]})
     if number >= len(cores):
         os.nice(10)

@@ -103,7 +103,7 @@ def test_every_line_that_a_notebook_offers_is_one_it_takes(path):
         ("compare", {"profile": "quick"}, "profile is no parameter of compare; it has results"),
         ("train", {"device": "TPU"}, "device is 'TPU'; it must be 'auto' or 'Ascend' or 'GPU' or 'CPU'"),
         ("train", {"mode": "eager"}, "mode is 'eager'; it must be 'graph' or 'pynative'"),
-        ("attack", {"group": "nope"}, "group is 'nope'; allowed are conv1"),
+        ("attack", {"group": "nope"}, "group is 'nope'; allowed are decoders"),
         # a value of a sweep
         ("train", {"swept": {"sparse_end": 0.5}}, "with arm baseline it must be nothing, for this arm has no sweep"),
         ("train", {"arm": SWEPT, "swept": {"sparse": 0.5}}, "swept is {'sparse': 0.5}; with arm suppressed-example it"),
@@ -172,7 +172,7 @@ def test_good_parameters_are_laid_over_the_defaults():
     [
         ({"attacks": ["tuned", "ridge"]}, ["tuned-fc1", "ridge-fc1"]),
         ({"attacks": ["ridge"], "at": ["conv1", "logits"]}, ["ridge-conv1", "ridge-logits"]),
-        ({"group": "conv1"}, ["tuned-conv1"]),
+        ({"group": "decoders"}, ["decoder-fc1"]),
         ({"arm": "none"}, ["black", "mean"]),
         (
             {"attacks": ["reference"], "attack_overrides": {"iters": 3}},
