@@ -42,7 +42,7 @@ def answer(report: Report) -> str:
         opening=openings.get(found.verdict, _("No protection was found")),
         suppressed=percent(suppressed),
         matched=percent(matched),
-        apart=_(" (the difference: {low} to {high} points, 95 % interval)", **ends) if apart else "",
+        apart=_(" ({low} to {high} points, 95 % interval)", **ends) if apart else "",
     )
 
 
@@ -63,8 +63,8 @@ def _tutorials_fact(report: Report) -> str:
         return ""
     documented = [report.documented(arm, CONFIDENCE) or 0.0 for arm in report.pair]
     said = _(
-        "**The tutorial's own attack {gets}**: a classifier's confidence goes from {before}, on the tutorial's "
-        "ordinary network, to {after} (documented: {first} % to {second} %).",
+        "**The tutorial's own attack {gets}**: a classifier's confidence goes from {before} to {after} (documented: "
+        "{first} % to {second} %).",
         gets=_("gets less" if change.high < 0 else "gets more" if change.low > 0 else "gets about as much"),
         before=percent(got[0]),
         after=percent(got[1]),

@@ -729,13 +729,6 @@ PAGES = {
 }
 
 
-def test_no_page_has_a_fault_and_each_shows_its_parts(page, finished):
-    """At three widths, light and dark; results on them are the published ones, and pictures have words."""
-    assert [*pages.faults(page, finished / "_build" / "html", PAGES)] == []
-    page.goto(f"{page.home}/index.html")
-    assert page.inner_text(".bd-header-announcement").startswith("Published run: MNIST, up to 5 trainings")
-
-
 @pytest.mark.parametrize("name", language.PAGES)
 def test_a_chinese_page_has_its_pairs_figures_and_leads_to_it_and_back(page, finished, name):
     html = finished / "_build" / "html"
@@ -858,3 +851,10 @@ def test_what_was_added_by_a_stranger_is_on_the_pages(page):
     text = page.inner_text("main")
     for title in ("gradients damped", "suppressed to 70 %", "grey image"):
         assert title in text
+
+
+def test_no_page_has_a_fault_and_each_shows_its_parts(page, finished):
+    """At three widths, light and dark; results are the published ones. The last: it changes the browser's page."""
+    assert [*pages.faults(page, finished / "_build" / "html", PAGES)] == []
+    page.goto(f"{page.home}/index.html")
+    assert page.inner_text(".bd-header-announcement").startswith("Published run: MNIST, up to 5 trainings")
