@@ -3,14 +3,9 @@ import os
 # One thread: MindSpore's threads spin, and results must not depend on the machine's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A core for each process that shares the files: on cores in common their threads, which spin, starve each other.
-# One more has what the first, which begins with the longest file, leaves of its core while it waits for what it starts.
-# Once, though this file may be imported under a second name.
-if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and "PYTEST_CORE" not in os.environ:
-    cores, number = sorted(os.sched_getaffinity(0)), int(worker.removeprefix("gw"))
-    os.environ["PYTEST_CORE"] = str(cores[number % len(cores)])
-    os.sched_setaffinity(0, {cores[number % len(cores)]})
-    if number >= len(cores):
-        os.nice(10)
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 for name in [name for name in os.environ if name.startswith("GIT_")]:
     del os.environ[name]  # a hook's, which name the repository that it is called in: tests make their own
 
@@ -59,7 +54,7 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker("ascend"):
                 item.add_marker(pytest.mark.skip(reason="needs an Ascend card: on one, make test DEVICE=Ascend"))
-    # Handed out file by file: the longest first, so that no process waits for another.
+    # Handed out file by file to two processes: the longest first, so that neither waits for the other.
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
