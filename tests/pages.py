@@ -49,7 +49,7 @@ def faults(page: Any, site: Path, parts: Mapping[str, Sequence[str]]) -> Iterato
     page.add_init_script(UNWATCHED)
     seen: set[str] = set()
     for name in names:
-        if not name.startswith("_static/"):  # the theme's, which are parts of no page
+        if "_static" not in name.split("/"):  # the theme's, which are parts of no page
             yield from (f"{name}: {fault}" for fault in of_page(page, name, parts.get(name, ()), seen))
 
 
