@@ -19,6 +19,8 @@ from suppress_privacy.evaluation.verdict import HOLDS, NOT_SHOWN, NOT_TESTED, RE
 from suppress_privacy.runtime import choose_device, configure
 from suppress_study import campaigns, status, weights
 from suppress_study.claims import Claims
+from suppress_study.content import made_in
+from suppress_study.edition import FOLDER as EDITIONS
 from suppress_study.jobs import WILDCARDS, Job
 from suppress_study.keys import Keys
 from suppress_study.machines import end_with_leader, lead, require_executor, sending
@@ -27,6 +29,7 @@ from suppress_study.plan import Study
 from suppress_study.provenance import DIRTY, commit, describe
 from suppress_study.results import (
     PUBLISHED,
+    Results,
     published_campaigns,
     published_runs,
     runs_made_in,
@@ -81,17 +84,35 @@ def require_clean(profile: str) -> None:
 
 
 def standing(
-    options: argparse.Namespace, study: Study, jobs: list[Job], data: dict[str, Any], device: str
+    folder: Path, profile: str, study: Study, jobs: list[Job], data: dict[str, Any], device: str
 ) -> tuple[dict[str, bool], list[Standing]]:
     """The runs of a folder of which it has the published ones alone, and how jobs stand there; without jobs, all.
 
     Returns:
         by name of such a run, whether the last weights of a training are there; and how jobs stand.
     """
-    keys = Keys(study, options.profile, data, device, own=campaigns.modules(options.results))
-    published, own = published_runs(options.results), runs_made_in(options.results)
-    alone = {name: weights.packed(options.results, name).is_file() for name in published if name not in own}
-    return alone, status.standings(keys, jobs or study.jobs(options.profile), published | own, alone)
+    keys = Keys(study, profile, data, device, own=campaigns.modules(folder))
+    published, own = published_runs(folder), runs_made_in(folder)
+    alone = {name: weights.packed(folder, name).is_file() for name in published if name not in own}
+    return alone, status.standings(keys, jobs or study.jobs(profile), published | own, alone)
+
+
+def take_judges(options: argparse.Namespace, study: Study, data: dict[str, Any], device: str) -> None:
+    """Begin a folder with networks that judge as they were published, or are for an edition that is being made.
+
+    They are no part of what is asked; those that this code would not make the same are left to be made.
+    """
+    own = options.results
+    if study.profile(options.profile).judges == "made" or (own / "runs.jsonl").is_file() or any(made_in(own)):
+        return
+    jobs = [study.training(options.profile, model) for model in study.judges().values()]
+    for folder in [PUBLISHED, *sorted(EDITIONS.glob(f"*/{PUBLISHED.name}"))]:
+        whole, found = standing(folder, options.profile, study, jobs, data, device)
+        if all(each.state == status.CURRENT and whole[str(each.job)] for each in found):
+            names = sorted({str(each.job) for each in found})
+            Results.load(folder).of(names).publish(folder, own)
+            print(f"Taken over from {folder}, as this code would make them: {', '.join(names)}.", file=sys.stderr)
+            return
 
 
 def clear(folder: Path) -> None:
@@ -127,7 +148,8 @@ def prepare(options: argparse.Namespace, study: Study) -> tuple[str, list[str]]:
         campaigns.modules(options.results)
         require_fits(study, options.profile, data)
     jobs = [named_job(target, study, options.profile) for target in options.targets]
-    published, found = standing(options, study, jobs, describe(data), device)
+    take_judges(options, study, describe(data), device)
+    published, found = standing(options.results, options.profile, study, jobs, describe(data), device)
     if data.notice:
         print(f"Notice: {data.notice}", file=sys.stderr)
     return device, status.write(options.results / "standing.json", found, published)

@@ -131,13 +131,11 @@ class Results:
             show(shown, run.name, arrays)
         return cls(runs, joined(tables["image"]), joined(tables["candidate"]), shown)
 
-    def of(self, names: Collection[str], *, commit: str, tag: str) -> "Results":
-        """Some of the runs alone, as if a commit and its tag had made them; what did make them is kept."""
-        runs = {
-            name: replace(run, commit=commit, tag=tag, carried=run.carried or run.commit)
-            for name, run in self.runs.items()
-            if name in names
-        }
+    def of(self, names: Collection[str], *, commit: str = "", tag: str = "") -> "Results":
+        """Some of the runs alone; as if a commit and its tag had made them, if given: what did make them is kept."""
+        runs = {name: run for name, run in self.runs.items() if name in names}
+        for name, run in runs.items() if commit else ():
+            runs[name] = replace(run, commit=commit, tag=tag, carried=run.carried or run.commit)
         images, membership = (table[table.run.isin(names)] for table in (self.images, self.membership))
         return Results(runs, images, membership, self.pictures.of(names))
 

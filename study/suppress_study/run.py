@@ -115,7 +115,7 @@ def standing_of(options: argparse.Namespace) -> int:
     for options.results in dict.fromkeys(places):
         study = Study.today(options.results)
         data = load_data(study.profile(options.profile).data)
-        _, found = standing(options, study, [], describe(data), choose_device(options.device))
+        _, found = standing(options.results, options.profile, study, [], describe(data), choose_device(options.device))
         known |= runs_made_in(options.results)
         print(f"{options.results}, profile {options.profile}:\n{status.told(found, known.values())}")
     return 0
@@ -125,7 +125,7 @@ def carry(options: argparse.Namespace) -> int:
     """Of the runs of an earlier edition, keep those that this code would make the same, as runs of this one."""
     study = Study.today(options.results)
     data = load_data(study.profile(options.profile).data)
-    _, found = standing(options, study, [], describe(data), choose_device(options.device))
+    _, found = standing(options.results, options.profile, study, [], describe(data), choose_device(options.device))
     current = [run.name for each in found if each.state == status.CURRENT for run in each.job.runs]
     Results.load(options.results).of(current, commit=commit(), tag=tag()).publish(options.results)
     print(f"{len(current)} runs are as this edition would make them.")

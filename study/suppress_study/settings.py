@@ -274,6 +274,7 @@ class Profile(Checked):
     game_overrides: dict[str, dict[str, Any]] = {}
     targets: Targets
     matched: StrictBool = True  # whether controls of equal accuracy must be equal: not where all is cut short
+    judges: Literal["made", "published"] = "made"  # evaluators that were published are taken, if they are current
     overrides: dict[str, dict[str, Any]] = {}  # of arms
     attack_overrides: dict[str, dict[str, Any]] = {}
 

@@ -1,12 +1,16 @@
 """Where runs go, and what is refused before a study starts."""
 
 import subprocess
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
 from suppress_study import launch, run
 from suppress_study.launch import SetupError, home, require_clean
+from suppress_study.plan import Study
+from suppress_study.results import published_runs
+from suppress_study.status import CURRENT, MISSING, STALE, Standing
 
 PUBLISHED = ["full", "fashion-lenet5", "mnist-convnet"]
 
@@ -46,6 +50,40 @@ def test_changed_files_end_a_full_study_before_anything_is_touched(monkeypatch, 
         with pytest.raises(SetupError, match="from committed code alone"):
             started("--results", str(tmp_path / "mine"), *target)
     assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    ("state", "weights", "chosen", "taken"),
+    [
+        (CURRENT, True, "published", True),
+        (STALE, True, "published", False),
+        (MISSING, True, "published", False),
+        (CURRENT, False, "published", False),
+        (CURRENT, True, "made", False),
+    ],
+)
+def test_judges_are_taken_if_all_are_current_and_have_their_weights(
+    state, weights, chosen, taken, monkeypatch, tmp_path, capsys
+):
+    study = Study.load()
+    judges = {name: str(study.training("quick", model)) for name, model in study.judges().items()}
+    states = dict.fromkeys(judges.values(), CURRENT) | {judges["lenet2"]: state}
+    whole = dict.fromkeys(judges.values(), True) | {judges["convnet"]: weights}
+
+    def standing(folder, profile, study, jobs, data, device):
+        return whole, [Standing(job, states[str(job)]) for job in jobs]
+
+    given = Namespace(results=tmp_path, profile="quick")
+    profiles = study.profiles | {"quick": study.profiles["quick"].model_copy(update={"judges": chosen})}
+    monkeypatch.setattr(launch, "standing", standing)
+    monkeypatch.setattr(launch, "EDITIONS", tmp_path / "none")
+    monkeypatch.chdir(launch.ROOT)
+    launch.take_judges(given, study.model_copy(update={"profiles": profiles}), {}, "CPU")
+    assert {*published_runs(tmp_path)} == ({*judges.values()} if taken else set())
+    assert ("Taken over from results/full" in capsys.readouterr().err) == taken
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    launch.take_judges(given, study, {}, "CPU")  # a folder that has begun stays as it is
+    assert not taken or before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
 def test_keep_is_refused_with_what_takes_its_place():

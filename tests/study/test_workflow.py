@@ -677,6 +677,21 @@ def test_published_runs_count_as_made_while_they_are_current(published):
     assert found == {"attack-dense-sgd-seed0", "train-dense-sgd-seed0", *evaluators}
 
 
+def test_judges_of_an_edition_are_taken_by_a_profile_that_says_so(published):
+    """With their weights: no judge is to be trained, what they judge is."""
+    results = published / "results" / "editions" / "planted" / "full"
+    shutil.copytree(published / "results" / "smoke", results)
+    settings = published / "study" / "study.yaml"
+    before = settings.read_text()
+    settings.write_text(before.replace("    data: embedded\n", "    data: embedded\n    judges: published\n", 1))
+    shown = planned(published, results="results/begun")
+    settings.write_text(before)
+    judges = {f"train-{judge}" for judge in Study.load().judges().values()}
+    assert "Taken over from results/editions/planted/full" in shown
+    assert Results.load(published / "results" / "begun").runs.keys() == judges
+    assert not judges & jobs(shown) and {"train-baseline-seed0", "attack-baseline-seed0"} <= jobs(shown)
+
+
 def test_a_book_without_a_run_says_what_to_do(copy, tmp_path):
     run = python(copy, "book/build.py", tmp_path)
     assert run.returncode == 2 and "run the study of that profile first" in run.stderr
