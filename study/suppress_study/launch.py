@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,9 @@ def take_judges(options: argparse.Namespace, study: Study, data: dict[str, Any],
         whole, found = standing(folder, options.profile, study, jobs, data, device)
         if all(each.state == status.CURRENT and whole[str(each.job)] for each in found):
             names = sorted({str(each.job) for each in found})
-            Results.load(folder).of(names).publish(folder, own)
+            taken = Results.load(folder).of(names)
+            taken.runs = {name: replace(run, profile=options.profile) for name, run in taken.runs.items()}
+            taken.publish(folder, own)
             print(f"Taken over from {folder}, as this code would make them: {', '.join(names)}.", file=sys.stderr)
             return
 

@@ -79,7 +79,8 @@ def test_judges_are_taken_if_all_are_current_and_have_their_weights(
     monkeypatch.setattr(launch, "EDITIONS", tmp_path / "none")
     monkeypatch.chdir(launch.ROOT)
     launch.take_judges(given, study.model_copy(update={"profiles": profiles}), {}, "CPU")
-    assert {*published_runs(tmp_path)} == ({*judges.values()} if taken else set())
+    found = published_runs(tmp_path)
+    assert {run.name: run.profile for run in found.values()} == (dict.fromkeys(judges.values(), "quick") if taken else {})
     assert ("Taken over from results/full" in capsys.readouterr().err) == taken
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     launch.take_judges(given, study, {}, "CPU")  # a folder that has begun stays as it is
