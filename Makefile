@@ -25,6 +25,8 @@ EDITION += $(if $(CAMPAIGN),--campaign=$(call quoted,$(CAMPAIGN))) --device $(ca
 
 # The shell of whoever calls make decides nothing of what is run; a Git hook names its own repository there.
 unexport PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHONSTARTUP PYTHONWARNINGS
+# Modules are compiled when they are first imported, most never: that must stay, or each process compiles all it imports.
+unexport PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX
 unexport PIP_PREFIX PIP_TARGET PIP_USER GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
 export PYTHONUTF8 := 1
 
@@ -123,7 +125,6 @@ define need_python
 esac
 endef
 
-# Modules are compiled when they are first imported: most never are.
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes
 
 # The project's own packages by a path from the environment's folder: a checkout that is moved runs its own code.

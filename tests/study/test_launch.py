@@ -1,5 +1,6 @@
 """Where runs go, and what is refused before a study starts."""
 
+import os
 import subprocess
 from argparse import Namespace
 from pathlib import Path
@@ -80,7 +81,9 @@ def test_judges_are_taken_if_all_are_current_and_have_their_weights(
     monkeypatch.chdir(launch.ROOT)
     launch.take_judges(given, study.model_copy(update={"profiles": profiles}), {}, "CPU")
     found = published_runs(tmp_path)
-    assert {run.name: run.profile for run in found.values()} == (dict.fromkeys(judges.values(), "quick") if taken else {})
+    assert {run.name: run.profile for run in found.values()} == (
+        dict.fromkeys(judges.values(), "quick") if taken else {}
+    )
     assert ("Taken over from results/full" in capsys.readouterr().err) == taken
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     launch.take_judges(given, study, {}, "CPU")  # a folder that has begun stays as it is
@@ -90,3 +93,12 @@ def test_judges_are_taken_if_all_are_current_and_have_their_weights(
 def test_keep_is_refused_with_what_takes_its_place():
     said = subprocess.run(["make", "-n", "study", "KEEP=1"], cwd=launch.ROOT, capture_output=True, text=True)
     assert said.returncode and "runs that are current are kept, see make status" in said.stderr
+
+
+def test_what_the_shell_says_of_python_ends_at_make():
+    """Without bytecode each process would compile all that it imports, and take twice as long to start."""
+    hostile = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONOPTIMIZE", "PYTHONWARNINGS", "PYTHONPATH")
+    command = ["make", "--no-print-directory", "--eval=shown: ; @env", "shown"]
+    environment = os.environ | dict.fromkeys(hostile, "1")
+    shown = subprocess.run(command, cwd=launch.ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    assert "PATH=" in shown and not [name for name in hostile if f"{name}=" in shown]
