@@ -28,7 +28,7 @@ from suppress_privacy.files import sha256_of
 from suppress_privacy.runtime import choose_device
 
 ROOT = Path(__file__).parent.parent
-LONGEST = ("test_workflow.py", "test_full_size.py")  # begin, each in a process of its own
+FIRST = ["test_workflow.py", "test_full_size.py", "test_ranks.py"]  # the longest, and what mostly waits
 
 # Properties are tried on the same examples everywhere, however slow the machine, and nothing is left in the checkout.
 set_hypothesis_home_dir(Path(tempfile.gettempdir(), "suppress-privacy-hypothesis"))
@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(config, items):
             if item.get_closest_marker("ascend"):
                 item.add_marker(pytest.mark.skip(reason="needs an Ascend card: on one, make test DEVICE=Ascend"))
     # Handed out file by file to two processes: the longest first, so that neither waits for the other.
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    items.sort(key=lambda item: [*FIRST, item.path.name].index(item.path.name))
 
 
 @pytest.fixture(scope="session", autouse=True)
