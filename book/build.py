@@ -222,7 +222,10 @@ def main(arguments: list[str]) -> int:
         return 2
     shutil.rmtree(BUILD / "html", ignore_errors=True)  # pictures of an earlier book
     (BUILD / "book.pdf").unlink(missing_ok=True)
-    return make("--all") or make_chinese()
+    failed = make("--all") or make_chinese()
+    for path in (BUILD / "html").rglob("*.map"):  # with which a theme's authors read its scripts
+        path.unlink()
+    return failed
 
 
 def make_chinese() -> int:

@@ -786,6 +786,13 @@ def test_links_of_the_chinese_edition_lead_somewhere_and_it_keeps_little_of_its_
     assert sum(path.stat().st_size for path in (html / "zh").rglob("*") if path.is_file()) < 1.5e6
 
 
+def test_the_site_is_small(finished):
+    """Of the published run and a stranger's, in both languages, without the document to print."""
+    files = [path for path in (finished / "_build" / "html").rglob("*") if path.is_file() and path.suffix != ".pdf"]
+    assert sum(path.stat().st_size for path in files) < 25e6
+    assert not [path for path in files if path.suffix == ".map"]
+
+
 @pytest.mark.parametrize("asked", ["成员推断", "差分隐私", "MindArmour"])
 def test_chinese_pages_are_found_by_words(page, asked):
     page.goto(f"{page.home}/zh/search.html?q={asked}")
