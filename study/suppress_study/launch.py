@@ -30,6 +30,7 @@ from suppress_study.plan import Study
 from suppress_study.provenance import DIRTY, commit, describe
 from suppress_study.results import (
     PUBLISHED,
+    ResultError,
     Results,
     published_campaigns,
     published_runs,
@@ -101,21 +102,25 @@ def standing(
 def take_judges(options: argparse.Namespace, study: Study, data: dict[str, Any], device: str) -> None:
     """Begin a folder with networks that judge as they were published, or are for an edition that is being made.
 
-    They are no part of what is asked; those that this code would not make the same are left to be made.
+    They are no part of what is asked. Where this code would not make them the same, or a folder is damaged, they are
+    left to be made.
     """
     own = options.results
     if study.profile(options.profile).judges == "made" or (own / "runs.jsonl").is_file() or any(made_in(own)):
         return
     jobs = [study.training(options.profile, model) for model in study.judges().values()]
     for folder in [PUBLISHED, *sorted(EDITIONS.glob(f"*/{PUBLISHED.name}"))]:
-        whole, found = standing(folder, options.profile, study, jobs, data, device)
-        if all(each.state == status.CURRENT and whole[str(each.job)] for each in found):
-            names = sorted({str(each.job) for each in found})
-            taken = Results.load(folder).of(names)
-            taken.runs = {name: replace(run, profile=options.profile) for name, run in taken.runs.items()}
-            taken.publish(folder, own)
-            print(f"Taken over from {folder}, as this code would make them: {', '.join(names)}.", file=sys.stderr)
-            return
+        try:
+            whole, found = standing(folder, options.profile, study, jobs, data, device)
+            if not all(each.state == status.CURRENT and whole[str(each.job)] for each in found):
+                continue
+            taken = Results.load(folder).of([str(each.job) for each in found])
+        except ResultError:  # which whoever asks for that folder is told
+            continue
+        taken.runs = {name: replace(run, profile=options.profile) for name, run in taken.runs.items()}
+        taken.publish(folder, own)
+        print(f"Taken over from {folder}, as this code would make them: {', '.join(taken.runs)}.", file=sys.stderr)
+        return
 
 
 def clear(folder: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from suppress_study import launch, run
 from suppress_study.launch import SetupError, home, require_clean
 from suppress_study.plan import Study
-from suppress_study.results import published_runs
+from suppress_study.results import ResultError, published_runs
 from suppress_study.status import CURRENT, MISSING, STALE, Standing
 
 PUBLISHED = ["full", "fashion-lenet5", "mnist-convnet"]
@@ -61,6 +61,7 @@ def test_changed_files_end_a_full_study_before_anything_is_touched(monkeypatch, 
         (MISSING, True, "published", False),
         (CURRENT, False, "published", False),
         (CURRENT, True, "made", False),
+        ("damaged", True, "published", False),
     ],
 )
 def test_judges_are_taken_if_all_are_current_and_have_their_weights(
@@ -72,6 +73,8 @@ def test_judges_are_taken_if_all_are_current_and_have_their_weights(
     whole = dict.fromkeys(judges.values(), True) | {judges["convnet"]: weights}
 
     def standing(folder, profile, study, jobs, data, device):
+        if state == "damaged":
+            raise ResultError
         return whole, [Standing(job, states[str(job)]) for job in jobs]
 
     given = Namespace(results=tmp_path, profile="quick")
