@@ -223,9 +223,19 @@ def main(arguments: list[str]) -> int:
     shutil.rmtree(BUILD / "html", ignore_errors=True)  # pictures of an earlier book
     (BUILD / "book.pdf").unlink(missing_ok=True)
     failed = make("--all") or make_chinese()
-    for path in (BUILD / "html").rglob("*.map"):  # with which a theme's authors read its scripts
-        path.unlink()
+    slim(BUILD / "html")
     return failed
+
+
+def slim(book: Path) -> None:
+    """Leave out what no reader opens, and of notebooks to download what their pages show."""
+    for path in book.rglob("*.map"):  # with which a theme's authors read its scripts
+        path.unlink()
+    for path in (book / "_sources").rglob("*.ipynb"):
+        notebook = json.loads(path.read_text("utf-8"))
+        for cell in notebook["cells"]:
+            cell |= {"outputs": [], "execution_count": None} if cell["cell_type"] == "code" else {}
+        path.write_text(json.dumps(notebook, ensure_ascii=False, indent=1), "utf-8")
 
 
 def make_chinese() -> int:

@@ -791,6 +791,8 @@ def test_the_site_is_small(finished):
     files = [path for path in (finished / "_build" / "html").rglob("*") if path.is_file() and path.suffix != ".pdf"]
     assert sum(path.stat().st_size for path in files) < 25e6
     assert not [path for path in files if path.suffix == ".map"]
+    notebooks = [nbformat.read(path, 4) for path in files if path.suffix == ".ipynb"]
+    assert len(notebooks) > 3 and not [cell for each in notebooks for cell in each.cells if cell.get("outputs")]
 
 
 @pytest.mark.parametrize("asked", ["成员推断", "差分隐私", "MindArmour"])
