@@ -701,6 +701,11 @@ class QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    def end_headers(self):
+        if self.path.endswith(".html"):  # which a test may change: the browser is to ask for it each time
+            self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
+
 
 @pytest.fixture(scope="module")
 def page(finished):
