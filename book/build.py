@@ -234,7 +234,8 @@ def slim(book: Path) -> None:
     for path in (book / "_sources").rglob("*.ipynb"):
         notebook = json.loads(path.read_text("utf-8"))
         for cell in notebook["cells"]:
-            cell |= {"outputs": [], "execution_count": None} if cell["cell_type"] == "code" else {}
+            if cell["cell_type"] == "code":
+                cell |= {"outputs": [], "execution_count": None}
         path.write_text(json.dumps(notebook, ensure_ascii=False, indent=1), "utf-8")
 
 

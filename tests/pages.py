@@ -1,4 +1,4 @@
-"""What is wrong with the pages of a built book, at three widths, light and dark: python tests/pages.py [_build/html]
+"""What is wrong with a built book's pages, at three widths, light and dark: python tests/pages.py [SITE] [--all-rules]
 
 Each page is loaded once. It may ask for nothing from elsewhere and complain of nothing, axe may find nothing, all text
 must be large enough to be read, uncut, and in the page's fonts, and nothing may scroll sideways.
@@ -15,7 +15,8 @@ from axe_playwright_python.base import AXE_SCRIPT
 from browser import browser_page
 
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice")
-# Widths in pixels and themes, with axe's rules: all of them once, and those that may come to something else.
+# Widths in pixels and themes, with axe's rules: all of them once, and those that may come to something else. With
+# --all-rules each view is asked all of them, which takes some minutes.
 VIEWS: dict[tuple[int, str], tuple[str, ...]] = {
     (390, "light"): ("scrollable-region-focusable", "target-size"),
     (390, "dark"): (),
@@ -90,4 +91,7 @@ def main(site: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(*sys.argv[1:2] or ["_build/html"])))
+    sites = [argument for argument in sys.argv[1:] if argument != "--all-rules"]
+    if sites != sys.argv[1:]:
+        VIEWS |= dict.fromkeys(VIEWS, TAGS)
+    sys.exit(main(Path(*sites[:1] or ["_build/html"])))

@@ -684,8 +684,10 @@ def test_judges_of_an_edition_are_taken_by_a_profile_that_says_so(published):
     settings = published / "study" / "study.yaml"
     before = settings.read_text()
     settings.write_text(before.replace("    data: embedded\n", "    data: embedded\n    judges: published\n", 1))
-    shown = planned(published, results="results/begun")
-    settings.write_text(before)
+    try:
+        shown = planned(published, results="results/begun")
+    finally:
+        settings.write_text(before)
     judges = {f"train-{judge}" for judge in Study.load().judges().values()}
     assert "Taken over from results/editions/planted/full" in shown
     assert Results.load(published / "results" / "begun").runs.keys() == judges
