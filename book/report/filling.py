@@ -6,6 +6,7 @@ An unknown name warns, and warnings fail the build. Apart from what makes the nu
 import json
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx_thebe import init_thebe_core
 
-from report.language import CHINESE, COMMENT, catalogue
+from report.language import CHINESE, COMMENT, _, catalogue, in_chinese
 
 NUMBERS = Path("generated") / "numbers.json"  # what `fill` reads, written before the build
 
@@ -22,22 +23,28 @@ def without_empty_sections(page: str, names: Mapping[str, Any]) -> str:
     """A page without the sections that show something and of that nothing is there.
 
     Args:
-        page: in Markdown.
+        page: in Markdown, its title in the first line, which stays.
         names: what it may write between double braces.
     """
-    sections = re.split(r"^(?=##+ )", page, flags=re.M)
+    title, newline, rest = page.partition("\n")
+    sections = re.split(r"^(?=##+ )", rest, flags=re.M)
     shown = [re.findall(r"^\{\{ (\w+) \}\}$", section, flags=re.M) for section in sections]
-    return "".join(
+    left = "".join(
         section
         for section, parts in zip(sections, shown, strict=True)
         if not parts or any(names.get(part, True) for part in parts)
     )
+    if left != rest and not left.strip():
+        left = f"\n{_('Nothing of this has been run.')}\n"
+    return title + newline + left
 
 
 def leave_out(app: Sphinx, page: str, source: list[str]) -> None:
     """Hand Sphinx a page without its empty sections; a Chinese one with comments in Chinese, which it passes over."""
-    source[0] = without_empty_sections(source[0], app.config.myst_substitutions)
-    if app.config.language == CHINESE:
+    chinese = app.config.language == CHINESE
+    with in_chinese() if chinese else nullcontext():
+        source[0] = without_empty_sections(source[0], app.config.myst_substitutions)
+    if chinese:
         source[0] = with_comments(source[0], catalogue(page))
 
 
