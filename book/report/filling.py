@@ -6,7 +6,6 @@ An unknown name warns, and warnings fail the build. Apart from what makes the nu
 import json
 import re
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx_thebe import init_thebe_core
 
-from report.language import CHINESE, COMMENT, _, catalogue, in_chinese
+from report.language import CHINESE, COMMENT, catalogue
 
 NUMBERS = Path("generated") / "numbers.json"  # what `fill` reads, written before the build
 
@@ -35,16 +34,14 @@ def without_empty_sections(page: str, names: Mapping[str, Any]) -> str:
         if not parts or any(names.get(part, True) for part in parts)
     )
     if left != rest and not left.strip():
-        left = f"\n{_('Nothing of this has been run.')}\n"
+        left = "\nNothing of this has been run.\n"  # pages that there are in Chinese have words besides
     return title + newline + left
 
 
 def leave_out(app: Sphinx, page: str, source: list[str]) -> None:
     """Hand Sphinx a page without its empty sections; a Chinese one with comments in Chinese, which it passes over."""
-    chinese = app.config.language == CHINESE
-    with in_chinese() if chinese else nullcontext():
-        source[0] = without_empty_sections(source[0], app.config.myst_substitutions)
-    if chinese:
+    source[0] = without_empty_sections(source[0], app.config.myst_substitutions)
+    if app.config.language == CHINESE:
         source[0] = with_comments(source[0], catalogue(page))
 
 
