@@ -1,4 +1,4 @@
-# make study | run | book | pdf | texts | lab | status | edition | cost | compare | publish | verify | test | mutate | faults | bench: each
+# make study | run | book | pdf | texts | lab | status | edition | publish-edition | cost | compare | publish | verify | test | mutate | faults | bench: each
 # sets up .venv, and again when the lock changes.
 
 PYTHONS := python3.11 python3.12
@@ -30,7 +30,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX
 unexport PIP_PREFIX PIP_TARGET PIP_USER GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
 export PYTHONUTF8 := 1
 
-.PHONY: study run book pdf texts lab status edition cost compare publish verify test test-edition test-cluster mutate faults bench audit-reference lock clean
+.PHONY: study run book pdf texts lab status edition publish-edition cost compare publish verify test test-edition test-cluster mutate faults bench audit-reference lock clean
 
 study: $(VENV)/ready
 	$(STUDY) study $(CHOSEN) $(FLAGS)
@@ -72,6 +72,11 @@ status: $(VENV)/ready
 edition: $(VENV)/ready
 	@test -n $(call quoted,$(TAG)) || { echo "TAG names no edition: give a tag, such as TAG=edition-2." >&2; exit 2; }
 	$(EDITION) $(if $(FROM),--earlier=$(call quoted,$(FROM)))
+
+# An edition that is whole in the place of the published runs, beside it how the two compare; commit what that changes.
+publish-edition: $(VENV)/ready
+	@test -n $(call quoted,$(TAG)) || { echo "TAG names no edition: give a tag, such as TAG=edition-2." >&2; exit 2; }
+	$(EDITION) --publish
 
 # A folder's run beside the published one, or that of the folder PUBLISHED: make compare RUN=results/quick
 compare: $(VENV)/ready

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from report.numbers import OVERVIEW, behind, of_both, substitutions
 from report.provenance import Source, used_in, with_data
 from report.runs import runs_table
 from report.sentences import banner, warnings
+from suppress_study.compare import kept
+from suppress_study.edition import BEFORE
 from suppress_study.jobs import Model
 from suppress_study.plan import Study
 from suppress_study.results import published_campaigns
@@ -36,6 +38,7 @@ TOC = BOOK / "generated" / "_toc.yml"
 CONFIG = ROOT / "_config.yml"
 CHINESE = BOOK / "generated" / switch.FOLDER  # how the Chinese edition is built
 YOURS = "your_run"  # the page on a run beside the published one
+PREVIOUS = "before"  # that on the published run beside the edition before
 SAID = BUILD / "answer.txt"  # the answer, for who has just run the study
 SHOWN = BUILD / "shown.json"  # the folders of results that the book shows, for who checks it
 
@@ -54,10 +57,11 @@ def collect(published: Path, own: Path | None = None) -> None:
     titles = Study.load().campaigns
     folders = published_campaigns(published, titles)
     others = {name: Report.load(folder) for name, folder in folders.items()}
+    before = kept(published / BEFORE) if (published / BEFORE).is_file() else None
     bench = json.loads((ROOT / "results" / "bench.json").read_text("utf-8"))
     shown = behind(report, published / "figures")
     names, more = with_data(
-        substitutions(report, published / "figures", beside, others, shown) | speed.substitutions(bench)
+        substitutions(report, published / "figures", beside, others, shown, before) | speed.substitutions(bench)
     )
     written = {"en": {"substitutions": names, "banner": banner(report)}}
     for name, content in included(report, shown).items():
@@ -66,7 +70,8 @@ def collect(published: Path, own: Path | None = None) -> None:
         collect_notebook(folder / "notebooks" / "compare.ipynb", name, heading(titles[name].title, others[name]))
     if own and beside:
         collect_own(beside, own / "notebooks")
-    toc = contents(yaml.safe_load((BOOK / "_toc.yml").read_text("utf-8")), with_own=bool(own))  # of what is there now
+    absent = {page for page, there in {YOURS: own, PREVIOUS: before}.items() if not there}
+    toc = contents(yaml.safe_load((BOOK / "_toc.yml").read_text("utf-8")), absent)  # of what is there now
     with language.in_chinese():
         written[language.CHINESE] = collect_chinese(report, published, beside, shown, toc)
     (BOOK / NUMBERS).write_text(json.dumps(written), "utf-8")
@@ -158,13 +163,13 @@ def collect_notebook(source: Path, name: str, heading: str = "") -> None:
         (BOOK / "notebooks" / f"{name}.ipynb").write_text(content, "utf-8")
 
 
-def contents(toc: dict[str, Any], *, with_own: bool) -> dict[str, Any]:
-    """The table of contents, of the pages that there are."""
+def contents(toc: dict[str, Any], absent: Collection[str]) -> dict[str, Any]:
+    """The table of contents without the pages that are absent, and notebooks that are not there."""
 
     def there(name: str) -> bool:
         if name.startswith("notebooks/"):
             return (BOOK / f"{name}.ipynb").is_file()
-        return with_own or name != YOURS
+        return name not in absent
 
     parts = [part | {"chapters": [each for each in part["chapters"] if there(each["file"])]} for part in toc["parts"]]
     return toc | {"parts": [part for part in parts if part["chapters"]]}

@@ -1,10 +1,11 @@
 """Where a run differs from what its claims ask: fewer trainings, attacks, checks and images that are missing."""
 
 from collections.abc import Iterator
+from statistics import fmean
 
 from report.context import Report
 from report.tables import table
-from suppress_privacy.evaluation.gates import REQUIRED
+from suppress_privacy.evaluation.gates import MATCHED, REQUIRED
 from suppress_study.claims import Claim, Equal, Found, Lower, Members, Remembered
 from suppress_study.summary import Arm
 
@@ -14,7 +15,7 @@ CLASSES = 10
 
 def deviations_table(report: Report) -> str:
     """What was asked and what there is, a row for each place where the two differ; nothing if they do not."""
-    parts = (_trainings, _attacks, _images, _missing, _unchecked)
+    parts = (_trainings, _unequal, _attacks, _images, _missing, _unchecked)
     rows = [list(row) for part in parts for row in part(report)]
     return table(["what", "asked", "there", "matters to"], rows, repeat=True)
 
@@ -54,6 +55,22 @@ def _trainings(report: Report) -> Iterator[Row]:
             fewer.setdefault((len(arm.seeds), _claims_on(report, arm)), []).append(arm.title)
     for (count, claims), titles in fewer.items():
         yield f"trainings of {'; '.join(titles)}", str(asked), str(count), claims
+
+
+def _unequal(report: Report) -> Iterator[Row]:
+    """Networks that were to be as accurate as another, training by training, and of which some are not."""
+    for arm in report.summary.arms:
+        aim = report.study.arms[str(arm.factors["arm"])].accuracy_of
+        other = report.arm(aim) if aim else None
+        own, wanted = (
+            dict(zip(each.seeds, each.reported_accuracy, strict=True)) if other else {} for each in (arm, other or arm)
+        )
+        off = [own[seed] - wanted[seed] for seed in own if seed in wanted]
+        if far := [each for each in off if abs(each) > MATCHED]:
+            there = (
+                f"{len(far)} of {len(off)} farther off, at most {max(map(abs, far)):.4f}; {fmean(off):+.4f} on average"
+            )
+            yield f"accuracy of {arm.title}", f"within {MATCHED:g}", there, _claims_on(report, arm)
 
 
 def _attacks(report: Report) -> Iterator[Row]:

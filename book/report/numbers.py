@@ -12,6 +12,7 @@ from report import (
     explorer,
     findings,
     front,
+    previous,
     sentences,
     small,
     status,
@@ -38,7 +39,7 @@ from suppress_study.launch import EXIT_CODES
 from suppress_study.plan import Study
 from suppress_study.results import PUBLISHED
 from suppress_study.summary import AUDITED
-from suppress_study.targets import GALLERY
+from suppress_study.targets import CHOICE, GALLERY
 
 NEAR = 0.1  # a true positive rate that canaries may have
 NOBODY = Model(NONE, 0)
@@ -83,6 +84,7 @@ def substitutions(
     own: Report | None = None,
     others: Mapping[str, Report] | None = None,
     known: Mapping[str, Source] | None = None,
+    before: compare.Comparison | None = None,
 ) -> dict[str, Any]:
     """What pages may write between double braces: tables, sentences, figures, settings; empty where there is none.
 
@@ -92,6 +94,7 @@ def substitutions(
         own: of a run to hold beside it.
         others: of other campaigns that are published.
         known: what `behind` gives, where that is at hand.
+        before: it beside the edition before it.
     """
     written = {part.__name__: part(report) for part in PARTS}
     written["comparisons_table"] = tables.comparisons_table(report, link)
@@ -100,6 +103,7 @@ def substitutions(
     known = behind(report, figures) if known is None else known
     written |= {place: with_line(text, name, known.get(name), report) for name, (place, text) in shown.items()}
     written["all_figures"] = "\n\n".join(written[f"figure_{name}"] for name in known if f"figure_{name}" in written)
+    written |= previous.substitutions(before, report)
     written |= status.substitutions(report) | elsewhere(report, others or {}, Claims.load().across)
     return _said(quoted(report)) | written | of_both(report, figures, own, known) | _beside(own, report)
 
@@ -156,6 +160,7 @@ def quoted(report: Report) -> dict[str, Any]:
         "inversion": {"START": inversion.START, "STEP": inversion.STEP},
         "penalties": decoder.PENALTIES,
         "held_out": views.HELD_OUT,
+        "choice_images": round(CHOICE * summary.data.test),
         "own_images": gradients.OWN,
         "game": _game(today),
         "gallery": GALLERY,

@@ -10,6 +10,8 @@ from report.tables import table
 from suppress_study.compare import Compared, Comparison, cells, compare, few
 from suppress_study.sides import Side
 
+HEADS = ("network", "attack", "figure", "yours", "published", "95 % of single trainings", "agrees")
+
 
 def comparison(own: Report, published: Report) -> Comparison:
     """Every figure of a run beside the published ones."""
@@ -37,10 +39,10 @@ def your_run(own: Report | None, published: Report) -> str:
     )
 
 
-def conditions_table(found: Comparison) -> str:
+def conditions_table(found: Comparison, heads: Sequence[str] = ("condition", "yours", "published")) -> str:
     """Of both runs: profile, seeds, data, when, how long, where and from what code; and what was set otherwise."""
     rows = [[name, *map(few, both)] for name, both in found.conditions.items()]
-    return table(["condition", "yours", "published"], rows + [["set otherwise", each, ""] for each in found.settings])
+    return table(heads, rows + [["set otherwise", each, ""] for each in found.settings])
 
 
 def outside_list(found: Comparison) -> str:
@@ -49,8 +51,7 @@ def outside_list(found: Comparison) -> str:
     return "\n".join(said) or "No figure lies there."
 
 
-def figures_table(found: Sequence[Compared]) -> str:
+def figures_table(found: Sequence[Compared], heads: Sequence[str] = HEADS) -> str:
     """A row for each figure that was made: yours, what the published run leads one to expect, whether it lies there."""
     rows = [cells(one) for one in found if one.yours is not None]
-    heads = ["network", "attack", "figure", "yours", "published", "95 % of single trainings", "agrees"]
     return table(heads, [[*row[:-1], "**no**" if row[-1] == "no" else row[-1]] for row in rows])

@@ -17,10 +17,12 @@ hundredth beyond the published seeds', which is more than one weight of LeNet5's
                         not_comparable; not_made, which the published run alone has
     conditions          machine, versions, data, code: what, yours and published (all that were found), same
     settings            what was set otherwise
+    claims              claim, and its verdict in yours and in published (empty where it is not asked)
     figures             model, attack, metric, yours, published, low, high (of 95 %), agrees (null: not to be said),
                         note (why not), differs, distance (in reaches of the interval beyond which it differs), factors
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -78,6 +80,7 @@ class Comparison:
     figures: list[Compared]
     conditions: dict[str, tuple[list[str], list[str]]]  # yours and the published run's
     settings: list[str]  # what was set otherwise
+    claims: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # yours and the published run's verdicts
 
     @property
     def verdict(self) -> str:
@@ -143,7 +146,9 @@ def compare(own: Side, published: Side) -> Comparison:
     mine, theirs = own.conditions(), published.conditions()
     both = {name: (mine.get(name, []), theirs.get(name, [])) for name in dict.fromkeys([*mine, *theirs])}
     otherwise = sorted({each for one in own.figures.values() for each in _set_otherwise(own, published, one)})
-    return Comparison(own.summary.profile, own.summary.campaign, figures, both, otherwise)
+    asked = [{name: each.verdict for name, each in side.summary.verdicts.items()} for side in (own, published)]
+    claims = {name: (asked[0].get(name, ""), asked[1].get(name, "")) for name in {**asked[0], **asked[1]}}
+    return Comparison(own.summary.profile, own.summary.campaign, figures, both, otherwise, claims)
 
 
 def _other_data(own: Side, published: Side) -> str:
@@ -209,8 +214,12 @@ def few(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
-def compare_folders(run: Path, published: Path | None = None) -> Comparison:
-    """A folder's run beside another's, by default the published one of its campaign; the run's comparison.json too.
+def compare_folders(run: Path, published: Path | None = None, file: str = FILE) -> Comparison:
+    """A folder's run beside another's, by default the published one of its campaign; written to the run's folder too.
+
+    Args:
+        run, published: the folders.
+        file: the name of what is written.
 
     Raises:
         ValueError: one of them has no runs, or damaged ones; they are the same, or of two campaigns.
@@ -225,7 +234,7 @@ def compare_folders(run: Path, published: Path | None = None) -> Comparison:
             f"{run} is of campaign {mine}, {published} of {theirs}: name a folder of {mine} as PUBLISHED."
         )
     found = compare(own, other)
-    _save(found, run, published)
+    _save(found, run / file, published)
     return found
 
 
@@ -244,15 +253,15 @@ def _published_for(run: Path) -> Path:
     return folders[name]
 
 
-def _save(found: Comparison, run: Path, published: Path) -> None:
+def _save(found: Comparison, path: Path, published: Path) -> None:
     conditions = [
         {"what": name, "yours": mine, "published": theirs, "same": {*mine} == {*theirs}}
         for name, (mine, theirs) in found.conditions.items()
     ]
     figures = [asdict(one) | {"differs": one.differs} for one in found.figures]
     content = {
-        "run": str(run),
-        "published": str(published),
+        "run": _place(path.parent),
+        "published": _place(published),
         "profile": found.profile,
         "campaign": found.campaign,
         "verdict": found.verdict,
@@ -260,9 +269,31 @@ def _save(found: Comparison, run: Path, published: Path) -> None:
         "counts": found.counts(),
         "conditions": conditions,
         "settings": found.settings,
+        "claims": [{"claim": name, "yours": mine, "published": its} for name, (mine, its) in found.claims.items()],
         "figures": figures,
     }
-    write_json(run / FILE, content)
+    write_json(path, content)
+
+
+def _place(folder: Path) -> str:
+    """A folder's path, from the project's root where it is below it."""
+    return str(folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder)
+
+
+def kept(path: Path) -> Comparison:
+    """A comparison as it was written.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        figures = [Compared(**{name: row[name] for name in row if name != "differs"}) for row in content["figures"]]
+        both = {each["what"]: (each["yours"], each["published"]) for each in content["conditions"]}
+        claims = {each["claim"]: (each["yours"], each["published"]) for each in content["claims"]}
+        return Comparison(content["profile"], content["campaign"], figures, both, content["settings"], claims)
+    except (ValueError, LookupError, TypeError) as error:
+        raise ResultError(f"{path} is damaged: restore it.") from error
 
 
 def told(found: Comparison) -> str:

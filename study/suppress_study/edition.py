@@ -17,15 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from suppress_privacy.files import atomically
+from suppress_study.campaigns import profile_of
+from suppress_study.claims import Claims
+from suppress_study.compare import compare_folders
 from suppress_study.machines import lead
 from suppress_study.packaged import PLACE
+from suppress_study.plan import Study
 from suppress_study.provenance import CHANGES, git
 from suppress_study.reading import read_yaml
-from suppress_study.results import FILES, WAITING, finish_publishing, published_runs
+from suppress_study.results import FILES, PUBLISHED, WAITING, Results, finish_publishing, published_runs
 from suppress_study.settings import ROOT
+from suppress_study.summary import Summary, summarise
 
 FOLDER = Path("results/editions")
 PACK_EVERY = 1200  # seconds
+BEFORE = "before.json"  # of a published folder: beside what was published before it
 
 
 class EditionError(RuntimeError):
@@ -142,6 +148,46 @@ def carry(edition: Edition, profile: str, earlier: str, device: str) -> None:
         _copy(before / profile, part)
         if edition.start("carry", "--profile", profile, "--results", str(part), "--device", device).wait():
             raise EditionError(f"the runs of {earlier} cannot be taken over: see above.")
+
+
+def replace(edition: Edition) -> None:
+    """Put an edition in the place of the published runs, each beside a comparison with what was there before.
+
+    What it replaces stays in the history; what it puts there is the caller's to look at and commit.
+
+    Raises:
+        EditionError: runs are missing or of other code than the tag's, or what is published would be lost.
+    """
+    folders = {edition.finished(profile): ROOT / PUBLISHED.parent / profile for profile in edition.whole()}
+    if changed := git("status", "--porcelain", "--", *map(str, [*folders, *folders.values()])):
+        raise EditionError(f"{changed.split()[-1]} is not committed and would be lost: commit or remove it first.")
+    for finished in folders:
+        try:
+            summary = summarised(finished)
+        except ValueError as error:
+            go_on = f"make edition TAG={edition.tag}, until nothing is left"
+            raise EditionError(f"{finished.relative_to(ROOT)} is not whole ({error}): {go_on}.") from None
+        if summary.uncommitted or summary.tags != [edition.tag]:
+            raise EditionError(
+                f"{finished.relative_to(ROOT)} has runs of other code than {edition.tag}'s: see its runs."
+            )
+    for finished, published in folders.items():
+        if published.is_dir():
+            compare_folders(finished, published, BEFORE)
+        shutil.rmtree(published, ignore_errors=True)
+        os.replace(finished, published)
+        print(f"{published.relative_to(ROOT)} is {edition.tag} now.")
+
+
+def summarised(folder: Path) -> Summary:
+    """The summary of all runs of a folder, made by today's code and written there.
+
+    Raises:
+        ValueError: runs are missing, damaged, or do not belong together.
+    """
+    summary = summarise(Results.load(folder), Study.of(folder), profile_of(folder), Claims.of(folder))
+    summary.save(folder / "summary.json")
+    return summary
 
 
 def pack(edition: Edition, profile: str) -> bool:

@@ -133,8 +133,11 @@ def carry(options: argparse.Namespace) -> int:
 
 
 def edition(options: argparse.Namespace) -> int:
-    """Make the runs of an edition by the code of its tag: the whole, or those of one profile or campaign."""
+    """Make the runs of an edition by the code of its tag: the whole, or one profile's or campaign's; or publish it."""
     made = Edition.of(options.tag)
+    if options.publish:
+        editions.replace(made)
+        return 0
     lock(ROOT / ".snakemake" / "edition.lock")
     asked = {options.profile: ["--profile", options.profile]} if options.profile else {}
     asked |= {options.campaign: ["--campaign", options.campaign]} if options.campaign else {}
@@ -214,6 +217,7 @@ def parser() -> argparse.ArgumentParser:
     add("--campaign", default="", help="a campaign of study.yaml")
     add("--device", **device)
     add("--status", action="store_true", help="tell how its runs stand, and make none")
+    add("--publish", action="store_true", help="put it in the place of the published runs, and make none")
     add("--earlier", default="", help="an edition whose runs count, where this tag's code would make the same")
     cores = len(os.sched_getaffinity(0))
     command("cost", cost)("--node-cores", type=int, default=cores, help="of a node (default: as many as here)")

@@ -60,8 +60,8 @@ def test_sections_of_a_notebook_that_show_nothing_are_left_out():
 def test_the_contents_are_the_pages_that_there_are():
     results = {"chapters": [{"file": "verdict"}, {"file": "notebooks/nowhere"}]}
     toc = {"parts": [results, {"chapters": [{"file": "your_run"}]}]}
-    assert contents(toc, with_own=False) == {"parts": [{"chapters": [{"file": "verdict"}]}]}
-    assert len(contents(toc, with_own=True)["parts"]) == 2
+    assert contents(toc, {"your_run", "before"}) == {"parts": [{"chapters": [{"file": "verdict"}]}]}
+    assert len(contents(toc, {"before"})["parts"]) == 2
 
 
 def test_a_book_without_a_run_says_what_to_do(tmp_path):

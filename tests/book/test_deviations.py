@@ -17,7 +17,19 @@ def complete(report):
     arms = [arm.model_copy(update={"seeds": seeds}) for arm in report.summary.arms]
     estimates = [row | {"seeds": seeds} for row in report.summary.estimates]
     images = 10 * (targets.train_per_class + targets.test_per_class)
-    return with_summary(report, arms=arms, estimates=estimates, images=images)
+    return matched(with_summary(report, arms=arms, estimates=estimates, images=images))
+
+
+def matched(report, off=0.0):
+    """The report, controls of equal accuracy so far from it in the first training."""
+    wanted = report.arm("suppressed-example").reported_accuracy
+    arms = [
+        arm.model_copy(update={"reported_accuracy": [wanted[0] + off, *wanted[1:]][: len(arm.seeds)]})
+        if report.study.arms[str(arm.factors["arm"])].accuracy_of
+        else arm
+        for arm in report.summary.arms
+    ]
+    return with_summary(report, arms=arms)
 
 
 def test_a_run_that_is_as_asked_has_no_deviation():
@@ -47,3 +59,10 @@ def test_missing_images_runs_and_checks_are_listed():
     less = with_summary(report, images=30, missing=2, gates=report.summary.gates[1:])
     assert [row[0].split(",")[0] for row in rows(less)] == ["private images", "runs", "checks of attacks on features"]
     assert rows(less)[0][1:] == ["500", "30", "all claims"]
+
+
+def test_a_control_that_is_not_as_accurate_in_a_training_is_listed_with_its_mean():
+    report = complete(planted("full"))
+    (asked, there, _), *others = [row[1:] for row in rows(matched(report, 0.01)) if "stopped" in row[0]]
+    assert (asked, there) == ("within 0.003", "1 of 5 farther off, at most 0.0100; +0.0020 on average") and not others
+    assert rows(matched(report, -0.002)) == []

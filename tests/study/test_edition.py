@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -203,3 +204,60 @@ def test_another_lock_gets_an_environment_of_its_own(project, monkeypatch):
     (project / "requirements.lock").write_text("another lock", "utf-8")
     assert made.python() == str(made.tree / ".venv/bin/python")
     assert asked == [["make", "-C", str(made.tree), ".venv/ready"]]
+
+
+@pytest.fixture
+def finished(project, monkeypatch):
+    """An edition that is packed and committed beside an earlier published run, and what is asked of its summary."""
+    asked = SimpleNamespace(uncommitted=0, tags=["one"])
+    for folder, text in (("results/editions/one/full", "new"), ("results/full", "old")):
+        (project / folder).mkdir(parents=True)
+        (project / folder / "runs.jsonl").write_text(text, "utf-8")
+    (Edition.of("one").tree / "study" / "study.yaml").write_text("campaigns: {}", "utf-8")
+    git(project, "add", "--all")
+    git(project, "commit", "-q", "-m", "Both")
+    monkeypatch.setattr(edition, "summarised", lambda folder: asked)
+
+    def beside(run, published, file):
+        texts = [(folder / "runs.jsonl").read_text("utf-8") for folder in (run, published)]
+        (run / file).write_text(" beside ".join(texts), "utf-8")
+
+    monkeypatch.setattr(edition, "compare_folders", beside)
+    return asked
+
+
+def published(project):
+    return {path.name: path.read_text("utf-8") for path in sorted((project / "results/full").iterdir())}
+
+
+def test_a_whole_edition_takes_the_place_of_the_published_run_which_stands_beside_it(project, finished, capsys):
+    edition.replace(Edition("one", project / "_build/editions/one"))
+    assert published(project) == {"before.json": "new beside old", "runs.jsonl": "new"}
+    assert not (project / "results/editions/one/full").exists()
+    assert capsys.readouterr().out == "results/full is one now.\n"
+
+
+@pytest.mark.parametrize("changes", [{"tags": ["one", "two"]}, {"tags": []}, {"uncommitted": 1}])
+def test_an_edition_of_other_code_replaces_nothing(project, finished, changes):
+    vars(finished).update(changes)
+    with pytest.raises(EditionError, match="has runs of other code than one's"):
+        edition.replace(Edition("one", project / "_build/editions/one"))
+    assert published(project) == {"runs.jsonl": "old"}
+
+
+def test_an_edition_that_lacks_runs_replaces_nothing(project, finished, monkeypatch):
+    def lacking(folder):
+        raise ValueError("run train-a-seed0 is missing")
+
+    monkeypatch.setattr(edition, "summarised", lacking)
+    with pytest.raises(EditionError, match=r"full is not whole \(run train-a-seed0 is missing\): make edition TAG=one"):
+        edition.replace(Edition("one", project / "_build/editions/one"))
+    assert published(project) == {"runs.jsonl": "old"}
+
+
+@pytest.mark.parametrize("place", ["results/full/runs.jsonl", "results/full/mine.txt", "results/editions/one/full/x"])
+def test_what_is_not_committed_is_not_replaced(project, finished, place):
+    (project / place).write_text("mine", "utf-8")
+    with pytest.raises(EditionError, match=f"{place} is not committed and would be lost"):
+        edition.replace(Edition("one", project / "_build/editions/one"))
+    assert (project / place).read_text("utf-8") == "mine"
