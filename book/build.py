@@ -25,7 +25,7 @@ from report.numbers import OVERVIEW, behind, of_both, substitutions
 from report.provenance import Source, used_in, with_data
 from report.runs import runs_table
 from report.sentences import banner, warnings
-from suppress_study.compare import kept
+from suppress_study.compare import written as compared
 from suppress_study.edition import BEFORE
 from suppress_study.jobs import Model
 from suppress_study.plan import Study
@@ -57,7 +57,7 @@ def collect(published: Path, own: Path | None = None) -> None:
     titles = Study.load().campaigns
     folders = published_campaigns(published, titles)
     others = {name: Report.load(folder) for name, folder in folders.items()}
-    before = kept(published / BEFORE) if (published / BEFORE).is_file() else None
+    before = compared(published / BEFORE) if (published / BEFORE).is_file() else None
     bench = json.loads((ROOT / "results" / "bench.json").read_text("utf-8"))
     shown = behind(report, published / "figures")
     names, more = with_data(

@@ -1,5 +1,7 @@
 """The published edition beside the one before it: verdicts, figures, and why they differ."""
 
+from operator import itemgetter
+
 from report import yours
 from report.context import Report
 from report.tables import table
@@ -7,6 +9,7 @@ from suppress_study.compare import Comparison
 
 UNASKED = "not asked"
 MOST = "skill"  # of the strongest attack
+OTHERWISE = "other settings"  # how the note begins on a figure that was set otherwise
 
 
 def substitutions(found: Comparison | None, report: Report) -> dict[str, str]:
@@ -37,9 +40,10 @@ def said(found: Comparison) -> str:
     both = [each for each in found.claims.values() if all(each)]
     same = sum(now == before for now, before in both)
     new = sum(not before for _, before in found.claims.values())
-    counts, otherwise = found.counts(), sum(one.note.startswith("other settings") for one in found.figures)
+    counts, otherwise = found.counts(), sum(one.note.startswith(OTHERWISE) for one in found.figures)
+    fresh = "1 claim is new" if new == 1 else f"{new} claims are new"
     return (
-        f"**{same} of the {len(both)} claims of both editions have the same verdict**; {new} claims are new. "
+        f"**{same} of the {len(both)} claims of both editions have the same verdict**; {fresh}. "
         f"{counts['inside']} of the {counts['compared']} figures that were set alike lie where the trainings before "
         f"lead one to expect further ones; about {counts['outside_by_chance']:.0f} would lie outside by chance, and "
         f"{counts['differ'] or 'none'} differ beyond chance. {otherwise} figures were set otherwise."
@@ -56,20 +60,22 @@ def claims_table(found: Comparison) -> str:
 
 
 def strongest_table(found: Comparison, report: Report) -> str:
-    """A row for each network: the skill of the strongest attack on it, now and before, and why these may differ."""
-    names, rows = [each.attack for each in report.learned], []
+    """A row for each network: the skill of the strongest attack on it, now and before, and whether it was set so."""
+    names, depth, rows = [each.attack for each in report.learned], report.study.roles.depth, []
     for arm in report.summary.arms:
+        told_by = {*arm.factors, "attack", "depth"}
         made = [
             one
             for one in found.figures
-            if one.name == MOST and one.factors.get("attack") in names and arm.factors.items() <= one.factors.items()
+            if one.name == MOST and one.factors.get("attack") in names and one.factors.get("depth", depth) == depth
+            if arm.factors.items() <= one.factors.items() and one.factors.keys() <= told_by
         ]
-        made = [one for one in made if {*one.factors} - {*arm.factors} <= {"attack", "depth"}]
-        now = max((one for one in made if one.yours is not None), key=lambda one: one.yours or 0, default=None)
+        now = max(((one.yours, one) for one in made if one.yours is not None), key=itemgetter(0), default=None)
         before = max(
-            (one for one in made if one.published is not None), key=lambda one: one.published or 0, default=None
+            ((one.published, one) for one in made if one.published is not None), key=itemgetter(0), default=None
         )
         if now and before:
-            cells = f"{now.yours:.3f} ({now.attack})", f"{before.published:.3f} ({before.attack})"
-            rows.append([arm.title, *cells, f"{(now.yours or 0) - (before.published or 0):+.3f}", now.note])
+            cells = [f"{value:.3f} ({one.attack})" for value, one in (now, before)]
+            otherwise = "yes" if now[1].note.startswith(OTHERWISE) else "no"
+            rows.append([arm.title, *cells, f"{now[0] - before[0]:+.3f}", otherwise])
     return table(["network", "now", "before", "change", "set otherwise"], rows)

@@ -280,7 +280,7 @@ def _place(folder: Path) -> str:
     return str(folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder)
 
 
-def kept(path: Path) -> Comparison:
+def written(path: Path) -> Comparison:
     """A comparison as it was written.
 
     Raises:

@@ -22,10 +22,11 @@ from suppress_study.compare import (
     compare,
     compare_folders,
     told,
+    written,
 )
 from suppress_study.models import make
 from suppress_study.plan import Study
-from suppress_study.results import Results, write_json
+from suppress_study.results import ResultError, Results, write_json
 from suppress_study.run import main
 from suppress_study.settings import Targets
 from suppress_study.sides import KEPT, SET, ZEROS, Side
@@ -360,9 +361,17 @@ def test_a_folder_without_a_summary_is_summed_up_from_the_runs_that_are_there(pu
     kept += [line for line in lines if '"kind": "table"' in line]
     (tmp_path / "run/runs.jsonl").write_text("\n".join(kept), "utf-8")
     found = compare_folders(tmp_path / "run", published)
+    assert written(tmp_path / "run" / FILE) == found
     assert found.verdict == AGREES and row_of(found, name="test_accuracy", **SUPPRESSED).agrees
     assert not (tmp_path / "run/summary.json").exists()  # nothing but the comparison is written
     assert json.loads((tmp_path / "run" / FILE).read_text("utf-8"))["counts"] == found.counts()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"figures": [{}]}'])
+def test_a_damaged_comparison_is_named(content, tmp_path):
+    (tmp_path / FILE).write_text(content, "utf-8")
+    with pytest.raises(ResultError, match=f"{FILE} is damaged"):
+        written(tmp_path / FILE)
 
 
 def damaged(content):
