@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from report import cite, crate, everything, explorer, figures, front, language, speed, switch, yours
+from report import cite, crate, everything, explorer, figures, front, language, previous, speed, switch, yours
 from report.context import Report
 from report.filling import NUMBERS
 from report.language import _, told
@@ -25,8 +25,6 @@ from report.numbers import OVERVIEW, behind, of_both, substitutions
 from report.provenance import Source, used_in, with_data
 from report.runs import runs_table
 from report.sentences import banner, warnings
-from suppress_study.compare import written as compared
-from suppress_study.edition import BEFORE
 from suppress_study.jobs import Model
 from suppress_study.plan import Study
 from suppress_study.results import published_campaigns
@@ -57,7 +55,7 @@ def collect(published: Path, own: Path | None = None) -> None:
     titles = Study.load().campaigns
     folders = published_campaigns(published, titles)
     others = {name: Report.load(folder) for name, folder in folders.items()}
-    before = compared(published / BEFORE) if (published / BEFORE).is_file() else None
+    before = previous.comparison(published)
     bench = json.loads((ROOT / "results" / "bench.json").read_text("utf-8"))
     shown = behind(report, published / "figures")
     names, more = with_data(

@@ -22,7 +22,7 @@ from markdown_it import MarkdownIt
 
 import readme
 from build import BOOK, BUILD, SHOWN, heading, included
-from report import numbers, sentences, speed, tables
+from report import numbers, previous, sentences, speed, tables
 from report.context import Report
 from report.filling import without_empty_sections
 from report.language import PAGES, in_chinese
@@ -132,7 +132,8 @@ def pages_differ(report: Report, own: Report | None, html: Path) -> Iterator[str
     figures = ROOT / PUBLISHED / "figures"
     known = numbers.behind(report, figures)
     files = included(report, known)
-    names = numbers.substitutions(report, figures, own, others, known) | speed.substitutions(bench)
+    before = previous.comparison(ROOT / PUBLISHED)
+    names = numbers.substitutions(report, figures, own, others, known, before) | speed.substitutions(bench)
     with in_chinese():
         chinese = numbers.of_both(report, figures, own, known, FOLDER)
     wanted = {page.stem: (page.read_text("utf-8"), names) for page in sorted(BOOK.glob("*.md"))}

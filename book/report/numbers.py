@@ -30,6 +30,7 @@ from suppress_privacy.defences import masks
 from suppress_privacy.defences.layers import MaskLayerDes
 from suppress_privacy.evaluation.audit import largest_epsilon
 from suppress_privacy.evaluation.game import detectable, least_spread
+from suppress_privacy.evaluation.gates import MATCHED
 from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE, SSIM_WINDOW
 from suppress_privacy.mnist import SIDE
 from suppress_study import compare
@@ -161,6 +162,7 @@ def quoted(report: Report) -> dict[str, Any]:
         "penalties": decoder.PENALTIES,
         "held_out": views.HELD_OUT,
         "choice_images": round(CHOICE * summary.data.test),
+        "matched": f"{100 * MATCHED:g} points",
         "own_images": gradients.OWN,
         "game": _game(today),
         "gallery": GALLERY,

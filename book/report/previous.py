@@ -1,15 +1,27 @@
 """The published edition beside the one before it: verdicts, figures, and why they differ."""
 
 from operator import itemgetter
+from pathlib import Path
 
 from report import yours
 from report.context import Report
 from report.tables import table
-from suppress_study.compare import Comparison
+from suppress_study.compare import Comparison, written
+from suppress_study.edition import BEFORE
 
 UNASKED = "not asked"
 MOST = "skill"  # of the strongest attack
 OTHERWISE = "other settings"  # how the note begins on a figure that was set otherwise
+
+
+def comparison(published: Path) -> Comparison | None:
+    """The published edition beside the one before; None for the first.
+
+    Raises:
+        ValueError: what is written of it is damaged.
+    """
+    path = published / BEFORE
+    return written(path) if path.is_file() else None
 
 
 def substitutions(found: Comparison | None, report: Report) -> dict[str, str]:

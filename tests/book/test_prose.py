@@ -14,7 +14,13 @@ BOOK = ROOT / "book"
 PAGES = {page.stem: page.read_text("utf-8") for page in sorted(BOOK.glob("*.md"))}
 # What the code calls things; a reader is told: trivial guess, attacks by strength, validity check.
 PRIVATE = re.compile(r"\b(floors?|ladders?|gates?|gated|climb(s|ed|ing)?)\b", re.I)
-FOUND = {"index": "answer", "verdict": "answer", "defence": "accuracy_found", "tutorial": "tutorial_found"}
+FOUND = {
+    "before": "before_found",
+    "index": "answer",
+    "verdict": "answer",
+    "defence": "accuracy_found",
+    "tutorial": "tutorial_found",
+}
 FOUND |= {"strong_attacks": "attacks_found", "gradient_leakage": "gradients_found", "membership": "membership_found"}
 FOUND |= {
     "controls": "controls_found",
