@@ -1,13 +1,14 @@
 """Pages write names that exist, and every figure has its page."""
 
 import re
+from dataclasses import replace
 
 import jinja2
 import pytest
 from planted import planted
 
 from conftest import ROOT
-from report import numbers
+from report import numbers, yours
 from report.figures import FIGURES
 from report.speed import substitutions as of_speed
 
@@ -20,7 +21,8 @@ def substitutions(published, tmp_path_factory):
     folder = tmp_path_factory.mktemp("figures")
     for name in FIGURES.keys() - {"rank"}:
         (folder / f"{name}.html").touch()
-    return numbers.substitutions(published, folder, planted("quick"))
+    earlier = replace(yours.comparison(published, planted("quick")), settings=["epochs 10 instead of 3"])
+    return numbers.substitutions(published, folder, planted("quick"), before=earlier)
 
 
 def written(page):
