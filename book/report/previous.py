@@ -10,6 +10,7 @@ from suppress_study.compare import Comparison, written
 from suppress_study.edition import BEFORE
 
 UNASKED = "not asked"
+HEADS = ("network", "attack", "figure", "now", "before", "95 % of single trainings before", "agrees")
 MOST = "skill"  # of the strongest attack
 OTHERWISE = "other settings"  # how the note begins on a figure that was set otherwise
 
@@ -42,9 +43,6 @@ def substitutions(found: Comparison | None, report: Report) -> dict[str, str]:
         "before_outside": yours.outside_list(found),
         "before_conditions": yours.conditions_table(found, ("condition", "now", "before")),
     }
-
-
-HEADS = ("network", "attack", "figure", "now", "before", "95 % of single trainings before", "agrees")
 
 
 def said(found: Comparison) -> str:

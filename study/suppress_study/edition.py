@@ -161,9 +161,10 @@ def replace(edition: Edition) -> None:
     folders = {edition.finished(profile): ROOT / PUBLISHED.parent / profile for profile in edition.whole()}
     if changed := git("status", "--porcelain", "--", *map(str, [*folders, *folders.values()])):
         raise EditionError(f"{changed.split()[-1]} is not committed and would be lost: commit or remove it first.")
+    summaries = {}
     for finished in folders:
         try:
-            summary = summarised(finished)
+            summary = summaries[finished] = summarised(finished)
         except ValueError as error:
             go_on = f"make edition TAG={edition.tag}, until nothing is left"
             raise EditionError(f"{finished.relative_to(ROOT)} is not whole ({error}): {go_on}.") from None
@@ -172,22 +173,22 @@ def replace(edition: Edition) -> None:
                 f"{finished.relative_to(ROOT)} has runs of other code than {edition.tag}'s: see its runs."
             )
     for finished, published in folders.items():
+        summaries[finished].save(finished / "summary.json")
         if published.is_dir():
             compare_folders(finished, published, BEFORE)
+    for finished, published in folders.items():
         shutil.rmtree(published, ignore_errors=True)
         os.replace(finished, published)
         print(f"{published.relative_to(ROOT)} is {edition.tag} now.")
 
 
 def summarised(folder: Path) -> Summary:
-    """The summary of all runs of a folder, made by today's code and written there.
+    """The summary of all runs of a folder, made by today's code.
 
     Raises:
         ValueError: runs are missing, damaged, or do not belong together.
     """
-    summary = summarise(Results.load(folder), Study.of(folder), profile_of(folder), Claims.of(folder))
-    summary.save(folder / "summary.json")
-    return summary
+    return summarise(Results.load(folder), Study.of(folder), profile_of(folder), Claims.of(folder))
 
 
 def pack(edition: Edition, profile: str) -> bool:

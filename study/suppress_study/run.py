@@ -135,10 +135,10 @@ def carry(options: argparse.Namespace) -> int:
 def edition(options: argparse.Namespace) -> int:
     """Make the runs of an edition by the code of its tag: the whole, or one profile's or campaign's; or publish it."""
     made = Edition.of(options.tag)
+    lock(ROOT / ".snakemake" / "edition.lock")
     if options.publish:
         editions.replace(made)
         return 0
-    lock(ROOT / ".snakemake" / "edition.lock")
     asked = {options.profile: ["--profile", options.profile]} if options.profile else {}
     asked |= {options.campaign: ["--campaign", options.campaign]} if options.campaign else {}
     for profile, chosen in (asked or made.whole()).items():

@@ -341,19 +341,16 @@ def _gates_on_gradients(planted: Cell | None, sigmoids: Cell | None, another: Ce
 
 
 def _gates_of_match(arm: Trainings, measured: Measured) -> Iterator[Gate]:
-    """Controls of equal accuracy are equal: in their mean; seed by seed if chosen so, on the images it is taken on.
-
-    A choice on 2,000 other images is off by about 0.003 by itself, since two networks of one accuracy disagree on one
-    or two images in a hundred: seed by seed hardly any would be within that.
-    """
-    aim = arm.settings.accuracy_of or arm.settings.as_accurate_as
-    other = measured.arm(aim) if aim and measured.study.profile(measured.profile).matched else None
-    wanted = other.reported() if other else {}  # an incomplete run has some seeds
-    pairs = [(accuracy, wanted[seed]) for seed, accuracy in arm.reported().items() if seed in wanted]
-    apart = any("reported_accuracy" in run.results for run in arm.runs.values())
-    if pairs:
-        gate = gates.matches if arm.settings.accuracy_of and not apart else gates.matches_on_average
-        yield gate(arm.name, *zip(*pairs, strict=True))
+    """Controls of equal accuracy are equal: seed by seed, or on average where all seeds have the same settings."""
+    asked = measured.study.profile(measured.profile).matched
+    for aim, gate in (
+        (arm.settings.accuracy_of, gates.matches),
+        (arm.settings.as_accurate_as, gates.matches_on_average),
+    ):
+        other = measured.arm(aim) if aim and asked else None
+        wanted = other.reported() if other else {}  # an incomplete run has some seeds
+        if pairs := [(accuracy, wanted[seed]) for seed, accuracy in arm.reported().items() if seed in wanted]:
+            yield gate(arm.name, *zip(*pairs, strict=True))
 
 
 def _gates_of(arm: Trainings) -> Iterator[Gate]:

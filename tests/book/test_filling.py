@@ -1,8 +1,8 @@
 import re
-from pathlib import Path
 
 import pytest
 
+from conftest import ROOT
 from report import filling
 
 
@@ -14,7 +14,7 @@ def test_a_section_that_shows_nothing_is_left_out():
     assert filling.without_empty_sections(page, {}) == page  # an unknown name is for Sphinx to complain about
 
 
-@pytest.mark.parametrize("path", sorted(Path("book").glob("*.md")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "book").glob("*.md")), ids=lambda path: path.stem)
 def test_a_page_of_which_nothing_was_run_has_its_title_and_says_so(path):
     page = path.read_text("utf-8")
     left = filling.without_empty_sections(page, dict.fromkeys(re.findall(r"\{\{ (\w+) \}\}", page), ""))

@@ -209,7 +209,7 @@ def test_another_lock_gets_an_environment_of_its_own(project, monkeypatch):
 @pytest.fixture
 def finished(project, monkeypatch):
     """An edition that is packed and committed beside an earlier published run, and what is asked of its summary."""
-    asked = SimpleNamespace(uncommitted=0, tags=["one"])
+    asked = SimpleNamespace(uncommitted=0, tags=["one"], save=lambda path: path.write_text("today's", "utf-8"))
     for folder, text in (("results/editions/one/full", "new"), ("results/full", "old")):
         (project / folder).mkdir(parents=True)
         (project / folder / "runs.jsonl").write_text(text, "utf-8")
@@ -232,7 +232,7 @@ def published(project):
 
 def test_a_whole_edition_takes_the_place_of_the_published_run_which_stands_beside_it(project, finished, capsys):
     edition.replace(Edition("one", project / "_build/editions/one"))
-    assert published(project) == {"before.json": "new beside old", "runs.jsonl": "new"}
+    assert published(project) == {"before.json": "new beside old", "runs.jsonl": "new", "summary.json": "today's"}
     assert not (project / "results/editions/one/full").exists()
     assert capsys.readouterr().out == "results/full is one now.\n"
 
@@ -242,7 +242,7 @@ def test_an_edition_of_other_code_replaces_nothing(project, finished, changes):
     vars(finished).update(changes)
     with pytest.raises(EditionError, match="has runs of other code than one's"):
         edition.replace(Edition("one", project / "_build/editions/one"))
-    assert published(project) == {"runs.jsonl": "old"}
+    assert published(project) == {"runs.jsonl": "old"} and not git(project, "status", "--porcelain")
 
 
 def test_an_edition_that_lacks_runs_replaces_nothing(project, finished, monkeypatch):
@@ -252,7 +252,7 @@ def test_an_edition_that_lacks_runs_replaces_nothing(project, finished, monkeypa
     monkeypatch.setattr(edition, "summarised", lacking)
     with pytest.raises(EditionError, match=r"full is not whole \(run train-a-seed0 is missing\): make edition TAG=one"):
         edition.replace(Edition("one", project / "_build/editions/one"))
-    assert published(project) == {"runs.jsonl": "old"}
+    assert published(project) == {"runs.jsonl": "old"} and not git(project, "status", "--porcelain")
 
 
 @pytest.mark.parametrize("place", ["results/full/runs.jsonl", "results/full/mine.txt", "results/editions/one/full/x"])
