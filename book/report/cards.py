@@ -9,7 +9,7 @@ from report.language import _, told
 from report.runs import link
 from report.tables import SYMBOLS
 from suppress_privacy.evaluation.metrics import METRICS, label
-from suppress_privacy.evaluation.verdict import HOLDS, NOT_TESTED, REFUTED, Comparison, Verdict
+from suppress_privacy.evaluation.verdict import HOLDS, NOT_SHOWN, NOT_TESTED, Comparison, Verdict
 from suppress_study.claims import ON_GRADIENTS, STRONGEST, Claim, Equal, Lower, Members, Reproduces
 
 MOST = 6  # comparisons that a card shows
@@ -42,8 +42,7 @@ def verdict_short(report: Report) -> str:
     """How many claims have which outcome, each with a link to its card."""
     rows = []
     for word in SYMBOLS:
-        names = [name for name in ordered(report) if report.summary.verdicts[name].verdict == word]
-        if names:
+        if names := [name for name in ordered(report) if report.summary.verdicts[name].verdict == word]:
             links = _(", ").join(
                 f'<a href="verdict.html#{name}" title="{escape(told(report.claims.claims[name].text))}">{name}</a>'
                 for name in names
@@ -112,37 +111,51 @@ def evidence(report: Report, claim: Claim) -> str:
     return "gradient_leakage" if name == ON_GRADIENTS else PAGES[report.study.attacks[name].sees.what()]
 
 
+def measured_nonetheless(found: Verdict) -> bool:
+    """Whether a claim was left untested for a network that is not what was asked, though all was measured."""
+    return found.verdict == NOT_TESTED and found.effect is None and bool(found.comparisons)
+
+
 def sentence(claim: Claim, found: Verdict) -> str:
     """What came out, in words that follow from the comparisons."""
     considered = judged(claim, found)
     if found.verdict == NOT_TESTED or not considered:
-        return _("Not tested: {reason}.", reason=told(found.reason))
-    count, inside = len(considered), sum(one.supports for one in considered)
-    inside_of = {"count": inside, "all": count}
-    against = sum(one.opposes() for one in considered)
-    if isinstance(claim, Equal):
-        return _("{count} of {all} differences lie within their margins.", **inside_of)
+        counted = _counted(claim, considered) if considered and measured_nonetheless(found) else ""
+        more = _(" Measured nonetheless: {what}", what=counted) if counted else ""
+        return _("Not tested: {reason}.", reason=told(found.reason)) + more
     if isinstance(claim, Reproduces):
+        inside_of = {"count": sum(one.supports for one in considered), "all": len(considered)}
         said = _(
             "{count} of {all} figures is as documented.", "{count} of {all} figures are as documented.", **inside_of
         )
         return said + _(" The one nearest to its limit is shown." if found.verdict == HOLDS else " This one is not:")
-    if found.verdict in (HOLDS, REFUTED):
-        what = _("it" if found.verdict == HOLDS else "the opposite")
-        forms = {1: _("The comparison shows {what}.", what=what), 2: _("Both comparisons show {what}.", what=what)}
-        return forms.get(count, _("All {count} comparisons show {what}.", count=count, what=what))
-    if max(inside, against) == count:
+    what, *more = _counts(considered)
+    if found.verdict == NOT_SHOWN and not more and what != _("no difference"):
         return _(
             "Each interval by itself shows {what}, but not clearly enough where so many claims are tested at once.",
-            what=_("it" if inside else "the opposite"),
+            what=what,
         )
-    if count == 1:
-        return _("The comparison shows no difference.")
-    numbers = {_("the opposite"): against, _("it"): inside, _("no difference"): count - against - inside}
+    return _counted(claim, considered)
+
+
+def _counts(considered: Sequence[Comparison]) -> dict[str, int]:
+    """How many comparisons show what, each by its interval alone."""
+    inside, against = sum(one.supports for one in considered), sum(one.opposes() for one in considered)
+    numbers = {_("the opposite"): against, _("it"): inside, _("no difference"): len(considered) - against - inside}
+    return {what: number for what, number in numbers.items() if number}
+
+
+def _counted(claim: Claim, considered: Sequence[Comparison]) -> str:
+    """The same in a sentence."""
+    count, counts = len(considered), _counts(considered)
+    if isinstance(claim, Equal):
+        return _("{count} of {all} differences lie within their margins.", count=counts.get(_("it"), 0), all=count)
+    if len(counts) == 1:
+        (what,) = counts
+        forms = {1: _("The comparison shows {what}.", what=what), 2: _("Both comparisons show {what}.", what=what)}
+        return forms.get(count, _("All {count} comparisons show {what}.", count=count, what=what))
     listed = [
-        _("{count} shows {what}", "{count} show {what}", count=number, what=what)
-        for what, number in numbers.items()
-        if number
+        _("{count} shows {what}", "{count} show {what}", count=number, what=what) for what, number in counts.items()
     ]
     return _("Of {count} comparisons, {listed}.", count=count, listed=_(" and ").join(listed))
 

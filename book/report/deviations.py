@@ -67,9 +67,8 @@ def _unequal(report: Report) -> Iterator[Row]:
         )
         off = [own[seed] - wanted[seed] for seed in own if seed in wanted]
         if far := [each for each in off if abs(each) > MATCHED]:
-            there = (
-                f"{len(far)} of {len(off)} farther off, at most {max(map(abs, far)):.4f}; {fmean(off):+.4f} on average"
-            )
+            most = max(map(abs, far))
+            there = f"{len(far)} of {len(off)} farther off, at most {most:.4f}; {fmean(off):+.4f} on average"
             yield f"accuracy of {arm.title}", f"within {MATCHED:g}", there, _claims_on(report, arm)
 
 

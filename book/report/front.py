@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from statistics import fmean
 
+from report.cards import measured_nonetheless
 from report.context import Averaged, Factors, Report
 from report.language import _, told
 from suppress_privacy.evaluation.intervals import Estimate
@@ -28,22 +29,26 @@ class Row:
 def answer(report: Report) -> str:
     """The answer to the book's question: one sentence, by the verdict on it."""
     found = report.summary.verdicts[report.claims.question]
+    untested = found.verdict == NOT_TESTED
     suppressed, matched = (_identified(report, name) for name in ("suppressed", "matched"))
-    if found.verdict == NOT_TESTED or suppressed is None or matched is None:
+    if suppressed is None or matched is None or (untested and not measured_nonetheless(found)):
         why = told(found.reason) if found.reason else _("it has not all networks that the answer needs")
         return _("**This run cannot tell.** Why: {why}.", why=why)
     against = (IDENTIFIED, report.study.roles.matched)
     apart = next((one for one in found.comparisons if (one.metric, one.control) == against), None)
-    openings = {HOLDS: _("Yes, as far as these attacks go"), REFUTED: _("No: more is exposed, to these attacks")}
     ends = {"low": f"{100 * apart.low:+.0f}", "high": f"{100 * apart.high:+.0f}"} if apart else {}
-    return _(
+    openings = {HOLDS: _("Yes, as far as these attacks go"), REFUTED: _("No: more is exposed, to these attacks")}
+    none = _("By its own rules this run cannot tell" if untested else "No protection was found")
+    said = _(
         "**{opening}.** The strongest attack identifies **{suppressed}** of private images from the suppressed network "
-        "and **{matched}** from an equally accurate ordinary one{apart}.",
-        opening=openings.get(found.verdict, _("No protection was found")),
+        "and **{matched}** from {other}{apart}.",
+        opening=openings.get(found.verdict, none),
         suppressed=percent(suppressed),
         matched=percent(matched),
+        other=_("the ordinary one that was to be as accurate" if untested else "an equally accurate ordinary one"),
         apart=_(" ({low} to {high} points, 95 % interval)", **ends) if apart else "",
     )
+    return said + (_(" Why it cannot tell: {why}.", why=told(found.reason)) if untested else "")
 
 
 def facts(report: Report) -> str:

@@ -49,6 +49,15 @@ def test_what_was_not_tested_says_why():
     assert cards.sentence(claim, found) == "Not tested: nothing to lower."
 
 
+def test_what_a_network_left_untested_is_told_beside_what_was_measured():
+    _, claim, found = decided("not tested", MORE, MORE, NEITHER, reason="a model is not what it should be: a of b")
+    untold = replace(found, effect=None)  # for the network; of attacks that are too weak the effect is known
+    said = "Not tested: a model is not what it should be: a of b."
+    assert cards.sentence(claim, found) == said
+    counted = "Of 3 comparisons, 2 show the opposite and 1 shows no difference."
+    assert cards.sentence(claim, untold) == f"{said} Measured nonetheless: {counted}"
+
+
 def test_networks_that_are_to_be_equal_are_counted_by_their_margins():
     within = replace(MORE, band=0.5, supports=True, than="", what="a: skill, less that of b")
     report, claim, found = decided("holds", within, replace(within, low=-0.6), claim="E1", p=None)

@@ -52,6 +52,17 @@ def test_what_was_not_tested_is_not_answered():
     assert front.answer(planted("quick")) == "**This run cannot tell.** Why: no seeds."
 
 
+def test_what_a_network_left_untested_is_told_beside_what_was_measured():
+    report, why = with_verdict("not tested"), "a model is not what it should be: matched of its control"
+    asked = report.claims.question
+    found = replace(report.summary.verdicts[asked], effect=None, reason=why)
+    assert front.answer(with_summary(report, verdicts={**report.summary.verdicts, asked: found})) == (
+        "**By its own rules this run cannot tell.** The strongest attack identifies **95 %** of private images from "
+        "the suppressed network and **89 %** from the ordinary one that was to be as accurate (+4 to +10 points, 95 % "
+        f"interval). Why it cannot tell: {why}."
+    )
+
+
 def test_a_verdict_without_the_networks_it_speaks_of_is_no_answer():
     report = with_verdict("holds")
     arms = [arm for arm in report.summary.arms if arm.factors["arm"] != "accuracy-matched"]
