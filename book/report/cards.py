@@ -121,8 +121,8 @@ def sentence(claim: Claim, found: Verdict) -> str:
     considered = judged(claim, found)
     if found.verdict == NOT_TESTED or not considered:
         counted = _counted(claim, considered) if considered and measured_nonetheless(found) else ""
-        more = _(" Measured nonetheless: {what}", what=counted) if counted else ""
-        return _("Not tested: {reason}.", reason=told(found.reason)) + more
+        nonetheless = _(" Measured nonetheless: {what}", what=counted) if counted else ""
+        return _("Not tested: {reason}.", reason=told(found.reason)) + nonetheless
     if isinstance(claim, Reproduces):
         inside_of = {"count": sum(one.supports for one in considered), "all": len(considered)}
         said = _(
