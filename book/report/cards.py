@@ -112,7 +112,10 @@ def evidence(report: Report, claim: Claim) -> str:
 
 
 def measured_nonetheless(found: Verdict) -> bool:
-    """Whether a claim was left untested for a network that is not what was asked, though all was measured."""
+    """Whether a claim was left untested for what its networks are, or for measurements that it lacks beside others.
+
+    Of one that was left so for attacks that are too weak the effect is known, but would mislead.
+    """
     return found.verdict == NOT_TESTED and found.effect is None and bool(found.comparisons)
 
 

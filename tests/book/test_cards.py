@@ -56,6 +56,7 @@ def test_what_a_network_left_untested_is_told_beside_what_was_measured():
     assert cards.sentence(claim, found) == said
     counted = "Of 3 comparisons, 2 show the opposite and 1 shows no difference."
     assert cards.sentence(claim, untold) == f"{said} Measured nonetheless: {counted}"
+    assert not cards.measured_nonetheless(replace(untold, comparisons=[]))
 
 
 def test_networks_that_are_to_be_equal_are_counted_by_their_margins():
