@@ -30,7 +30,7 @@ from suppress_study.settings import ROOT
 from suppress_study.summary import Summary, summarise
 
 FOLDER = Path("results/editions")
-PACK_EVERY = 1200  # seconds
+PACK_EVERY = 3600  # seconds: each commit keeps its pictures for good, so few of them
 BEFORE = "before.json"  # of a published folder: beside what was published before it
 
 
