@@ -30,7 +30,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX
 unexport PIP_PREFIX PIP_TARGET PIP_USER GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
 export PYTHONUTF8 := 1
 
-.PHONY: study run book pdf texts lab status edition publish-edition cost compare publish verify test test-edition test-cluster mutate faults bench audit-reference lock clean
+.PHONY: study run book pdf texts lab status edition publish-edition retrain cost compare publish verify test test-edition test-cluster mutate faults bench audit-reference lock clean
 
 study: $(VENV)/ready
 	$(STUDY) study $(CHOSEN) $(FLAGS)
@@ -77,6 +77,11 @@ edition: $(VENV)/ready
 publish-edition: $(VENV)/ready
 	@test -n $(call quoted,$(TAG)) || { echo "TAG names no edition: give a tag, such as TAG=edition-2." >&2; exit 2; }
 	$(EDITION) --publish
+
+# What an edition's tag draws, made again in a clone of it: one suppressed network, one of DP-SGD, one job of attacks.
+retrain: $(VENV)/ready
+	@test -n $(call quoted,$(TAG)) || { echo "TAG names no edition: give a tag, such as TAG=edition-2." >&2; exit 2; }
+	$(EDITION) --retrain
 
 # A folder's run beside the published one, or that of the folder PUBLISHED: make compare RUN=results/quick
 compare: $(VENV)/ready

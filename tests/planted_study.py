@@ -41,11 +41,13 @@ SKILL = {
 SKILL |= {"analytic-planted": 1.0, "dlg-sigmoids": 0.9, "analytic-another": -0.1}
 
 
+def content(**changes):
+    """What study.yaml has, with one profile, "tiny", whose parts may be given."""
+    return copy.deepcopy(read_yaml(FOLDER / "study.yaml")) | {"profiles": {"tiny": PROFILE | changes}}
+
+
 def study(**changes):
-    """study.yaml with one profile, "tiny", whose parts may be given."""
-    content = copy.deepcopy(read_yaml(FOLDER / "study.yaml"))
-    content["profiles"] = {"tiny": PROFILE | changes}
-    return Study.model_validate(content)
+    return Study.model_validate(content(**changes))
 
 
 def sha256(name):

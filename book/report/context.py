@@ -12,6 +12,7 @@ from suppress_study.claims import Claims
 from suppress_study.jobs import NONE, WEAKER, Model, Variant
 from suppress_study.plan import Study
 from suppress_study.results import Results, Run, as_text, key
+from suppress_study.retrained import Retrained
 from suppress_study.settings import Value
 from suppress_study.summary import Arm, Summary
 
@@ -43,6 +44,7 @@ class Report:
     summary: Summary
     results: Results
     profile: str
+    retrained: Retrained | None = None  # of these runs, those that were made again
 
     @classmethod
     def load(cls, folder: Path) -> "Report":
@@ -58,7 +60,8 @@ class Report:
         summary = Summary.model_validate(as_text(Summary.load(folder / "summary.json").model_dump(mode="json")))
         results = Results.load(folder)
         runs = {as_text(name): Run(**as_text(vars(run))) for name, run in results.runs.items()}
-        return cls(Study.of(folder), Claims.of(folder), summary, replace(results, runs=runs), summary.profile)
+        asked, again = (Study.of(folder), Claims.of(folder)), Retrained.load(folder)
+        return cls(*asked, summary, replace(results, runs=runs), summary.profile, again)
 
     # Arms
 

@@ -24,6 +24,7 @@ SAID = {
     "images.parquet": "A row for each run, image and evaluator",
     "membership.parquet": "A row for each run and candidate",
     "weights": "The last weights of each training",
+    "retrained.json": "Which runs were made again in a clone of their tag, and in what these differ",
 }
 FORMATS = {
     ".json": "application/json",

@@ -72,7 +72,18 @@ def provenance(report: Report) -> str:
         were = "was" if summary.uncommitted == 1 else "were"
         of = f"{summary.uncommitted} of its {len(planned & report.results.runs.keys()):,} runs"
         said += f" {of} {were} made while the code had uncommitted changes."
-    return f"{said} {{doc}}`runs` has each with its commit."
+    return f"{said} {{doc}}`runs` has each with its commit.{_retrained(report)}"
+
+
+def _retrained(report: Report) -> str:
+    """What was made again of a run, and whether it came out the same; "" if nothing was."""
+    if (found := report.retrained) is None:
+        return ""
+    names, count = _(", ").join(f"`{name}`" for name in found.drawn), len(found.runs)
+    said = _("Drawn by the hash of tag {tag}, {names} were made again in a fresh clone.", tag=found.tag, names=names)
+    if other := len(found.other()):
+        return f" {said} " + _("**{other} of {count} runs came out different.**", other=other, count=count)
+    return f" {said} " + _("With those that they start from, {count} runs came out the same, bit for bit.", count=count)
 
 
 def coverage(report: Report) -> str:

@@ -102,8 +102,7 @@ def make(edition: Edition, profile: str, chosen: list[str]) -> int:
         chosen: how the command line names it, and its device.
     """
     _take(edition.finished(profile), edition.results(profile))
-    tracked = [ROOT / name for name in git("ls-files", "--", str(PLACE)).splitlines()]
-    _share(tracked, edition.tree / PLACE)
+    lend(edition)
     lead()
     study = edition.start("study", *chosen, "--results", str(edition.results(profile)), "--without-book")
     ended, interrupted = None, False
@@ -116,6 +115,11 @@ def make(edition: Edition, profile: str, chosen: list[str]) -> int:
             interrupted = True
     packed = pack(edition, profile)
     return 130 if interrupted else ended or int(not packed)
+
+
+def lend(edition: Edition) -> None:
+    """Let an edition's worktree have the networks that MindArmour trained for this checkout."""
+    _share([ROOT / name for name in git("ls-files", "--", str(PLACE)).splitlines()], edition.tree / PLACE)
 
 
 def stand(edition: Edition, profile: str, device: str) -> int:

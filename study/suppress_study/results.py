@@ -7,6 +7,7 @@
     pictures.npz                of the first seed: what is shown, see `pictures`
     weights/RUN.ckpt.xz         the last weights of a training, see `weights`
     study.yaml, claims.yaml     as they were: what the runs were asked for, and what was claimed
+    retrained.json              which of them were made again, and what differed, see `retrained`
 
 Factors are columns: arm, attack, depth or moment, evaluator, and each setting that is swept over; a column is empty
 where the factor does not apply. Metrics that need no evaluator stand in the rows whose evaluator is empty.
@@ -39,8 +40,10 @@ WAITING = ".publishing"  # folder of tables that are whole, until they have take
 ASKED = ("study.yaml", "claims.yaml")  # published with what came out
 UNITS = {"image": "images", "candidate": "membership"}  # what a row of each table is about
 TABLES = [f"{name}.parquet" for name in UNITS.values()]
+RETRAINED = "retrained.json"
 HEADS = ("environment", "basis", "table")  # kinds of the lines of runs.jsonl that are no runs
-FILES = (CAMPAIGN, "runs.jsonl", "summary.json", "pictures.npz", weights.FOLDER, *ASKED, *TABLES)  # published
+# What is published.
+FILES = (CAMPAIGN, "runs.jsonl", "summary.json", "pictures.npz", weights.FOLDER, *ASKED, *TABLES, RETRAINED)
 Arrays = dict[str, np.ndarray]
 ROWS = 50_000_000  # of a table; the published ones have a hundredth
 MARKUP = re.compile(r"[<>{}\[\]|`*$&\\\r\n]")

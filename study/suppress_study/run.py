@@ -22,7 +22,7 @@ from suppress_privacy.checks import Whole, check
 from suppress_privacy.fetch import DATASETS
 from suppress_privacy.mnist import DataError
 from suppress_privacy.runtime import choose_device
-from suppress_study import campaigns, compare, packaged, status, weights
+from suppress_study import campaigns, compare, packaged, retrained, status, weights
 from suppress_study import edition as editions
 from suppress_study.cost import costs, graph, told, told_of_nodes
 from suppress_study.edition import Edition, EditionError
@@ -133,12 +133,16 @@ def carry(options: argparse.Namespace) -> int:
 
 
 def edition(options: argparse.Namespace) -> int:
-    """Make the runs of an edition by the code of its tag: the whole, or one profile's or campaign's; or publish it."""
+    """Make the runs of an edition by its tag's code, all, a profile's or a campaign's; publish it; make some again."""
     made = Edition.of(options.tag)
     lock(ROOT / ".snakemake" / "edition.lock")
     if options.publish:
         editions.replace(made)
         return 0
+    if options.retrain:
+        found = retrained.retrain(made, options.profile or PUBLISHED.name, options.device)
+        print(retrained.told(found))
+        return int(bool(found.other()))
     asked = {options.profile: ["--profile", options.profile]} if options.profile else {}
     asked |= {options.campaign: ["--campaign", options.campaign]} if options.campaign else {}
     for profile, chosen in (asked or made.whole()).items():
@@ -218,6 +222,7 @@ def parser() -> argparse.ArgumentParser:
     add("--device", **device)
     add("--status", action="store_true", help="tell how its runs stand, and make none")
     add("--publish", action="store_true", help="put it in the place of the published runs, and make none")
+    add("--retrain", action="store_true", help="make again what its tag draws, and tell what differs")
     add("--earlier", default="", help="an edition whose runs count, where this tag's code would make the same")
     cores = len(os.sched_getaffinity(0))
     command("cost", cost)("--node-cores", type=int, default=cores, help="of a node (default: as many as here)")

@@ -25,12 +25,25 @@ from suppress_study import campaigns, recomputed, weights
 from suppress_study.keys import recorded
 from suppress_study.plan import Study
 from suppress_study.provenance import DIRTY, at_commit, describe, tagged
-from suppress_study.results import ASKED, FILES, HEADS, UNITS, ResultError, Results, Run, key, published_runs
+from suppress_study.results import (
+    ASKED,
+    FILES,
+    HEADS,
+    RETRAINED,
+    UNITS,
+    ResultError,
+    Results,
+    Run,
+    key,
+    published_runs,
+)
+from suppress_study.retrained import Retrained, drawn
 from suppress_study.settings import OwnData, Profile
 from suppress_study.summary import Summary, summary_of
 from suppress_study.targets import load_data
 
-COMMIT = re.compile("[0-9a-f]{12}")
+SHORT = 12  # digits of a commit that a run names
+COMMIT = re.compile(f"[0-9a-f]{{{SHORT}}}")
 TOLD = 5  # of many faults of one kind
 CLOSE = 1e-8  # of a figure's size, by which processors differ; what is smaller than NOUGHT is nothing
 NOUGHT = 1e-12
@@ -89,6 +102,7 @@ def verify(folder: Path, seed: int) -> list[Check]:
             _plan(lines, runs, study, profile),
             _keys(runs),
             _tag(view, runs),
+            _retrained(view, study, profile, runs),
         ]
         found.append(_data(runs, data))
         if found[0].wrong:
@@ -242,6 +256,25 @@ def _tag(view: Path, runs: Mapping[str, Run]) -> Check:
                 wrong.append(f"{asked} is not what tag {name} has: restore it, or publish again")
     there = "where that points" if all(map(tagged, tags)) else "which this repository does not have"
     return Check("tag", f"{len(counted):,} runs were made at tag {', '.join(tags)}, {there}, of committed code", wrong)
+
+
+def _retrained(view: Path, study: Study, profile: str, runs: Mapping[str, Run]) -> Check:
+    """What was made again is what the tag of these runs draws, all of it, and came out the same."""
+    try:
+        found = Retrained.load(view)
+    except ResultError as error:
+        return Check("retrained", "", [str(error)])
+    if found is None:
+        return Check("retrained", "", left="none of these runs was made again, see make retrain")
+    if {(run.tag, run.commit) for run in runs.values()} != {(found.tag, found.commit[:SHORT])}:
+        said = f"{RETRAINED} is of tag {found.tag} and commit {found.commit[:SHORT]}, these runs are not: make it again"
+        return Check("retrained", "", [said])
+    jobs = drawn(study, profile, found.commit)
+    lacking = {run.name for job in jobs for run in job.runs} - found.runs.keys()
+    wrong = [f"run {name}, which the tag draws, was not made again: make retrain" for name in sorted(lacking)]
+    wrong += [f"run {name}, made again, has other {parts}" for name, parts in found.other().items()]
+    names = ", ".join(map(str, jobs))
+    return Check("retrained", f"{names}, which the tag draws, were made again and are the same, bit for bit", wrong)
 
 
 def data_here(profile: Profile, runs: Mapping[str, Run]) -> Mnist | None:

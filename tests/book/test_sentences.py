@@ -7,6 +7,7 @@ from planted import planted, with_summary
 from report import sentences
 from suppress_privacy.evaluation.gates import REQUIRED, Gate
 from suppress_privacy.evaluation.verdict import Verdict
+from suppress_study.retrained import Retrained
 
 
 def test_a_failed_gate_turns_the_verdict():
@@ -85,3 +86,14 @@ def test_a_look_at_features_is_one_sentence():
     look = {"effective_rank": [20.0, 30.0], "feature_norm": [1.0, 2.0], "dead_units": 0.125}
     said = sentences.mechanism_results(look)
     assert "Jacobian 25.0, 12.5 % of the units dead, norm of the features 1.50." in said
+
+
+def test_the_page_says_what_was_made_again_and_whether_it_came_out_the_same():
+    found = Retrained(
+        "edition-9", "f" * 40, "2026-01-01", "a processor", ["train-a", "attack-b"], {"train-a": "", "b": ""}
+    )
+    same = sentences.provenance(replace(planted(), retrained=found))
+    assert "Drawn by the hash of tag edition-9, `train-a`, `attack-b` were made again in a fresh clone." in same
+    assert same.endswith("With those that they start from, 2 runs came out the same, bit for bit.")
+    other = replace(found, runs={"train-a": "weights", "b": ""})
+    assert sentences.provenance(replace(planted(), retrained=other)).endswith("**1 of 2 runs came out different.**")

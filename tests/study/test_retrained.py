@@ -1,0 +1,240 @@
+"""What an edition's tag draws is made again in a clone without results, and every bit that differs is told."""
+
+import json
+import shutil
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import yaml
+
+import planted_study as planted
+from checkout import git
+from suppress_study import edition, provenance, results, retrained, run, verify
+from suppress_study.edition import Edition, EditionError
+from suppress_study.plan import Study
+from suppress_study.results import RETRAINED, ResultError, Results
+from suppress_study.settings import FOLDER
+
+ARMS = planted.PROFILE["arms"] | {"dpsgd-eps3": [0, 1, 2]}
+PROFILE, TAG, COMMIT = "tiny", "edition-0", "0123456789ab" + "0" * 28
+# In place of the study's own commands: they say what they were asked, and publish what lies in the folder AGAIN.
+COMMANDS = """
+import pathlib, shutil, subprocess, sys
+given = dict(zip(sys.argv[2::2], sys.argv[3::2]))
+if sys.argv[1] == "run":
+    names = sys.argv[sys.argv.index("--") + 1:]
+    head = subprocess.run(["git", "describe", "--tags"], capture_output=True, text=True, check=True).stdout.strip()
+    there = sorted(str(path) for path in pathlib.Path("results").rglob("runs.jsonl"))
+    lent = sorted(path.name for path in pathlib.Path("results/mindarmour").glob("*"))
+    pathlib.Path(AGAIN, "asked").write_text(repr((head, names, there, lent)))
+else:
+    shutil.copytree(pathlib.Path(AGAIN, "packed"), given["--into"])
+"""
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """What a tag has published of a study whose runs are made up, in a folder."""
+    asked, folder = tmp_path / "asked_for", tmp_path / "made"
+    asked.mkdir()
+    (asked / "study.yaml").write_text(yaml.safe_dump(planted.content(arms=ARMS), sort_keys=False), "utf-8")
+    shutil.copyfile(FOLDER / "claims.yaml", asked / "claims.yaml")
+    monkeypatch.setattr(results, "FOLDER", asked)
+    found = planted.results(folder, planted.study(arms=ARMS))
+    found.of([*found.runs], commit=COMMIT[:12], tag=TAG).publish(folder)
+    return folder
+
+
+@pytest.fixture
+def project(made, tmp_path, monkeypatch):
+    """A repository that has published it, and another network of MindArmour's than its tag has; beside it the same once
+    more, which is what is made again."""
+    root = tmp_path / "project"
+    for module in (edition, provenance, retrained):
+        monkeypatch.setattr(module, "ROOT", root)
+    monkeypatch.setattr(run, "lock", lambda place: None)
+    (root / "study" / "suppress_study").mkdir(parents=True)
+    (root / "study" / "suppress_study" / "__init__.py").touch()
+    (root / "study" / "suppress_study" / "run.py").write_text(f"AGAIN = {str(tmp_path)!r}\n{COMMANDS}", "utf-8")
+    for name, text in (("requirements.lock", "one lock"), ("results/full/runs.jsonl", ""), (".gitignore", "_build/\n")):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, "utf-8")
+    git(root, "init", "-q", "-b", "main")
+    commit(root)
+    git(root, "tag", TAG)
+    (root / "results/mindarmour").mkdir()
+    (root / "results/mindarmour/later.ckpt").write_text("a network", "utf-8")
+    kept = shutil.ignore_patterns("runs", "checkpoints")
+    shutil.copytree(made, root / "results/editions" / TAG / PROFILE, ignore=kept)
+    shutil.copytree(made, tmp_path / "packed", ignore=kept)
+    commit(root)
+    return root
+
+
+def commit(root):
+    git(root, "add", "--all")
+    git(root, "commit", "-q", "-m", "All there is")
+
+
+def again(root):
+    return retrained.retrain(Edition(TAG, root / "nowhere"), PROFILE, "CPU")
+
+
+def come_out(project, change):
+    """Have other results come out than were published."""
+    folder = project.parent / "packed"
+    found = Results.load(folder)
+    change(found)
+    found.publish(folder)
+
+
+# What is drawn
+
+
+def test_the_hash_of_a_commit_draws_a_suppressed_network_one_of_dpsgd_and_attacks_and_may_draw_any():
+    study = planted.study(arms=ARMS | {"package-example": [0]})
+    jobs = {str(job): job for job in study.jobs(PROFILE)}
+    numbers = range(len([job for job in jobs.values() if job.kind == "attack"]))
+    lots = [retrained.drawn(study, PROFILE, f"{number:040x}") for number in numbers]
+    suppressed, private, attacks = ({*map(str, column)} for column in zip(*lots, strict=True))
+    arms = {name: study.arm_of(PROFILE, job.model) for name, job in jobs.items() if job.kind == "train"}
+    kinds = {name: (arm.defence or {}).get("kind") for name, arm in arms.items()}
+    assert suppressed == {name for name in kinds if kinds[name] == "suppress" and not arms[name].package}
+    assert private == {name for name in kinds if kinds[name] == "dpsgd"}
+    assert attacks == {name for name, job in jobs.items() if job.kind == "attack"}
+
+
+# What is made, and what comes out
+
+
+def test_it_is_made_by_the_tag_s_code_in_a_clone_without_results_but_with_all_of_mindarmour_s_networks(project):
+    found = again(project)
+    head, names, there, lent = eval((project.parent / "asked").read_text("utf-8"))
+    assert (head, there, lent) == (TAG, [], ["later.ckpt"]) and names == found.drawn
+    assert found.commit == git(project, "rev-parse", TAG).strip()
+
+
+def test_what_is_the_same_is_told_and_kept_and_its_clone_is_gone(project, capsys):
+    code = run.main(["edition", TAG, "--retrain", "--profile", PROFILE, "--device", "CPU"])
+    assert (code, "are the same, bit for bit" in capsys.readouterr().out) == (0, True)
+    folder = project / "results/editions" / TAG / PROFILE
+    found = retrained.Retrained.load(folder)
+    assert found.runs == dict.fromkeys(Results.load(folder).runs, "") and found.tag == TAG
+    assert [path.name for path in (project / "_build").iterdir()] == ["editions"]  # of Edition.of
+
+
+def nudge(images):
+    """Change one bit of one figure of one image; returns the run that it is of."""
+    row = images.index[images.skill.notna()][0]
+    images.loc[row, "skill"] = np.nextafter(images.skill[row], np.float32(9), dtype=np.float32)
+    return images.run[row]
+
+
+def test_one_bit_that_differs_is_told_with_its_run_and_its_clone_is_kept(project, capsys):
+    named = []
+    come_out(project, lambda found: named.append(nudge(found.images)))
+    code = run.main(["edition", TAG, "--retrain", "--profile", PROFILE, "--device", "CPU"])
+    told = capsys.readouterr().out
+    assert code == 1 and f"{named[0]}: other rows" in told and "1 of " in told
+    kept = [path for path in (project / "_build").iterdir() if path.name != "editions"]
+    assert len(kept) == 1 and (kept[0] / "requirements.lock").is_file()
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "word"),
+    [
+        ("checkpoint", {"name": "a.ckpt", "sha256": "0" * 64}, "weights"),
+        ("networks", {"victim": "0" * 64}, "networks"),
+        ("results", {"test_accuracy": 0.5}, "figures"),
+        ("chosen", {"penalty": 1.0}, "choices"),
+    ],
+)
+def test_whatever_part_of_a_run_differs_is_named(project, part, value, word):
+    name = "train-suppressed-example-seed0"
+    come_out(project, lambda found: found.runs.update({name: replace(found.runs[name], **{part: value})}))
+    assert again(project).other() == {name: word}
+
+
+def test_when_and_where_a_run_was_made_makes_no_difference(project):
+    name = "train-suppressed-example-seed0"
+    other = {"times": {"started": "later"}, "peak_memory_bytes": 1, "commit": "f" * 12}
+    come_out(project, lambda found: found.runs.update({name: replace(found.runs[name], **other)}))
+    assert again(project).other() == {}
+
+
+def test_an_edition_without_what_is_drawn_or_without_results_is_refused_before_anything_is_made(project):
+    folder = project / "results/editions" / TAG / PROFILE
+    found = Results.load(folder)
+    found.of([name for name in found.runs if not name.startswith("train-dpsgd")]).publish(folder)
+    with pytest.raises(EditionError, match=f"has no run train-dpsgd-eps3-seed., which {TAG} draws"):
+        again(project)
+    shutil.rmtree(folder)
+    with pytest.raises(EditionError, match=f"no results of {PROFILE} that edition {TAG} made"):
+        again(project)
+    assert not (project / "_build").exists() and not (project.parent / "asked").exists()
+
+
+def test_a_clone_in_which_it_cannot_be_made_is_named(project, monkeypatch):
+    ended = SimpleNamespace(wait=lambda: 3)
+    monkeypatch.setattr(Edition, "start", lambda self, *arguments: ended)
+    with pytest.raises(EditionError, match=rf"run ended with 3 in .*{TAG}-"):
+        again(project)
+    assert not (project / "results/editions" / TAG / PROFILE / RETRAINED).exists()
+
+
+# What verification says of it
+
+
+def checked(folder):
+    """By verification, of an edition as if the runs' commit were that of its tag."""
+    return verify._retrained(folder, Study.of(folder), PROFILE, results.published_runs(folder))
+
+
+def drawn(folder):
+    return [str(job) for job in retrained.drawn(Study.of(folder), PROFILE, COMMIT)]
+
+
+@pytest.fixture
+def folder(project):
+    """The edition, with what says that it was made again."""
+    again(project)
+    folder = project / "results/editions" / TAG / PROFILE
+    told(folder, commit=COMMIT)
+    return folder
+
+
+def told(folder, **other):
+    content = json.loads((folder / RETRAINED).read_text("utf-8"))
+    (folder / RETRAINED).write_text(json.dumps(content | other), "utf-8")
+
+
+def test_verification_says_what_was_made_again(folder):
+    check = checked(folder)
+    assert check.wrong == [] and ", ".join(drawn(folder)) in check.looked_at and len(drawn(folder)) == 3
+
+
+def test_verification_names_what_differed_what_was_left_out_and_what_is_of_another_tag(folder):
+    content = json.loads((folder / RETRAINED).read_text("utf-8"))
+    first = drawn(folder)[0]
+    told(folder, runs=content["runs"] | {first: "weights"})
+    assert checked(folder).wrong == [f"run {first}, made again, has other weights"]
+    told(folder, runs={name: "" for name in content["runs"] if name != first})
+    assert checked(folder).wrong == [f"run {first}, which the tag draws, was not made again: make retrain"]
+    told(folder, commit="f" * 40)
+    assert "is of tag" in checked(folder).wrong[0]
+
+
+def test_a_file_that_is_damaged_is_refused_and_one_that_is_not_there_left(folder):
+    (folder / RETRAINED).write_text('{"tag": 1}', "utf-8")
+    assert RETRAINED in checked(folder).wrong[0]
+    with pytest.raises(ResultError, match="is damaged"):
+        retrained.Retrained.load(folder)
+    (folder / RETRAINED).unlink()
+    assert "make retrain" in checked(folder).left
+
+
+def test_its_texts_are_shown_as_text(folder):
+    told(folder, drawn=["<script>"])
+    assert retrained.Retrained.load(folder).drawn == ["&#60;script&#62;"]
