@@ -36,7 +36,9 @@ def answer(report: Report) -> str:
         return _("**This run cannot tell.** Why: {why}.", why=why)
     against = (IDENTIFIED, report.study.roles.matched)
     apart = next((one for one in found.comparisons if (one.metric, one.control) == against), None)
-    ends = {"low": f"{100 * apart.low:+.0f}", "high": f"{100 * apart.high:+.0f}"} if apart else {}
+    # As many digits as it takes to see on which side of zero both ends are.
+    digits = 0 if apart and min(abs(apart.low), abs(apart.high)) >= 0.005 else 1
+    ends = {"low": f"{100 * apart.low:+.{digits}f}", "high": f"{100 * apart.high:+.{digits}f}"} if apart else {}
     openings = {HOLDS: _("Yes, as far as these attacks go"), REFUTED: _("No: more is exposed, to these attacks")}
     none = _("By its own rules this run cannot tell" if untested else "No protection was found")
     said = _(

@@ -41,6 +41,7 @@ def made(stage: str, environment: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def environment(runtime: Runtime, data: Mnist) -> dict[str, Any]:
     """What the runs of one machine and data set have in common."""
     machine = {"processor": processor(), "instruction_sets": instruction_sets(), "cores": os.cpu_count()}
+    machine["usable_cores"] = len(os.sched_getaffinity(0))  # by this process: of one alone sums are made otherwise
     return {
         "device": asdict(runtime),
         "versions": {"python": platform.python_version()} | numerical(),

@@ -4,7 +4,8 @@
 
 Three jobs are drawn by the hash of the tag's commit, which nobody could choose: a suppressed network, one trained with
 DP-SGD, and attacks on a network. All that they start from is made as well. The same code on the same kind of processor
-gives the same bits; on another kind the last of them may differ, and then all that follows from them.
+gives the same bits, in processes that may use more than one core; else the last of them may differ, and then all that
+follows from them.
 """
 
 import json
@@ -110,10 +111,8 @@ def told(found: Retrained) -> str:
     lines = [f"{name}: other {parts}" for name, parts in found.other().items()]
     if not lines:
         return f"{len(found.runs)} runs, of these and what they start from, are the same, bit for bit."
-    lines.append(
-        f"{len(lines)} of {len(found.runs)} runs differ. Not every kind of processor gives the same last bits;"
-    )
-    return "\n".join([*lines, f"this one is {found.processor}."])
+    why = "another kind of processor, or one core alone in place of more, may do that"
+    return "\n".join([*lines, f"{len(lines)} of {len(found.runs)} runs differ; {why}. It was {found.processor}."])
 
 
 def _results(edition: Edition, profile: str) -> Path:

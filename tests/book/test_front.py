@@ -46,6 +46,18 @@ def test_the_answer_is_the_verdicts(word, opening):
     assert front.answer(with_verdict(word)) == opening + SHOWN
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(-0.004, 0.028, "(-0.4 to +2.8 points"), (0.004, 0.028, "(+0.4 to"), (-0.03, -0.0012, "(-3.0 to -0.1 points")],
+)
+def test_an_interval_shows_on_which_side_of_zero_its_ends_are(low, high, said):
+    report = with_verdict("not shown")
+    found = report.summary.verdicts[report.claims.question]
+    apart = [replace(one, low=low, high=high) for one in found.comparisons]
+    verdicts = {report.claims.question: replace(found, comparisons=apart)}
+    assert said in front.answer(with_summary(report, verdicts=verdicts))
+
+
 def test_what_was_not_tested_is_not_answered():
     said = front.answer(with_verdict("not tested", "attack too weak: beats-the-mean-image"))
     assert said == "**This run cannot tell.** Why: attack too weak: beats-the-mean-image."

@@ -1,6 +1,7 @@
 """Which commit a run names: the project's own, or none; never that of a repository it merely lies in. Which machine."""
 
 import json
+import os
 import shutil
 import subprocess
 
@@ -137,5 +138,15 @@ def test_no_lock_of_the_users_repository_is_taken(at, tmp_path):
 def test_a_run_says_on_which_processor_it_was_made(digits):
     machine = provenance.environment(configure("CPU"), digits)["machine"]
     sets = machine["instruction_sets"]
-    assert set(machine) == {"processor", "instruction_sets", "cores"} and machine["processor"]
+    assert set(machine) == {"processor", "instruction_sets", "cores", "usable_cores"} and machine["processor"]
     assert json.loads(json.dumps(sets)) == sorted(set(sets))
+
+
+def test_a_run_says_how_many_cores_its_process_could_use(digits):
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert provenance.environment(configure("CPU"), digits)["machine"]["usable_cores"] == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert provenance.environment(configure("CPU"), digits)["machine"]["usable_cores"] == len(allowed)
