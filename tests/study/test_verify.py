@@ -246,7 +246,7 @@ FAULTS = {
 def test_an_edition_belongs_together(folder):
     found = {check.name: check for check in verify.verify(folder, seed=0)}
     assert {name: check.wrong for name, check in found.items() if check.wrong} == {}
-    assert [name for name, check in found.items() if check.left] == []
+    assert [name for name, check in found.items() if check.left] == ["retrained"]  # nothing of it was made again
     assert found["networks"].looked_at.startswith("6 published networks")
     again = found["attacks"].looked_at
     assert all(f"attack-{kind}" in again for kind in ("mean", "class-mean", "ridge"))
