@@ -10,6 +10,7 @@ follows from them.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -17,11 +18,15 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter
 
+from suppress_privacy.files import sha256_of
 from suppress_privacy.runtime import processor
 from suppress_study.edition import Edition, EditionError, lend
 from suppress_study.jobs import Job
+from suppress_study.machines import lead
 from suppress_study.plan import Study
 from suppress_study.provenance import git
 from suppress_study.results import (
@@ -38,6 +43,7 @@ from suppress_study.results import (
 from suppress_study.settings import ROOT
 
 DRAWN_FROM = ("suppress", "dpsgd")  # kinds of defence, a training of each; and one job of attacks
+CONTROL = re.compile(r"\\u00([01][0-9a-f]|7f)")  # a sign that moves a terminal's cursor, as JSON has it
 PARTS = {"checkpoint": "weights", "networks": "networks", "results": "figures", "chosen": "choices"}
 
 
@@ -49,12 +55,13 @@ class Retrained:
     commit: str  # of the tag, its whole name
     date: str
     processor: str  # that it was made on
+    beside: str  # SHA-256 of the runs.jsonl that it was held beside
     drawn: list[str]  # names of jobs
     runs: dict[str, str]  # by name in what it differs from the published one, in words; "" if in nothing
 
     @classmethod
     def load(cls, folder: Path) -> "Retrained | None":
-        """What a folder of results has of it, its texts as pages may show them.
+        """What a folder of results has of it, its texts as pages may show them; None if its runs are others by now.
 
         Raises:
             ResultError: the file is damaged.
@@ -63,9 +70,13 @@ class Retrained:
         if not path.is_file():
             return None
         try:
-            return cls(**as_text(json.loads(path.read_text("utf-8"))))
-        except (ValueError, TypeError) as error:
+            content = as_text(json.loads(path.read_text("utf-8")))
+            if CONTROL.search(json.dumps(content)):
+                raise ValueError("it has signs that are no text")
+            found = TypeAdapter(cls).validate_python(content)
+        except (ValueError, TypeError, RecursionError) as error:
             raise ResultError(f"{path} is damaged: restore it, or delete it and make retrain again.") from error
+        return found if found.beside == sha256_of(folder / "runs.jsonl") else None
 
     def other(self) -> dict[str, str]:
         """The runs that differ, and in what."""
@@ -82,6 +93,17 @@ def drawn(study: Study, profile: str, commit: str) -> list[Job]:
     return [jobs[pool[int(commit, 16) % len(pool)]] for pool in pools if pool]
 
 
+def with_needs(study: Study, profile: str, jobs: list[Job]) -> list[Job]:
+    """Jobs and all that they start from, each once."""
+    found, left = {}, [*jobs]
+    while left:
+        job = left.pop()
+        if str(job) not in found:
+            found[str(job)] = job
+            left += study.needs(profile, job)
+    return [*found.values()]
+
+
 def retrain(edition: Edition, profile: str, device: str) -> Retrained:
     """Make again what an edition's tag draws, hold it beside the edition's results, and write what came out there.
 
@@ -95,11 +117,13 @@ def retrain(edition: Edition, profile: str, device: str) -> Retrained:
         raise EditionError(f"{folder} has no run {missing[0]}, which {edition.tag} draws: make edition before this.")
     names = [str(job) for job in jobs]
     (ROOT / "_build").mkdir(exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=f"{edition.tag}-", dir=ROOT / "_build"))
+    place = Path(tempfile.mkdtemp(prefix=f"{edition.tag.replace('/', '-')}-", dir=ROOT / "_build"))
     print(f"{edition.tag} draws {', '.join(names)}; they and what they start from are made in {place}.", flush=True)
-    again = _made(Edition(edition.tag, place), profile, device, names)
+    lead()
+    again = _made(Edition(edition.tag, place), commit, profile, device, names)
     runs = {run.name: _parts(run, again, published) for run in again.runs.values()}
-    found = Retrained(edition.tag, commit, time.strftime("%Y-%m-%d", time.gmtime()), processor(), names, runs)
+    here = time.strftime("%Y-%m-%d", time.gmtime()), processor(), sha256_of(folder / "runs.jsonl")
+    found = Retrained(edition.tag, commit, *here, names, runs)
     write_json(folder / RETRAINED, asdict(found))
     if not found.other():
         shutil.rmtree(place)
@@ -110,7 +134,8 @@ def told(found: Retrained) -> str:
     """What came out, as a terminal has it."""
     lines = [f"{name}: other {parts}" for name, parts in found.other().items()]
     if not lines:
-        return f"{len(found.runs)} runs, of these and what they start from, are the same, bit for bit."
+        same = f"{len(found.runs)} runs, of these and what they start from, are the same, bit for bit."
+        return f"{same} {RETRAINED} beside the results says so: commit it."
     why = "another kind of processor, or one core alone in place of more, may do that"
     return "\n".join([*lines, f"{len(lines)} of {len(found.runs)} runs differ; {why}. It was {found.processor}."])
 
@@ -123,13 +148,15 @@ def _results(edition: Edition, profile: str) -> Path:
     raise EditionError(f"there are no results of {profile} that edition {edition.tag} made: make them before this.")
 
 
-def _made(clone: Edition, profile: str, device: str, names: list[str]) -> Results:
+def _made(clone: Edition, commit: str, profile: str, device: str, names: list[str]) -> Results:
     """These jobs' runs and those that they start from, by the tag's code, in a clone that is made of it."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     source = ["--depth=1", f"--branch={clone.tag}", ROOT.as_uri(), str(clone.tree)]
     cloned = subprocess.run(["git", "clone", "--quiet", *source], env=own, capture_output=True, encoding="utf-8")
     if cloned.returncode:
         raise EditionError(f"{clone.tree} cannot be made a clone: {' '.join(cloned.stderr.split())}.")
+    if (head := git("rev-parse", "HEAD", root=clone.tree)) != commit:
+        raise EditionError(f"{clone.tag} is also the name of a branch, at {head[:12]}: rename that.")
     for results in [*clone.tree.glob("results/**/runs.jsonl")]:
         shutil.rmtree(results.parent)
     lend(clone)
@@ -139,7 +166,12 @@ def _made(clone: Edition, profile: str, device: str, names: list[str]) -> Result
         ["run", *chosen, "--device", device, "--without-book", "--", *names],
         ["publish", *chosen, "--into", str(packed)],
     ):
-        if ended := clone.start(*command).wait():
+        started = clone.start(*command)
+        try:
+            ended = started.wait()
+        except KeyboardInterrupt:  # which it has had too, and ends its jobs
+            ended = started.wait() or 130
+        if ended:
             raise EditionError(f"{command[0]} ended with {ended} in {clone.tree}: see what it says above.")
     return Results.load(packed)
 
@@ -151,13 +183,18 @@ def _parts(run: Run, again: Results, published: Results) -> str:
     parts = [word for part, word in PARTS.items() if getattr(run, part) != getattr(there, part)]
     if not _rows(again, run).equals(_rows(published, run)):
         parts.append("rows")
+    ours, theirs = (found.pictures.images.get(run.name, {}) for found in (again, published))
+    if any(not np.array_equal(ours[target], theirs[target]) for target in ours.keys() & theirs.keys()):
+        parts.append("pictures")
     return ", ".join(parts)
 
 
 def _rows(results: Results, run: Run) -> pd.DataFrame:
-    """A run's rows in their own order, and of the columns those that have something of it."""
+    """A run's rows in their own order, of the columns those that have something of it, and each number as a float64: of
+    which type a column is, other runs decide."""
     rows = results.arrays(run.name)
     texts = rows.select_dtypes("category").astype(object)
-    rows = rows.assign(**texts.where(texts != ""))
+    numbers = rows.select_dtypes(["number", "bool"]).astype(np.float64)
+    rows = rows.assign(**texts.where(texts != ""), **numbers)
     rows = rows.sort_values([name for name in ("evaluator", *UNITS) if name in rows], kind="stable")
     return rows.dropna(axis="columns", how="all").sort_index(axis="columns").reset_index(drop=True)

@@ -140,6 +140,8 @@ def edition(options: argparse.Namespace) -> int:
         editions.replace(made)
         return 0
     if options.retrain:
+        if options.campaign:
+            raise SetupError(f"CAMPAIGN is {options.campaign!r}, and retrain is of a profile's runs: leave it out.")
         found = retrained.retrain(made, options.profile or PUBLISHED.name, options.device)
         print(retrained.told(found))
         return int(bool(found.other()))

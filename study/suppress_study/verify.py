@@ -37,7 +37,7 @@ from suppress_study.results import (
     key,
     published_runs,
 )
-from suppress_study.retrained import Retrained, drawn
+from suppress_study.retrained import Retrained, drawn, with_needs
 from suppress_study.settings import OwnData, Profile
 from suppress_study.summary import Summary, summary_of
 from suppress_study.targets import load_data
@@ -266,12 +266,15 @@ def _retrained(view: Path, study: Study, profile: str, runs: Mapping[str, Run]) 
         return Check("retrained", "", [str(error)])
     if found is None:
         return Check("retrained", "", left="none of these runs was made again, see make retrain")
-    if {(run.tag, run.commit) for run in runs.values()} != {(found.tag, found.commit[:SHORT])}:
-        said = f"{RETRAINED} is of tag {found.tag} and commit {found.commit[:SHORT]}, these runs are not: make it again"
-        return Check("retrained", "", [said])
-    jobs = drawn(study, profile, found.commit)
-    lacking = {run.name for job in jobs for run in job.runs} - found.runs.keys()
-    wrong = [f"run {name}, which the tag draws, was not made again: make retrain" for name in sorted(lacking)]
+    if not (commit := tagged(found.tag)):
+        return Check("retrained", "", left=f"this repository does not have tag {found.tag}")
+    if found.commit != commit or any(run.tag != found.tag or run.commit != commit[:SHORT] for run in runs.values()):
+        return Check("retrained", "", [f"{RETRAINED} is of other code than these runs, or than its tag: make it again"])
+    jobs = drawn(study, profile, commit)
+    lacking = {run.name for job in with_needs(study, profile, jobs) for run in job.runs} - found.runs.keys()
+    wrong = [
+        f"run {name}, which is drawn or started from, was not made again: make retrain" for name in sorted(lacking)
+    ]
     wrong += [f"run {name}, made again, has other {parts}" for name, parts in found.other().items()]
     names = ", ".join(map(str, jobs))
     return Check("retrained", f"{names}, which the tag draws, were made again and are the same, bit for bit", wrong)

@@ -90,7 +90,7 @@ def test_a_look_at_features_is_one_sentence():
 
 def test_the_page_says_what_was_made_again_and_whether_it_came_out_the_same():
     found = Retrained(
-        "edition-9", "f" * 40, "2026-01-01", "a processor", ["train-a", "attack-b"], {"train-a": "", "b": ""}
+        "edition-9", "f" * 40, "2026-01-01", "a processor", "0" * 64, ["train-a", "attack-b"], {"train-a": "", "b": ""}
     )
     same = sentences.provenance(replace(planted(), retrained=found))
     assert "Drawn by the hash of tag edition-9, `train-a`, `attack-b` were made again in a fresh clone." in same

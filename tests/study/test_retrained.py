@@ -164,6 +164,30 @@ def test_when_and_where_a_run_was_made_makes_no_difference(project):
     assert again(project).other() == {}
 
 
+def test_of_which_type_a_column_is_makes_no_difference(project):
+    """A job that is packed alone has whole numbers where, among others, some are missing."""
+    folder = project.parent / "packed"
+    found = Results.load(folder)
+    some = [name for name in found.runs if found.images[found.images.run == name].index.size][:3]
+    alone = Results(found.runs, found.images[found.images.run.isin(some)].copy(), found.membership, found.pictures)
+    alone.images["sparse_end"] = 1
+    among = Results(
+        found.runs, alone.images.astype({"sparse_end": "float64", "image": "int64"}), found.membership, found.pictures
+    )
+    assert [retrained._parts(found.runs[name], alone, among) for name in some] == [""] * 3
+
+
+def test_a_branch_of_the_tag_s_name_is_not_taken_for_it(project):
+    git(project, "branch", TAG, "HEAD")
+    with pytest.raises(EditionError, match=f"{TAG} is also the name of a branch"):
+        again(project)
+
+
+def test_of_a_campaign_nothing_is_made_again(project, capsys):
+    assert run.main(["edition", TAG, "--retrain", "--campaign", "mnist-convnet"]) == 2
+    assert "CAMPAIGN is 'mnist-convnet'" in capsys.readouterr().err and not (project.parent / "asked").exists()
+
+
 def test_an_edition_without_what_is_drawn_or_without_results_is_refused_before_anything_is_made(project):
     folder = project / "results/editions" / TAG / PROFILE
     found = Results.load(folder)
@@ -197,8 +221,9 @@ def drawn(folder):
 
 
 @pytest.fixture
-def folder(project):
+def folder(project, monkeypatch):
     """The edition, with what says that it was made again."""
+    monkeypatch.setattr(verify, "tagged", lambda name: COMMIT if name == TAG else "")
     again(project)
     folder = project / "results/editions" / TAG / PROFILE
     told(folder, commit=COMMIT)
@@ -221,16 +246,37 @@ def test_verification_names_what_differed_what_was_left_out_and_what_is_of_anoth
     told(folder, runs=content["runs"] | {first: "weights"})
     assert checked(folder).wrong == [f"run {first}, made again, has other weights"]
     told(folder, runs={name: "" for name in content["runs"] if name != first})
-    assert checked(folder).wrong == [f"run {first}, which the tag draws, was not made again: make retrain"]
-    told(folder, commit="f" * 40)
-    assert "is of tag" in checked(folder).wrong[0]
+    assert f"run {first}, which is drawn or started from, was not made again" in checked(folder).wrong[0]
+    judge = "train-evaluator-convnet-seed1000"
+    told(folder, runs={name: "" for name in content["runs"] if name != judge})
+    assert judge in checked(folder).wrong[0]
+    for commit in ("f" * 40, COMMIT[:12] + "1" * 28, "no commit"):  # whose other digits draw something else
+        told(folder, commit=commit)
+        assert "is of other code than these runs" in checked(folder).wrong[0]
+    told(folder, tag="unheard-of")
+    assert "does not have tag unheard-of" in checked(folder).left
 
 
-def test_a_file_that_is_damaged_is_refused_and_one_that_is_not_there_left(folder):
-    (folder / RETRAINED).write_text('{"tag": 1}', "utf-8")
+def test_of_runs_that_are_others_by_now_it_says_nothing(folder):
+    found = Results.load(folder)
+    found.of([*found.runs][:-1]).publish(folder)
+    assert retrained.Retrained.load(folder) is None and "make retrain" in checked(folder).left
+
+
+@pytest.mark.parametrize(
+    "damage", [{"tag": 1}, {"commit": 5}, {"runs": []}, {"runs": {"a": 0}}, {"tag": "a\x1b[1A"}, {"drawn": [["a"]]}]
+)
+def test_a_file_that_is_damaged_is_refused(folder, damage):
+    told(folder, **damage)
     assert RETRAINED in checked(folder).wrong[0]
     with pytest.raises(ResultError, match="is damaged"):
         retrained.Retrained.load(folder)
+
+
+def test_a_file_that_is_no_json_is_refused_and_one_that_is_not_there_left(folder):
+    for text in ("{", "[" * 100_000, "[]"):
+        (folder / RETRAINED).write_text(text, "utf-8")
+        assert RETRAINED in checked(folder).wrong[0]
     (folder / RETRAINED).unlink()
     assert "make retrain" in checked(folder).left
 
