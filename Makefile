@@ -1,4 +1,4 @@
-# make study | run | book | pdf | texts | lab | status | edition | publish-edition | cost | compare | publish | verify | test | mutate | faults | bench: each
+# make study | run | book | pdf | texts | lab | status | edition | publish-edition | retrain | cost | compare | publish | verify | test | mutate | faults | bench: each
 # sets up .venv, and again when the lock changes.
 
 PYTHONS := python3.11 python3.12
