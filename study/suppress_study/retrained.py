@@ -163,7 +163,8 @@ def _made(clone: Edition, commit: str, profile: str, device: str, names: list[st
     chosen = "--profile", profile, "--results", str(clone.results(profile))
     packed = clone.tree / "runs" / "again"
     for command in (
-        ["run", *chosen, "--device", device, "--without-book", "--", *names],
+        # One at a time: each job then has all cores from its first step on, see `starter.share_cores`.
+        ["run", *chosen, "--device", device, "--cores", "1", "--without-book", "--", *names],
         ["publish", *chosen, "--into", str(packed)],
     ):
         started = clone.start(*command)
