@@ -112,6 +112,7 @@ def retrain(edition: Edition, profile: str, device: str) -> Retrained:
         ResultError: they are damaged.
     """
     folder, commit = _results(edition, profile), git("rev-parse", f"refs/tags/{edition.tag}^{{commit}}")
+    beside = sha256_of(folder / "runs.jsonl")
     published, jobs = Results.load(folder), drawn(Study.of(folder), profile, commit)
     if missing := [run.name for job in jobs for run in job.runs if run.name not in published.runs]:
         raise EditionError(f"{folder} has no run {missing[0]}, which {edition.tag} draws: make edition before this.")
@@ -122,8 +123,8 @@ def retrain(edition: Edition, profile: str, device: str) -> Retrained:
     lead()
     again = _made(Edition(edition.tag, place), commit, profile, device, names)
     runs = {run.name: _parts(run, again, published) for run in again.runs.values()}
-    here = time.strftime("%Y-%m-%d", time.gmtime()), processor(), sha256_of(folder / "runs.jsonl")
-    found = Retrained(edition.tag, commit, *here, names, runs)
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    found = Retrained(edition.tag, commit, today, processor(), beside, names, runs)
     write_json(folder / RETRAINED, asdict(found))
     if not found.other():
         shutil.rmtree(place)
