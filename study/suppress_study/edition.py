@@ -23,7 +23,7 @@ from suppress_study.compare import compare_folders
 from suppress_study.machines import lead
 from suppress_study.packaged import PLACE
 from suppress_study.plan import Study
-from suppress_study.provenance import CHANGES, git
+from suppress_study.provenance import CHANGES, git, tagged
 from suppress_study.reading import read_yaml
 from suppress_study.results import FILES, PUBLISHED, WAITING, Results, finish_publishing, published_runs
 from suppress_study.settings import ROOT
@@ -52,11 +52,9 @@ class Edition:
         Raises:
             EditionError: there is no such tag, or the worktree is not what the tag names.
         """
-        try:
-            commit = git("rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}")
-        except (OSError, subprocess.CalledProcessError):
+        if not (commit := tagged(tag)):
             known = ", ".join(git("tag").split()) or "none yet"
-            raise EditionError(f"TAG is {tag!r}, which is no tag of this repository; there are {known}.") from None
+            raise EditionError(f"TAG is {tag!r}, which is no tag of this repository; there are {known}.")
         tree = ROOT / "_build" / "editions" / tag
         if not tree.is_dir():
             git("worktree", "prune")

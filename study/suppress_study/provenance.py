@@ -15,6 +15,7 @@ from typing import Any
 
 from suppress_privacy.mnist import Mnist
 from suppress_privacy.runtime import Runtime, instruction_sets, processor
+from suppress_study import starter
 from suppress_study.settings import ROOT
 
 DIRTY = "-dirty"  # ends the name of a commit that tracked files differ from
@@ -41,7 +42,7 @@ def made(stage: str, environment: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def environment(runtime: Runtime, data: Mnist) -> dict[str, Any]:
     """What the runs of one machine and data set have in common."""
     machine = {"processor": processor(), "instruction_sets": instruction_sets(), "cores": os.cpu_count()}
-    machine["usable_cores"] = len(os.sched_getaffinity(0))  # by this process: of one alone sums are made otherwise
+    machine["usable_cores"] = starter.usable_cores()
     return {
         "device": asdict(runtime),
         "versions": {"python": platform.python_version()} | numerical(),
@@ -67,12 +68,10 @@ def commit() -> str:
 
     It is "unknown" where the project's folder has no repository of its own, or one that does not have its files.
     """
-    try:
-        git("cat-file", "-e", f"HEAD:{Path(__file__).relative_to(ROOT)}")
-        head = git("rev-parse", "--short=12", "HEAD")
-        return head + DIRTY if git(*CHANGES, ":!results") else head
-    except (OSError, subprocess.CalledProcessError):
+    if not _asked("cat-file", "-t", f"HEAD:{Path(__file__).relative_to(ROOT)}"):
         return "unknown"
+    head = git("rev-parse", "--short=12", "HEAD")
+    return head + DIRTY if git(*CHANGES, ":!results") else head
 
 
 def tag() -> str:
@@ -84,16 +83,17 @@ def tag() -> str:
 
 def tagged(name: str) -> str:
     """The whole name of the commit that a tag points to; "" where the project's repository does not have the tag."""
-    try:
-        return git("rev-parse", "--verify", "--quiet", f"refs/tags/{name}^{{commit}}")
-    except (OSError, subprocess.CalledProcessError):
-        return ""
+    return _asked("rev-parse", "--verify", "--quiet", f"refs/tags/{name}^{{commit}}")
 
 
 def at_commit(commit: str, path: str) -> str:
     """A file as a commit has it, without white space at its ends; "" where it has none."""
+    return _asked("show", f"{commit}:{path}")
+
+
+def _asked(*arguments: str) -> str:
     try:
-        return git("show", f"{commit}:{path}")
+        return git(*arguments)
     except (OSError, subprocess.CalledProcessError):
         return ""
 

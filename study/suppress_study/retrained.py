@@ -9,7 +9,6 @@ follows from them.
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -28,7 +27,7 @@ from suppress_study.edition import Edition, EditionError, lend
 from suppress_study.jobs import Job
 from suppress_study.machines import lead
 from suppress_study.plan import Study
-from suppress_study.provenance import git
+from suppress_study.provenance import git, tagged
 from suppress_study.results import (
     PUBLISHED,
     RETRAINED,
@@ -111,7 +110,7 @@ def retrain(edition: Edition, profile: str, device: str) -> Retrained:
         EditionError: there are no such results, or it cannot be made.
         ResultError: they are damaged.
     """
-    folder, commit = _results(edition, profile), git("rev-parse", f"refs/tags/{edition.tag}^{{commit}}")
+    folder, commit = _results(edition, profile), tagged(edition.tag)
     beside = sha256_of(folder / "runs.jsonl")
     published, jobs = Results.load(folder), drawn(Study.of(folder), profile, commit)
     if missing := [run.name for job in jobs for run in job.runs if run.name not in published.runs]:
@@ -151,21 +150,19 @@ def _results(edition: Edition, profile: str) -> Path:
 
 def _made(clone: Edition, commit: str, profile: str, device: str, names: list[str]) -> Results:
     """These jobs' runs and those that they start from, by the tag's code, in a clone that is made of it."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    source = ["--depth=1", f"--branch={clone.tag}", ROOT.as_uri(), str(clone.tree)]
-    cloned = subprocess.run(["git", "clone", "--quiet", *source], env=own, capture_output=True, encoding="utf-8")
-    if cloned.returncode:
-        raise EditionError(f"{clone.tree} cannot be made a clone: {' '.join(cloned.stderr.split())}.")
-    if (head := git("rev-parse", "HEAD", root=clone.tree)) != commit:
-        raise EditionError(f"{clone.tag} is also the name of a branch, at {head[:12]}: rename that.")
+    fetch = ["fetch", "--quiet", "--depth=1", ROOT.as_uri(), f"+refs/tags/{clone.tag}:refs/tags/{clone.tag}"]
+    try:
+        for arguments in (["init", "--quiet"], fetch, ["checkout", "--quiet", commit]):
+            git(*arguments, root=clone.tree)
+    except subprocess.CalledProcessError as error:
+        raise EditionError(f"{clone.tree} cannot be made a clone: {' '.join(error.stderr.split())}.") from None
     for results in [*clone.tree.glob("results/**/runs.jsonl")]:
         shutil.rmtree(results.parent)
     lend(clone)
     chosen = "--profile", profile, "--results", str(clone.results(profile))
     packed = clone.tree / "runs" / "again"
     for command in (
-        # One at a time: each job then has all cores from its first step on, see `starter.share_cores`.
-        ["run", *chosen, "--device", device, "--cores", "1", "--without-book", "--", *names],
+        ["run", *chosen, "--device", device, "--without-book", "--", *names],
         ["publish", *chosen, "--into", str(packed)],
     ):
         started = clone.start(*command)

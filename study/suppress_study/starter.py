@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 PLACE = "STUDY_STARTER"  # in the environment of a study's jobs: the socket
+COUNTED = "STUDY_CORES"  # in a forked kernel's: how many MindSpore counted
 OURS = [Path(__file__).resolve().parents[2] / folder for folder in ("lib", "study", "book")]
 LOST = 137  # the exit code of what was killed
 ANEW = "anew"  # in answer: the code has changed
@@ -170,8 +171,29 @@ def _kernel() -> None:
     from ipykernel.kernelapp import IPKernelApp
 
     os.environ.pop("JPY_PARENT_PID", None)  # its parent is not who asked for it, and has it ended otherwise
+    _count_cores()
     Path(os.environ[PLACE]).with_name(f"kernel.{os.getpid()}").touch()
     IPKernelApp.launch_instance(sys.argv[2:])
+
+
+def _count_cores() -> None:
+    """Have MindSpore's oneDNN count the cores there are, before this process may be given fewer.
+
+    It does so at its first use, for as long as the process lasts, and where it counts one it sums gradients otherwise.
+    """
+    import mindspore as ms
+
+    from suppress_privacy import configure
+
+    configure("CPU")
+    one = ms.ops.ones((1, 1))
+    ms.ops.MatMul()(one, one).asnumpy()
+    os.environ[COUNTED] = str(len(os.sched_getaffinity(0)))
+
+
+def usable_cores() -> int:
+    """How many cores MindSpore has counted in this process, or will: of one alone it sums gradients otherwise."""
+    return int(os.environ.get(COUNTED) or len(os.sched_getaffinity(0)))
 
 
 def ask(arguments: list[str]) -> int:

@@ -1,14 +1,16 @@
 """Jobs that are forked: as if each had been started by itself, and ended with who asked for it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import psutil
 import pytest
+from jupyter_client import BlockingKernelClient
 
 from conftest import ROOT
 from suppress_study import starter
@@ -18,12 +20,31 @@ BARE = sys._base_executable  # which has none of the packages: what it gets done
 SENTENCE = "nope: notebook is 'nope'; there are attack, compare, membership, train: name one of these.\n"
 
 
+# The last digits of a gradient, which MindSpore sums otherwise in a process that has had one core alone.
+GRADIENT = """
+import hashlib
+import mindspore as ms
+import numpy as np
+from suppress_privacy import configure
+from suppress_study.starter import usable_cores
+
+configure("CPU")
+draws = np.random.default_rng(0)
+images, weights = (ms.Tensor(draws.normal(size=size), ms.float32) for size in ((64, 6, 12, 12), (16, 6, 5, 5)))
+convolution = ms.nn.Conv2d(6, 16, 5, pad_mode="valid", weight_init=weights)
+(gradient,) = ms.grad(convolution, None, convolution.trainable_params())(images)
+print("gradient", hashlib.sha256(gradient.asnumpy().tobytes()).hexdigest(), "of", usable_cores())
+"""
+
+
 @pytest.fixture(scope="module")
 def served():
-    """The environment in which there is a starter, and its process."""
-    before = {*psutil.Process().children()}
+    """The environment in which there is a starter, which may use all cores, and its process."""
+    before, own = {*psutil.Process().children()}, os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count()))
     with starter.Starter():
         (process,) = {*psutil.Process().children()} - before
+        os.sched_setaffinity(0, own)
         yield surroundings(os.environ), process
     assert not process.is_running() and starter.PLACE not in os.environ
 
@@ -46,10 +67,12 @@ def kernel(served, folder, beside=0):
     while not place.exists():
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    yield asked, forked
-    asked.kill()
-    asked.wait()
-    forked.wait(10)
+    try:
+        yield asked, forked
+    finally:
+        asked.kill()
+        asked.wait()
+        forked.wait(10)
 
 
 def descendants(process, count):
@@ -107,6 +130,48 @@ def test_a_kernel_that_is_alone_has_all_cores_and_two_have_some_each(served, tmp
             both = shares(one, two, deadline=time.monotonic() + 10)
             assert len(cores) == 1 or not both[0] & both[1]
         assert shares(one, deadline=time.monotonic() + 10) == [{*cores}]
+
+
+def gradient_of(forked, folder):
+    """What a kernel prints once it has a core of its own."""
+    deadline = time.monotonic() + 60
+    while len(forked.cpu_affinity()) > 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    client = BlockingKernelClient(connection_file=str(folder / "connection.json"))
+    client.load_connection_file()
+    client.start_channels()
+    client.wait_for_ready(60)
+    said = []
+    client.execute_interactive(GRADIENT, timeout=120, output_hook=lambda message: said.append(str(message["content"])))
+    client.stop_channels()
+    return digits_in("".join(said))
+
+
+def digits_in(said):
+    """The last digits of a gradient, as a hash, and of how many cores its sums are made."""
+    found = re.search("gradient ([0-9a-f]{64}) of ([0-9]+)", said)
+    assert found, said
+    return found.groups()
+
+
+def test_a_gradient_is_the_same_beside_others_as_alone(served, tmp_path):
+    """A kernel that is given one core of several has counted them before."""
+    environ, process = served
+    cores = process.cpu_affinity()
+    if len(cores) == 1:
+        pytest.skip("a process of this machine has one core in any case: try it on two")
+    alone = subprocess.Popen(
+        [sys.executable, "-c", GRADIENT], env=environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True
+    )
+    psutil.Process(alone.pid).cpu_affinity(cores)
+    said, _ = alone.communicate(timeout=120)
+    with ExitStack() as kernels:
+        for beside in range(len(cores)):
+            folder = tmp_path / str(beside)
+            folder.mkdir()
+            _, forked = kernels.enter_context(kernel(served, folder, beside))
+        assert gradient_of(forked, folder) == digits_in(said)
 
 
 @pytest.mark.parametrize(("cores", "count"), [(2, 1), (2, 2), (8, 3), (2, 5)])

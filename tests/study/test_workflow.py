@@ -777,8 +777,8 @@ def test_a_chinese_page_has_its_pairs_figures_and_leads_to_it_and_back(page, fin
     place = page.evaluate("[...document.querySelectorAll('article section[id]')].at(-1).id")
     page.goto(f"{page.home}/zh/{name}.html#{place}")
     for folder, code in (("", "en"), ("zh/", "zh-CN")):
-        page.wait_for_load_state("networkidle")  # until when the page may move to its place, from under the pointer
-        page.click(f"a.btn[hreflang={code}]")
+        page.wait_for_load_state("networkidle")
+        page.press(f"a.btn[hreflang={code}]", "Enter")  # the page may be moving to its place, from under a pointer
         page.wait_for_url(f"{page.home}/{folder}{name}.html#{place}", timeout=5000)
         assert page.locator(f"[id='{place}']").count() == 1
     assert page.complaints == []
