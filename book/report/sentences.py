@@ -1,5 +1,6 @@
 """Sentences whose words follow from the figures: what came out, how sure it is, what it was made with."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,6 +73,8 @@ def provenance(report: Report) -> str:
         were = "was" if summary.uncommitted == 1 else "were"
         of = f"{summary.uncommitted} of its {len(planned & report.results.runs.keys()):,} runs"
         said += f" {of} {were} made while the code had uncommitted changes."
+    for commit, count in sorted(Counter(run.carried for run in report.results.runs.values() if run.carried).items()):
+        said += f" {count:,} of them were made at `{commit}` and taken over: this code would make them the same."
     return f"{said} {{doc}}`runs` has each with its commit.{_retrained(report)}"
 
 

@@ -74,13 +74,15 @@ def _machines(runs: list[Run]) -> str:
 
 
 def _commits(runs: list[Run]) -> str:
-    """How many runs each commit made, and when."""
+    """How many runs each commit made, or would have made the same, and when."""
     rows = []
-    for (commit, tag), found in _grouped(runs, lambda run: (run.commit.removesuffix(DIRTY), run.tag)).items():
+    groups = _grouped(runs, lambda run: (run.commit.removesuffix(DIRTY), run.tag, run.carried))
+    for (commit, tag, carried), found in groups.items():
         uncommitted = sum(run.commit.endswith(DIRTY) for run in found)
-        rows.append([f"`{commit}`", tag, *dated(found), f"{len(found):,}", f"{uncommitted:,}"])
-    heads = ("commit", "tag", "first run", "last run", "runs", "with uncommitted changes")
-    return table(heads, sorted(rows, key=lambda row: row[2]))
+        before = f"`{carried}`" if carried else ""
+        rows.append([f"`{commit}`", tag, before, *dated(found), f"{len(found):,}", f"{uncommitted:,}"])
+    heads = ("commit", "tag", "taken over from", "first run", "last run", "runs", "with uncommitted changes")
+    return table(heads, sorted(rows, key=lambda row: row[3]))
 
 
 def _data(runs: list[Run]) -> str:

@@ -69,6 +69,12 @@ def test_the_page_says_what_the_runs_were_made_with():
     fewer = replace(report.results, runs=dict([*report.results.runs.items()][2:]))
     said = sentences.provenance(replace(with_summary(report, uncommitted=3), results=fewer))
     assert f"3 of its {count - 2} runs were" in said
+    taken = {name: replace(run, carried="zero") for name, run in [*report.results.runs.items()][2:]}
+    runs = report.results.runs | taken
+    assert sentences.provenance(replace(report, results=replace(report.results, runs=runs))) == (
+        f"Its runs were made at commit `one`. {count - 2} of them were made at `zero` and taken over: this code would "
+        f"make them the same. {own}"
+    )
 
 
 def test_the_banner_says_what_is_wrong():
