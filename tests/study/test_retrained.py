@@ -19,9 +19,10 @@ from suppress_study.settings import FOLDER
 
 ARMS = planted.PROFILE["arms"] | {"dpsgd-eps3": [0, 1, 2]}
 PROFILE, TAG, COMMIT = "tiny", "edition-0", "0123456789ab" + "0" * 28
-# In place of the study's own commands: they say what they were asked, and publish what lies in the folder AGAIN.
+# In place of the study's own commands: they say what they were asked, and publish what lies in the folder $AGAIN.
 COMMANDS = """
-import pathlib, shutil, subprocess, sys
+import os, pathlib, shutil, subprocess, sys
+AGAIN = os.environ["AGAIN"]
 given = dict(zip(sys.argv[2::2], sys.argv[3::2]))
 if sys.argv[1] == "run":
     names = sys.argv[sys.argv.index("--") + 1:]
@@ -34,30 +35,22 @@ else:
 """
 
 
-@pytest.fixture
-def made(tmp_path, monkeypatch):
-    """What a tag has published of a study whose runs are made up, in a folder."""
-    asked, folder = tmp_path / "asked_for", tmp_path / "made"
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A repository that has published, at a tag, a study whose runs are made up, and then got another network of
+    MindArmour's; beside it the same runs once more, which are what is made again."""
+    folder = tmp_path_factory.mktemp("original")
+    asked, made, root = (folder / name for name in ("asked_for", "made", "project"))
     asked.mkdir()
     (asked / "study.yaml").write_text(yaml.safe_dump(planted.content(arms=ARMS), sort_keys=False), "utf-8")
     shutil.copyfile(FOLDER / "claims.yaml", asked / "claims.yaml")
-    monkeypatch.setattr(results, "FOLDER", asked)
-    found = planted.results(folder, planted.study(arms=ARMS))
-    found.of([*found.runs], commit=COMMIT[:12], tag=TAG).publish(folder)
-    return folder
-
-
-@pytest.fixture
-def project(made, tmp_path, monkeypatch):
-    """A repository that has published it, and another network of MindArmour's than its tag has; beside it the same once
-    more, which is what is made again."""
-    root = tmp_path / "project"
-    for module in (edition, provenance, retrained):
-        monkeypatch.setattr(module, "ROOT", root)
-    monkeypatch.setattr(run, "lock", lambda place: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(results, "FOLDER", asked)
+        found = planted.results(made, planted.study(arms=ARMS))
+        found.of([*found.runs], commit=COMMIT[:12], tag=TAG).publish(made)
     (root / "study" / "suppress_study").mkdir(parents=True)
     (root / "study" / "suppress_study" / "__init__.py").touch()
-    (root / "study" / "suppress_study" / "run.py").write_text(f"AGAIN = {str(tmp_path)!r}\n{COMMANDS}", "utf-8")
+    (root / "study" / "suppress_study" / "run.py").write_text(COMMANDS, "utf-8")
     for name, text in (("requirements.lock", "one lock"), ("results/full/runs.jsonl", ""), (".gitignore", "_build/\n")):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, "utf-8")
@@ -68,9 +61,26 @@ def project(made, tmp_path, monkeypatch):
     (root / "results/mindarmour/later.ckpt").write_text("a network", "utf-8")
     kept = shutil.ignore_patterns("runs", "checkpoints")
     shutil.copytree(made, root / "results/editions" / TAG / PROFILE, ignore=kept)
-    shutil.copytree(made, tmp_path / "packed", ignore=kept)
+    shutil.copytree(made, folder / "packed", ignore=kept)
     commit(root)
-    return root
+    return folder
+
+
+@pytest.fixture
+def project(original, tmp_path, monkeypatch):
+    """The repository, to be changed, with what is beside it."""
+    return of(original, tmp_path, monkeypatch)
+
+
+def of(original, folder, patch):
+    for name in ("project", "packed"):
+        shutil.copytree(original / name, folder / name)
+    for module in (edition, provenance, retrained):
+        patch.setattr(module, "ROOT", folder / "project")
+    patch.setattr(results, "FOLDER", original / "asked_for")
+    patch.setattr(run, "lock", lambda place: None)
+    patch.setenv("AGAIN", str(folder))
+    return folder / "project"
 
 
 def commit(root):
@@ -142,19 +152,22 @@ def test_one_bit_that_differs_is_told_with_its_run_and_its_clone_is_kept(project
     assert len(kept) == 1 and (kept[0] / "requirements.lock").is_file()
 
 
-@pytest.mark.parametrize(
-    ("part", "value", "word"),
-    [
-        ("checkpoint", {"name": "a.ckpt", "sha256": "0" * 64}, "weights"),
-        ("networks", {"victim": "0" * 64}, "networks"),
-        ("results", {"test_accuracy": 0.5}, "figures"),
-        ("chosen", {"penalty": 1.0}, "choices"),
-    ],
-)
-def test_whatever_part_of_a_run_differs_is_named(project, part, value, word):
-    name = "train-suppressed-example-seed0"
-    come_out(project, lambda found: found.runs.update({name: replace(found.runs[name], **{part: value})}))
-    assert again(project).other() == {name: word}
+def test_whatever_part_of_a_run_differs_is_named(project):
+    parts = {
+        "checkpoint": ({"name": "a.ckpt", "sha256": "0" * 64}, "weights"),
+        "networks": ({"victim": "0" * 64}, "networks"),
+        "results": ({"test_accuracy": 0.5}, "figures"),
+        "chosen": ({"penalty": 1.0}, "choices"),
+    }
+    words = {}
+
+    def change(found):
+        for name, (part, (value, word)) in zip(found.runs, parts.items(), strict=False):
+            found.runs[name] = replace(found.runs[name], **{part: value})
+            words[name] = word
+
+    come_out(project, change)
+    assert again(project).other() == words and len(words) == len(parts)
 
 
 def test_when_and_where_a_run_was_made_makes_no_difference(project):
@@ -221,14 +234,23 @@ def drawn(folder):
     return [str(job) for job in retrained.drawn(Study.of(folder), PROFILE, COMMIT)]
 
 
-@pytest.fixture
-def folder(project, monkeypatch):
+@pytest.fixture(scope="module")
+def verified(original, tmp_path_factory):
     """The edition, with what says that it was made again."""
-    monkeypatch.setattr(verify, "tagged", lambda name: COMMIT if name == TAG else "")
-    again(project)
-    folder = project / "results/editions" / TAG / PROFILE
+    with pytest.MonkeyPatch.context() as patch:
+        root = of(original, tmp_path_factory.mktemp("verified"), patch)
+        again(root)
+    folder = root / "results/editions" / TAG / PROFILE
     told(folder, commit=COMMIT)
     return folder
+
+
+@pytest.fixture
+def folder(original, verified, tmp_path, monkeypatch):
+    """That, to be changed."""
+    monkeypatch.setattr(results, "FOLDER", original / "asked_for")
+    monkeypatch.setattr(verify, "tagged", lambda name: COMMIT if name == TAG else "")
+    return shutil.copytree(verified, tmp_path / PROFILE)
 
 
 def told(folder, **other):
