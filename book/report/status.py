@@ -79,10 +79,10 @@ def _commits(runs: list[Run]) -> str:
     groups = _grouped(runs, lambda run: (run.commit.removesuffix(DIRTY), run.tag, run.carried))
     for (commit, tag, carried), found in groups.items():
         uncommitted = sum(run.commit.endswith(DIRTY) for run in found)
-        before = f"`{carried}`" if carried else ""
-        rows.append([f"`{commit}`", tag, before, *dated(found), f"{len(found):,}", f"{uncommitted:,}"])
-    heads = ("commit", "tag", "taken over from", "first run", "last run", "runs", "with uncommitted changes")
-    return table(heads, sorted(rows, key=lambda row: row[3]))
+        of = f"`{commit}`, taken over from `{carried}`" if carried else f"`{commit}`"
+        rows.append([of, tag, *dated(found), f"{len(found):,}", f"{uncommitted:,}"])
+    heads = ("commit", "tag", "first run", "last run", "runs", "with uncommitted changes")
+    return table(heads, sorted(rows, key=lambda row: row[2]))
 
 
 def _data(runs: list[Run]) -> str:
