@@ -47,7 +47,7 @@ def test_runs_are_counted_once_by_kind_by_machine_and_by_commit():
     )
     assert tuple(machine) == said
     commits = data.of_table(shown["commits_table"]).set_index("commit")
-    assert commits.loc["two, taken over from zero"].tolist() == ["edition-2", "2026-01-02", "2026-01-02", "1", "1"]
+    assert commits.loc["two , taken over from zero"].tolist() == ["edition-2", "2026-01-02", "2026-01-02", "1", "1"]
     assert commits.loc["one", ["runs", "with uncommitted changes"]].tolist() == [f"{count - 1}", "0"]
     assert "ab" * 32 in shown["data_table"]
 
