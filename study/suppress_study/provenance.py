@@ -68,10 +68,12 @@ def commit() -> str:
 
     It is "unknown" where the project's folder has no repository of its own, or one that does not have its files.
     """
-    if not _asked("cat-file", "-t", f"HEAD:{Path(__file__).relative_to(ROOT)}"):
+    try:
+        git("cat-file", "-e", f"HEAD:{Path(__file__).relative_to(ROOT)}")
+        head = git("rev-parse", "--short=12", "HEAD")
+        return head + DIRTY if git(*CHANGES, ":!results") else head
+    except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    head = git("rev-parse", "--short=12", "HEAD")
-    return head + DIRTY if git(*CHANGES, ":!results") else head
 
 
 def tag() -> str:
