@@ -74,7 +74,7 @@ def provenance(report: Report) -> str:
         of = f"{summary.uncommitted} of its {len(planned & report.results.runs.keys()):,} runs"
         said += f" {of} {were} made while the code had uncommitted changes."
     for commit, count in sorted(Counter(run.carried for run in report.results.runs.values() if run.carried).items()):
-        said += f" {count:,} of them were made at `{commit}` and taken over: this code would make them the same."
+        said += f" {count:,} of its runs were made at `{commit}` and taken over: this code would make them the same."
     return f"{said} {{doc}}`runs` has each with its commit.{_retrained(report)}"
 
 

@@ -72,8 +72,8 @@ def test_the_page_says_what_the_runs_were_made_with():
     taken = {name: replace(run, carried="zero") for name, run in [*report.results.runs.items()][2:]}
     runs = report.results.runs | taken
     assert sentences.provenance(replace(report, results=replace(report.results, runs=runs))) == (
-        f"Its runs were made at commit `one`. {count - 2} of them were made at `zero` and taken over: this code would "
-        f"make them the same. {own}"
+        f"Its runs were made at commit `one`. {count - 2} of its runs were made at `zero` and taken over: this code "
+        f"would make them the same. {own}"
     )
 
 
