@@ -26,6 +26,7 @@ VIEWS: dict[tuple[int, str], tuple[str, ...]] = {
     (1280, "dark"): ("color-contrast", "link-in-text-block"),
 }
 UNUSED: dict[str, str] = {}  # of these rules, each with the reason
+SEARCHED = {"all_figures": "?highlight=the", "index": "?highlight=suppressed"}  # come to from a search
 LIMITS = {"smallest": 11, "fewest": 20}  # pixels of a text's size, letters of what a picture is said to show
 NO_VALUE = re.compile(r"\{\{|\bNone\b|\bnan\b")
 SCRIPT = Path(__file__).with_suffix(".js").read_text("utf-8")
@@ -58,8 +59,10 @@ def of_page(page: Any, name: str, parts: Sequence[str], seen: set[str]) -> list[
     """All that is wrong with a page, in each view of it; without axe where all kinds of its elements were `seen`."""
     page.complaints.clear()
     page.set_viewport_size({"width": 390, "height": 900})
-    page.goto(f"{page.home}/{name}.html")
+    page.goto(f"{page.home}/{name}.html{SEARCHED.get(name, '')}")
     page.evaluate(SETTLE)
+    if name in SEARCHED and page.evaluate("() => typeof SphinxHighlight !== 'undefined'"):
+        page.wait_for_selector("span.highlighted", state="attached", timeout=5000)
     for part in parts:
         page.wait_for_function(SHOWN, arg=part, timeout=5000)
     found = [f"says {each} for a value" for each in NO_VALUE.findall(page.inner_text("main"))] if parts else []
