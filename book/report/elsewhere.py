@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from report import front
 from report.context import Report
 from report.tables import SYMBOLS, table
 from suppress_privacy.evaluation.verdict import HOLDS, NOT_SHOWN, NOT_TESTED, REFUTED, Verdict, same
@@ -28,6 +29,7 @@ def elsewhere(published: Report, others: Mapping[str, Report], across: Mapping[s
     return {
         "campaigns_found": _found(reports, across),
         "campaigns_answer": _answer(reports, across),
+        "campaigns_said": "\n".join(f"- `{name}`: {front.answer(report)}" for name, report in reports.items()),
         "campaigns_table": _campaigns(reports),
     }
 
@@ -36,9 +38,9 @@ def _found(reports: Mapping[str, Report], across: Mapping[str, Across]) -> str:
     """In one sentence each, whether a claim has the same answer everywhere."""
     said = []
     for asked in across.values():
-        found = _same(reports, asked)
         there = sum(each in reports for each in asked.campaigns)
-        said.append(f"**{ANSWERS[found.verdict]}**: {there} of {len(asked.campaigns)} campaigns are published.")
+        answer = ANSWERS[_same(reports, asked).verdict]
+        said.append(f"**{answer}**: {there} of {len(asked.campaigns)} campaigns are published.")
     return " ".join(said)
 
 

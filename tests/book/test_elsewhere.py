@@ -25,6 +25,9 @@ def test_each_campaign_is_a_row_with_its_own_answers():
     rows = [line for line in shown["campaigns_table"].splitlines() if line.startswith("| `")]
     assert [row.split("`")[1] for row in rows] == CAMPAIGNS
     assert ["✘" in rows[0], "✔" in rows[1], "○" in rows[2]] == [True] * 3
+    said = dict(zip(CAMPAIGNS, shown["campaigns_said"].splitlines(), strict=True))
+    assert all(line.startswith(f"- `{name}`: **") for name, line in said.items())
+    assert ["**No: more is exposed" in line for line in said.values()] == [True, False, False]
     assert "**refuted**" in shown["campaigns_answer"] and "holds: fashion-lenet5" in shown["campaigns_answer"]
 
 
