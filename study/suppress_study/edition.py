@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from suppress_privacy.files import atomically
-from suppress_study.campaigns import profile_of
 from suppress_study.claims import Claims
 from suppress_study.compare import compare_folders
 from suppress_study.machines import lead
@@ -185,12 +184,12 @@ def replace(edition: Edition) -> None:
 
 
 def summarised(folder: Path) -> Summary:
-    """The summary of all runs of a folder, made by today's code.
+    """The summary of all runs of a folder, which is called as their profile is, made by today's code.
 
     Raises:
         ValueError: runs are missing, damaged, or do not belong together.
     """
-    return summarise(Results.load(folder), Study.of(folder), profile_of(folder), Claims.of(folder))
+    return summarise(Results.load(folder), Study.of(folder), folder.name, Claims.of(folder))
 
 
 def pack(edition: Edition, profile: str) -> bool:

@@ -216,7 +216,10 @@ def finished(project, monkeypatch):
     (Edition.of("one").tree / "study" / "study.yaml").write_text("campaigns: {}", "utf-8")
     git(project, "add", "--all")
     git(project, "commit", "-q", "-m", "Both")
-    monkeypatch.setattr(edition, "summarised", lambda folder: asked)
+    monkeypatch.setattr(edition.Results, "load", lambda folder: None)
+    monkeypatch.setattr(edition.Study, "of", lambda folder: None)
+    monkeypatch.setattr(edition.Claims, "of", lambda folder: None)
+    monkeypatch.setattr(edition, "summarise", lambda results, study, profile, claims: {"full": asked}[profile])
 
     def beside(run, published, file):
         texts = [(folder / "runs.jsonl").read_text("utf-8") for folder in (run, published)]
