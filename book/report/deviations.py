@@ -66,7 +66,7 @@ def _unequal(report: Report) -> Iterator[Row]:
             dict(zip(each.seeds, each.reported_accuracy, strict=True)) if other else {} for each in (arm, other or arm)
         )
         off = [own[seed] - wanted[seed] for seed in own if seed in wanted]
-        if far := [each for each in off if abs(each) > MATCHED]:
+        if far := [each for each in off if round(abs(each), 9) > MATCHED]:
             most = max(map(abs, far))
             there = f"{len(far)} of {len(off)} farther off, at most {most:.4f}; {fmean(off):+.4f} on average"
             yield f"accuracy of {arm.title}", f"within {MATCHED:g}", there, _claims_on(report, arm)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import product
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -342,15 +343,14 @@ def _gates_on_gradients(planted: Cell | None, sigmoids: Cell | None, another: Ce
 
 def _gates_of_match(arm: Trainings, measured: Measured) -> Iterator[Gate]:
     """Controls of equal accuracy are equal: seed by seed, or on average where all seeds have the same settings."""
-    asked = measured.study.profile(measured.profile).matched
-    for aim, gate in (
-        (arm.settings.accuracy_of, gates.matches),
-        (arm.settings.as_accurate_as, gates.matches_on_average),
-    ):
+    asked, own = measured.study.profile(measured.profile).matched, arm.settings
+    for aim, gate in ((own.accuracy_of, gates.matches), (own.as_accurate_as, gates.matches_on_average)):
         other = measured.arm(aim) if aim and asked else None
         wanted = other.reported() if other else {}  # an incomplete run has some seeds
         if pairs := [(accuracy, wanted[seed]) for seed, accuracy in arm.reported().items() if seed in wanted]:
-            yield gate(arm.name, *zip(*pairs, strict=True))
+            found = gate(arm.name, *zip(*pairs, strict=True))
+            # What is off by just as much as is allowed is within, to whichever side the difference is rounded.
+            yield replace(found, passed=found.passed or isclose(found.found, gates.MATCHED))
 
 
 def _gates_of(arm: Trainings) -> Iterator[Gate]:

@@ -159,6 +159,17 @@ def test_an_arm_whose_settings_were_chosen_once_is_asked_for_the_mean_over_its_s
     assert gate.passed == passed and gate.about == "width-matched" and gate.title == study.arms["width-matched"].title
 
 
+@pytest.mark.parametrize(("accuracy", "passed"), [(0.985, True), (0.991, True), (0.984875, False), (0.991125, False)])
+def test_who_is_off_by_as_much_as_is_allowed_is_within_and_by_an_image_more_is_not(tmp_path, accuracy, passed):
+    arms = {name: [0] for name in ("baseline", "suppressed-example", "dense-sgd", "accuracy-matched")}
+    study = planted.study(arms=arms, sweeps={}, further={})
+    jobs = planted.jobs(study)
+    for arm, reached in (("accuracy-matched", accuracy), ("suppressed-example", 0.988)):
+        jobs[f"train-{arm}-seed0"][0][0].results["test_accuracy"] = reached
+    found = summarise(Results.load(planted.write(tmp_path, jobs)), study, "tiny", CLAIMS).gates
+    assert [gate.passed for gate in found if gate.name == "matched"] == [passed]
+
+
 def test_in_an_incomplete_run_models_are_matched_on_the_seeds_that_both_have(tmp_path):
     arms = {name: [0, 1, 2] for name in ("baseline", "suppressed-example", "dense-sgd", "accuracy-matched")}
     study = planted.study(arms=arms | {"width-matched": [0, 1, 2]}, sweeps={}, further={})
