@@ -6,7 +6,7 @@ from statistics import fmean
 from report.context import Report
 from report.tables import table
 from suppress_privacy.evaluation.gates import MATCHED, REQUIRED
-from suppress_study.claims import Claim, Equal, Found, Lower, Members, Remembered
+from suppress_study.claims import Claim, Equal, Found, Lower, Members, Remembered, Reproduces
 from suppress_study.summary import Arm
 
 Row = tuple[str, str, str, str]
@@ -22,27 +22,22 @@ def deviations_table(report: Report) -> str:
 
 def asked_of(claim: Claim) -> list[str]:
     """The arms that a claim is about."""
-    if isinstance(claim, Lower):
-        return claim.arms()
-    if isinstance(claim, Found):
-        return [claim.arm, *claim.controls]
-    if isinstance(claim, Members):
-        return [claim.arm, claim.control]
-    if isinstance(claim, Remembered):
-        return [claim.arm]
+    if isinstance(claim, Reproduces):
+        return [part.arm for parts in claim.alternatives for part in parts]
     if isinstance(claim, Equal):
         return [arm for pair in claim.pairs for arm in pair]
-    return [part.arm for parts in claim.alternatives for part in parts]  # type: ignore[attr-defined]
+    if isinstance(claim, Lower):
+        return claim.arms()
+    assert isinstance(claim, Found | Members | Remembered)
+    controls = claim.controls if isinstance(claim, Found) else [claim.control] if isinstance(claim, Members) else []
+    return [claim.arm, *controls]
 
 
 def _claims_on(report: Report, arm: Arm) -> str:
     """The claims about an arm; at another value of its sweep it is asked of by none."""
     own = str(arm.factors["arm"])
-    names = (
-        [name for name, claim in report.claims.claims.items() if own in asked_of(claim)]
-        if arm == report.arm(own)
-        else []
-    )
+    asked = report.claims.claims if arm == report.arm(own) else {}
+    names = [name for name, claim in asked.items() if own in asked_of(claim)]
     return ", ".join(names) or "no claim"
 
 
@@ -62,9 +57,8 @@ def _unequal(report: Report) -> Iterator[Row]:
     for arm in report.summary.arms:
         aim = report.study.arms[str(arm.factors["arm"])].accuracy_of
         other = report.arm(aim) if aim else None
-        own, wanted = (
-            dict(zip(each.seeds, each.reported_accuracy, strict=True)) if other else {} for each in (arm, other or arm)
-        )
+        both = (arm, other) if other else ()
+        own, wanted = [dict(zip(each.seeds, each.reported_accuracy, strict=True)) for each in both] or ({}, {})
         off = [own[seed] - wanted[seed] for seed in own if seed in wanted]
         if far := [each for each in off if round(abs(each), 9) > MATCHED]:
             most = max(map(abs, far))

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from report.context import Averaged, Report
-from report.front import CLASS_MEAN, CONFIDENCE, IDENTIFIED, percent, private
+from report.front import CLASS_MEAN, CONFIDENCE, IDENTIFIED, as_accurate, percent, private
 from report.sentences import beside
 from report.tables import FEW, measured, zeros
 from suppress_privacy.evaluation.intervals import Estimate
@@ -14,7 +14,6 @@ from suppress_privacy.evaluation.metrics import FALSE_POSITIVE_RATE
 from suppress_study.jobs import Variant
 from suppress_study.summary import Arm
 
-AS_ACCURATE = 0.01  # how far from the suppressed network's test accuracy still counts as about as accurate
 RELATED = 0.5  # of a rank correlation
 MANY = 0.5  # of all images
 JUDGED_BY = "tpr_at_1pct_fpr"  # membership inference
@@ -221,13 +220,7 @@ def controls_found(report: Report) -> str:
     """Which of the networks that are about as accurate as the suppressed one gives least."""
     if len(report.pair) < 2:
         return ""
-    suppressed = report.pair[1]
-    near = [
-        (arm, found)
-        for arm in report.summary.arms
-        if abs(np.mean(arm.test_accuracy) - np.mean(suppressed.test_accuracy)) <= AS_ACCURATE
-        and (found := report.strongest(IDENTIFIED, arm))
-    ]
+    suppressed, near = report.pair[1], as_accurate(report)
     own = report.strongest(IDENTIFIED, suppressed)
     if len(near) < 2 or own is None:
         return ""

@@ -1,11 +1,13 @@
 """The first page: the answer to the book's question, as the verdict has it, and the facts beside it."""
 
 from dataclasses import dataclass
+from math import inf
 from statistics import fmean
 
 from report.cards import measured_nonetheless
 from report.context import Averaged, Factors, Report
 from report.language import _, told
+from suppress_privacy.evaluation.gates import MATCHED
 from suppress_privacy.evaluation.intervals import Estimate
 from suppress_privacy.evaluation.verdict import HOLDS, NOT_TESTED, REFUTED
 from suppress_study.claims import Lower
@@ -14,6 +16,7 @@ from suppress_study.summary import Arm
 
 IDENTIFIED, CONFIDENCE = "rank1", "confidence"  # what counts here, and what the tutorial measures
 PRIVATE = "dpsgd"  # a kind of defence
+AS_ACCURATE = 0.01  # how far from the suppressed network's test accuracy still counts as about as accurate
 CLASS_MEAN = "class-mean"  # reconstructs nothing: the average image of the digit that the network predicts
 
 
@@ -31,8 +34,8 @@ def answer(report: Report) -> str:
     found = report.summary.verdicts[report.claims.question]
     untested = found.verdict == NOT_TESTED
     suppressed, matched = (_identified(report, name) for name in ("suppressed", "matched"))
+    why = told(found.reason) if found.reason else _("it has not all networks that the answer needs")
     if suppressed is None or matched is None or (untested and not measured_nonetheless(found)):
-        why = told(found.reason) if found.reason else _("it has not all networks that the answer needs")
         return _("**This run cannot tell.** Why: {why}.", why=why)
     against = (IDENTIFIED, report.study.roles.matched)
     apart = next((one for one in found.comparisons if (one.metric, one.control) == against), None)
@@ -50,12 +53,22 @@ def answer(report: Report) -> str:
         other=_("the ordinary one that was to be as accurate" if untested else "an equally accurate ordinary one"),
         apart=_(" ({low} to {high} points, 95 % interval)", **ends) if apart else "",
     )
-    return said + (_(" Why it cannot tell: {why}.", why=told(found.reason)) if untested else "")
+    return said + (_(" Why it cannot tell: {why}.", why=_off(report) or why) if untested else "")
+
+
+def _off(report: Report) -> str:
+    """By how much an ordinary network misses the accuracy that it was to have, if by more than is allowed."""
+    about = ("matched", report.study.roles.matched)
+    off = [gate.found for gate in report.summary.gates if (gate.name, gate.about) == about and not gate.passed]
+    if not off:
+        return ""
+    points = {"off": f"{100 * off[0]:.4g}", "most": f"{100 * MATCHED:g}"}
+    return _("{off} points of accuracy lie between the two in a training, and {most} are allowed", **points)
 
 
 def facts(report: Report) -> str:
-    """A list: what the tutorial's attack shows, and what two other defences do."""
-    found = [_tutorials_fact(report), _noises_fact(report), _privates_fact(report)]
+    """A list: what the tutorial's attack shows, and what other defences do."""
+    found = [_tutorials_fact(report), _noises_fact(report), _least_fact(report), _privates_fact(report)]
     return "\n".join(f"- {fact}" for fact in found if fact)
 
 
@@ -68,15 +81,14 @@ def _tutorials_fact(report: Report) -> str:
     change = report.difference(CONFIDENCE, suppressed.factors, attack)
     if change is None or len(got) < 2:
         return ""
-    documented = [report.documented(arm, CONFIDENCE) or 0.0 for arm in report.pair]
+    documented = [f"{100 * (report.documented(arm, CONFIDENCE) or 0.0):.0f}" for arm in report.pair]
     said = _(
         "**The tutorial's own attack {gets}**: a classifier's confidence goes from {before} to {after} (documented: "
         "{first} % to {second} %).",
         gets=_("gets less" if change.high < 0 else "gets more" if change.low > 0 else "gets about as much"),
         before=percent(got[0]),
         after=percent(got[1]),
-        first=f"{100 * documented[0]:.0f}",
-        second=f"{100 * documented[1]:.0f}",
+        **dict(zip(("first", "second"), documented, strict=True)),
     )
     idle = next((each for each in report.ladder if each.attack == CLASS_MEAN), None)
     nothing = report.estimate(CONFIDENCE, suppressed.factors, idle) if idle else None
@@ -99,10 +111,20 @@ def _noises_fact(report: Report) -> str:
     return _(
         "**{finding}**: at the same accuracy {share} [{low} to {high}] are identified.",
         finding=_("Noise on the features protects" if protects else "Noise on the features does not do better"),
-        share=percent(noise),
-        low=f"{100 * noise.low:.0f}",
-        high=f"{100 * noise.high:.0f}",
+        **_interval(noise),
     )
+
+
+def _least_fact(report: Report) -> str:
+    """The network of about the suppressed one's accuracy that gives away least, unless the page speaks of it anyway."""
+    near, suppressed = as_accurate(report), _identified(report, "suppressed")
+    if not near or suppressed is None:
+        return ""
+    least, found = min(near, key=lambda one: one[1].mean)
+    if least in (*report.pair, report.arm(report.study.roles.noise)) or found.high >= suppressed.low:
+        return ""
+    said = {"network": told(least.title), **_interval(found)}
+    return _("**Least is got from *{network}***: {share} [{low} to {high}] are identified.", **said)
 
 
 def _privates_fact(report: Report) -> str:
@@ -130,6 +152,13 @@ def private(report: Report) -> Arm | None:
         return None
     aim = fmean(suppressed.test_accuracy)
     return min(there, key=lambda arm: abs(fmean(arm.test_accuracy) - aim))
+
+
+def as_accurate(report: Report) -> list[tuple[Arm, Averaged]]:
+    """Networks of about the suppressed one's accuracy, itself among them, each with what is identified from it."""
+    aim = fmean(report.pair[1].test_accuracy) if len(report.pair) > 1 else inf
+    near = [arm for arm in report.summary.arms if abs(fmean(arm.test_accuracy) - aim) <= AS_ACCURATE]
+    return [(arm, found) for arm in near if (found := report.strongest(IDENTIFIED, arm))]
 
 
 def scope(report: Report) -> str:
@@ -185,6 +214,11 @@ def figures_said(report: Report) -> list[tuple[str, Row, str]]:
     return [
         (by, row, metric) for by, found in rows(report).items() for row in found for metric in (IDENTIFIED, CONFIDENCE)
     ]
+
+
+def _interval(share: Estimate) -> dict[str, str]:
+    """A share with its 95 % interval, as a page says them."""
+    return {"share": percent(share), "low": f"{100 * share.low:.0f}", "high": f"{100 * share.high:.0f}"}
 
 
 def percent(share: Estimate) -> str:

@@ -81,9 +81,8 @@ def strongest_table(found: Comparison, report: Report) -> str:
             if arm.factors.items() <= one.factors.items() and one.factors.keys() <= told_by
         ]
         now = max(((one.yours, one) for one in made if one.yours is not None), key=itemgetter(0), default=None)
-        before = max(
-            ((one.published, one) for one in made if one.published is not None), key=itemgetter(0), default=None
-        )
+        were = ((one.published, one) for one in made if one.published is not None)
+        before = max(were, key=itemgetter(0), default=None)
         if now and before:
             cells = [f"{value:.3f} ({one.attack})" for value, one in (now, before)]
             otherwise = "yes" if now[1].note.startswith(OTHERWISE) else "no"

@@ -1,6 +1,6 @@
 """Small tables for the pages that say a finding: few rows, each figure with its interval, shares in per cent."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import product
 
 from report.context import Report
@@ -34,9 +34,7 @@ def _is_share(metric: str) -> bool:
     return (METRICS[metric].low, METRICS[metric].high) == (0, 1) and metric != AREA
 
 
-def _rows(
-    report: Report, attacks: Mapping[str, Variant], arms: Sequence[Arm], metrics: Sequence[str], head: str
-) -> str:
+def _rows(report: Report, attacks: Mapping[str, Variant], arms: list[Arm], metrics: list[str], head: str) -> str:
     """A row for each attack by its title, a column for each metric and arm; one metric is the caption's to name."""
     named = [SHORT.get(name, METRICS[name].label) for name in metrics]
     heads = [f"{name}, {arm.title}" if metrics[1:] else arm.title for name in named for arm in arms]
@@ -63,10 +61,8 @@ def tutorial_small(report: Report) -> str:
         row = [label(metric)]
         for arm in report.pair:
             said = report.documented(arm, metric)
-            row += [
-                "n/a" if said is None else _as(metric, said),
-                cell(metric, report.estimate(metric, arm.factors, attack)),
-            ]
+            documented = "n/a" if said is None else _as(metric, said)
+            row += [documented, cell(metric, report.estimate(metric, arm.factors, attack))]
         rows.append(row + [cell(metric, report.estimate(metric, report.pair[1].factors, each)) for each in idle])
     return table(heads + ["average of the predicted digit"] * len(idle), rows)
 
@@ -98,9 +94,8 @@ def limits_small(report: Report) -> str:
     named = {"the strongest attack": report.strongest, "the best of all attacks, image by image": report.bound}
     found = {title: [get(IDENTIFIED, arm) for arm in report.pair] for title, get in named.items()}
     for each in report.seeing("gallery"):
-        found[f"{each.title}, among candidates"] = [
-            report.estimate(IDENTIFIED, arm.factors, each) for arm in report.pair
-        ]
+        among = [report.estimate(IDENTIFIED, arm.factors, each) for arm in report.pair]
+        found[f"{each.title}, among candidates"] = among
     rows = [[title, *(cell(IDENTIFIED, one) for one in row)] for title, row in found.items() if any(row)]
     return table(["identified by", *(arm.title for arm in report.pair)], rows) if len(rows) > 1 else ""
 

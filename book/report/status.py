@@ -32,11 +32,8 @@ def substitutions(report: Report) -> dict[str, str]:
 def _answer(report: Report, runs: list[Run]) -> str:
     """Whether all runs are there, when they were made, how long they took."""
     summary, (first, last) = report.summary, dated(runs)
-    there = (
-        f"{summary.missing:,} runs are still to be made"
-        if summary.missing
-        else "All runs that were asked for are there"
-    )
+    left = f"{summary.missing:,} runs are still to be made" if summary.missing else ""
+    there = left or "All runs that were asked for are there"
     hours = sum(_seconds(run) for run in runs) / 3600
     made = f"{summary.uncommitted:,} of them by code with uncommitted changes"
     made = made if summary.uncommitted else "all by committed code"

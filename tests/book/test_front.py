@@ -6,6 +6,7 @@ import pytest
 from planted import estimate, planted, with_summary
 
 from report import front
+from suppress_privacy.evaluation import gates
 from suppress_privacy.evaluation.verdict import Comparison, Verdict
 from suppress_study.plan import Study
 
@@ -73,6 +74,34 @@ def test_what_a_network_left_untested_is_told_beside_what_was_measured():
         "the suppressed network and **89 %** from the ordinary one that was to be as accurate (+4 to +10 points, 95 % "
         f"interval). Why it cannot tell: {why}."
     )
+
+
+def test_by_how_much_the_network_is_off_is_said_in_points():
+    report, asked = with_verdict("not tested"), planted().claims.question
+    found = replace(
+        report.summary.verdicts[asked], effect=None, reason="a model is not what it should be: matched of m"
+    )
+    off = gates.matches("accuracy-matched", [0.988], [0.984875])
+    gated = with_summary(report, verdicts={**report.summary.verdicts, asked: found}, gates=[off])
+    said = "Why it cannot tell: 0.3125 points of accuracy lie between the two in a training, and 0.3 are allowed."
+    assert front.answer(gated).endswith(said)
+    other = gates.matches("feature-noise", [0.988], [0.984875])
+    assert "points of accuracy lie" not in front.answer(with_summary(gated, gates=[other]))
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.04, "4 % [3 to 5]"), (0.945, None)])
+def test_the_network_from_which_least_is_got_is_named_if_it_is_clearly_less(monkeypatch, share, said):
+    report = with_verdict("refuted")
+    arm = next(arm for arm, _ in front.as_accurate(report) if arm not in report.pair)
+    strongest = type(report).strongest
+
+    def planted_share(self, metric, asked, *more):
+        found = strongest(self, metric, asked, *more)
+        return replace(found, mean=share, low=share - 0.01, high=share + 0.01) if asked == arm else found
+
+    monkeypatch.setattr(type(report), "strongest", planted_share)
+    facts = [line for line in front.facts(report).splitlines() if "Least is got" in line]
+    assert facts == ([f"- **Least is got from *{arm.title}***: {said} are identified."] if said else [])
 
 
 def test_a_verdict_without_the_networks_it_speaks_of_is_no_answer():
