@@ -16,7 +16,7 @@ hundredth beyond the published seeds', which is more than one weight of LeNet5's
     counts              figures (the run's own); compared, inside, outside and differ; outside_by_chance, as expected;
                         not_comparable; not_made, which the published run alone has
     conditions          machine, versions, data, code: what, yours and published (all that were found), same
-    settings            what was set otherwise
+    settings            what was set otherwise, and in brackets of which networks or attacks
     claims              claim, and its verdict in yours and in published (empty where it is not asked)
     figures             model, attack, metric, yours, published, low, high (of 95 %), agrees (null: not to be said),
                         note (why not), differs, distance (in reaches of the interval beyond which it differs), factors
@@ -79,7 +79,7 @@ class Comparison:
     campaign: str
     figures: list[Compared]
     conditions: dict[str, tuple[list[str], list[str]]]  # yours and the published run's
-    settings: list[str]  # what was set otherwise
+    settings: list[str]  # what was set otherwise, and of which networks or attacks
     claims: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # yours and the published run's verdicts
 
     @property
@@ -116,9 +116,8 @@ class Comparison:
         chance = counts["outside_by_chance"]
         by_chance = "none" if chance < 0.5 else f"about {chance:.0f}"
         differing = [str(one) for one in self.outside if one.differs]
-        found = (
-            f"{len(differing)} differ beyond chance ({few(differing)})" if differing else "none differs beyond chance"
-        )
+        some = f"{len(differing)} differ beyond chance ({few(differing)})"
+        found = some if differing else "none differs beyond chance"
         return (
             f"{counts['inside']} of {counts['compared']} figures agree with the published run; {by_chance} of them "
             f"would lie outside by chance; {found}."
@@ -145,10 +144,9 @@ def compare(own: Side, published: Side) -> Comparison:
     ]
     mine, theirs = own.conditions(), published.conditions()
     both = {name: (mine.get(name, []), theirs.get(name, [])) for name in dict.fromkeys([*mine, *theirs])}
-    otherwise = sorted({each for one in own.figures.values() for each in _set_otherwise(own, published, one)})
     asked = [{name: each.verdict for name, each in side.summary.verdicts.items()} for side in (own, published)]
     claims = {name: (asked[0].get(name, ""), asked[1].get(name, "")) for name in {**asked[0], **asked[1]}}
-    return Comparison(own.summary.profile, own.summary.campaign, figures, both, otherwise, claims)
+    return Comparison(own.summary.profile, own.summary.campaign, figures, both, _otherwise(own, published), claims)
 
 
 def _other_data(own: Side, published: Side) -> str:
@@ -171,6 +169,15 @@ def _why_not(own: Side, published: Side, which: Which) -> str:
         return "not comparable: too few published trainings"
     otherwise = _set_otherwise(own, published, own.figures[which])
     return f"other settings: {', '.join(otherwise)}" if otherwise else ""
+
+
+def _otherwise(own: Side, published: Side) -> list[str]:
+    """All that was set otherwise, each with the networks that were trained so, or the attacks that were made so."""
+    whose: dict[str, tuple[set[str], set[str]]] = {}
+    for one in own.figures.values():
+        for each in _set_otherwise(own, published, one):
+            whose.setdefault(each, (set(), set()))[one.attack != ""].add(one.attack or one.model)
+    return [f"{each} ({few(sorted(models or attacks))})" for each, (models, attacks) in sorted(whose.items())]
 
 
 def _set_otherwise(own: Side, published: Side, figure: Figure) -> list[str]:
@@ -230,9 +237,8 @@ def compare_folders(run: Path, published: Path | None = None, file: str = FILE) 
     own, other = Side.load(run), Side.load(published)
     mine, theirs = own.summary.campaign, other.summary.campaign
     if mine != theirs:
-        raise ResultError(
-            f"{run} is of campaign {mine}, {published} of {theirs}: name a folder of {mine} as PUBLISHED."
-        )
+        both = f"{run} is of campaign {mine}, {published} of {theirs}"
+        raise ResultError(f"{both}: name a folder of {mine} as PUBLISHED.")
     found = compare(own, other)
     _save(found, run / file, published)
     return found

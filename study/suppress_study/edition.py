@@ -170,9 +170,8 @@ def replace(edition: Edition) -> None:
             go_on = f"make edition TAG={edition.tag}, until nothing is left"
             raise EditionError(f"{finished.relative_to(ROOT)} is not whole ({error}): {go_on}.") from None
         if summary.uncommitted or summary.tags != [edition.tag]:
-            raise EditionError(
-                f"{finished.relative_to(ROOT)} has runs of other code than {edition.tag}'s: see its runs."
-            )
+            place = finished.relative_to(ROOT)
+            raise EditionError(f"{place} has runs of other code than {edition.tag}'s: see its runs.")
     for finished, published in folders.items():
         summaries[finished].save(finished / "summary.json")
         if published.is_dir():

@@ -332,9 +332,10 @@ def test_what_differs_in_machine_versions_code_and_settings_is_said(own, publish
     assert unlike["instruction sets"] == (["avx, sse"], [])
     assert unlike["commit"][0] == ["2 runs from changes that were not committed", "mine"]
     assert not {"made", "core-hours", "profile", "device"} & {*unlike}
-    assert found.settings == [f"epochs 3 instead of {theirs.runs['train-dense-sgd-seed0'].settings['epochs']}"]
+    otherwise = f"epochs 3 instead of {theirs.runs['train-dense-sgd-seed0'].settings['epochs']}"
+    assert found.settings == [f"{otherwise} ({mine.study.arms['dense-sgd'].title})"]
     dense = [one for one in found.figures if one.factors == DENSE and one.yours is not None]
-    assert {one.note for one in dense} == {f"other settings: {found.settings[0]}"}
+    assert {one.note for one in dense} == {f"other settings: {otherwise}"}
     lines = told(found)
     assert "\x1b" not in lines and "another" in lines and "not recorded" in lines and found.settings[0] in lines
 
