@@ -62,7 +62,8 @@ def test_another_setting_is_said_and_not_counted(published):
         for name, run in report.results.runs.items()
     }
     found = yours.comparison(replace(report, results=replace(report.results, runs=runs)), published)
-    assert found.settings == ["epochs 7 instead of 10"] and "epochs 7 instead of 10" in yours.conditions_table(found)
+    assert found.settings == ["epochs 7 instead of 10 (ordinary)"]
+    assert found.settings[0] in yours.conditions_table(found)
     changed = [one for one in found.figures if "epochs 7 instead of 10" in one.note]
     assert {one.agrees for one in changed} == {None}
     ordinary = [one for one in found.figures if one.model == "ordinary" and one.note != NOT_MADE]
