@@ -53,13 +53,13 @@ def answer(report: Report) -> str:
         other=_("the ordinary one that was to be as accurate" if untested else "an equally accurate ordinary one"),
         apart=_(" ({low} to {high} points, 95 % interval)", **ends) if apart else "",
     )
-    return said + (_(" Why it cannot tell: {why}.", why=_off(report) or why) if untested else "")
+    return said + (_(" Why it cannot tell: {why}.", why=_off(report, found.reason) or why) if untested else "")
 
 
-def _off(report: Report) -> str:
-    """By how much an ordinary network misses the accuracy that it was to have, if by more than is allowed."""
-    about = ("matched", report.study.roles.matched)
-    off = [gate.found for gate in report.summary.gates if (gate.name, gate.about) == about and not gate.passed]
+def _off(report: Report, reason: str) -> str:
+    """By how much an ordinary network misses the accuracy that it was to have, if that is all of the reason."""
+    gates = [gate for gate in report.summary.gates if gate.about == report.study.roles.matched and not gate.passed]
+    off = [gate.found for gate in gates if gate.name == "matched" and reason.endswith(f": {gate}")]
     if not off:
         return ""
     points = {"off": f"{100 * off[0]:.4g}", "most": f"{100 * MATCHED:g}"}

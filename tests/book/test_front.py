@@ -78,15 +78,15 @@ def test_what_a_network_left_untested_is_told_beside_what_was_measured():
 
 def test_by_how_much_the_network_is_off_is_said_in_points():
     report, asked = with_verdict("not tested"), planted().claims.question
-    found = replace(
-        report.summary.verdicts[asked], effect=None, reason="a model is not what it should be: matched of m"
-    )
     off = gates.matches("accuracy-matched", [0.988], [0.984875])
+    found = replace(report.summary.verdicts[asked], effect=None, reason=f"a model is not what it should be: {off}")
     gated = with_summary(report, verdicts={**report.summary.verdicts, asked: found}, gates=[off])
     said = "Why it cannot tell: 0.3125 points of accuracy lie between the two in a training, and 0.3 are allowed."
     assert front.answer(gated).endswith(said)
     other = gates.matches("feature-noise", [0.988], [0.984875])
     assert "points of accuracy lie" not in front.answer(with_summary(gated, gates=[other]))
+    more = {asked: replace(found, reason=f"a model is not what it should be: sparsity of a, {off}")}
+    assert front.answer(with_summary(gated, verdicts={**gated.summary.verdicts, **more})).endswith(f"a, {off}.")
 
 
 @pytest.mark.parametrize(("share", "said"), [(0.04, "4 % [3 to 5]"), (0.945, None)])
