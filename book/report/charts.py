@@ -176,18 +176,13 @@ def ladder_by_model(report: Report, width: float = WIDE) -> Figure | None:
     attacks = [each for each in report.ladder if each.sees != "nothing" and each.attack != shuffled]
     drawn, axis, rows = _network_rows(report, lambda arm: report.strongest(metric, arm), width)
     for number, attack in enumerate(attacks):
-        shift = 0.12 * ((number + 0.5) / len(attacks) - 0.5)
+        shift, marker = 0.12 * ((number + 0.5) / len(attacks) - 0.5), ATTACKS[number % len(ATTACKS)]
         for arm, at in rows:
             colour = family_of(report, arm).colour
-            look = {"color": colour, "marker": ATTACKS[number % len(ATTACKS)], "label": f"{attack.title}, {arm.title}"}
+            look = {"color": colour, "marker": marker, "label": f"{attack.title}, {arm.title}"}
             found = report.estimate(metric, arm.factors, attack)
             points(axis, [(at + shift, found)], across=True, **look, markerfacecolor=PAPER if number % 2 else colour)
-        named: dict[str, Any] = {
-            "marker": ATTACKS[number % len(ATTACKS)],
-            "linestyle": "",
-            "color": MUTED,
-            "label": attack.title,
-        }
+        named: dict[str, Any] = {"marker": marker, "linestyle": "", "color": MUTED, "label": attack.title}
         axis.plot([], [], **named, markerfacecolor=PAPER if number % 2 else MUTED)
     axis.axvline(0, color=INK, linewidth=1)
     axis.set(xlabel=METRICS[metric].label, xlim=(max(axis.get_xlim()[0], WORST), 1))

@@ -302,21 +302,23 @@ def correlation(report: Report) -> tuple[float, int] | None:
 
 def games_found(report: Report) -> str:
     """Of membership by coin: how many canaries are found of an ordinary and of the suppressed network."""
-    roles, asked = report.study.roles, report.claims.strongest.membership[-1]
-    found = {
-        row["arm"]: row
-        for row in report.summary.games
-        if (row["attack"], row["among"], row["metric"]) == (asked, "canaries", JUDGED_BY)
-    }
-    if not {roles.control, roles.suppressed} <= found.keys():
+    found = {arm: each["canaries"] for (_, arm), each in played(report).items() if "canaries" in each}
+    own, other = map(found.get, (report.study.roles.suppressed, report.study.roles.control))
+    if own is None or other is None:
         return ""
-    both = [
-        Estimate(*(found[name][each] for each in ("mean", "low", "high", "n")))
-        for name in (roles.control, roles.suppressed)
-    ]
-    word = {"less": "fewer", "about as much": "about as many"}.get(than := _than(both[1], both[0]), than)
+    word = {"less": "fewer", "about as much": "about as many"}.get(than := _than(own, other), than)
     return (
-        f"**Of the suppressed network {word} canaries are found**: {percent(both[1])}, and "
-        f"{percent(both[0])} of an ordinary one. At that {100 * FALSE_POSITIVE_RATE:.0f} % of the others are taken for "
+        f"**Of the suppressed network {word} canaries are found**: {percent(own)}, and "
+        f"{percent(other)} of an ordinary one. At that {100 * FALSE_POSITIVE_RATE:.0f} % of the others are taken for "
         "members."
     )
+
+
+def played(report: Report) -> dict[tuple[str, str], dict[str, Estimate]]:
+    """By game and arm, how many the last of the attacks on membership finds, among canaries and among others."""
+    found: dict[tuple[str, str], dict[str, Estimate]] = {}
+    for row in report.summary.games:
+        if (row["attack"], row["metric"]) == (report.claims.strongest.membership[-1], JUDGED_BY):
+            one = Estimate(*(row[name] for name in ("mean", "low", "high", "n")))
+            found.setdefault((row["game"], row["arm"]), {})[row["among"]] = one
+    return found

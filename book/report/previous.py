@@ -37,6 +37,7 @@ def substitutions(found: Comparison | None, report: Report) -> dict[str, str]:
     return {
         "before_found": said(found),
         "before_claims": claims_table(found),
+        "before_why": why_list(found),
         "before_first_page": yours.figures_table(yours.of_first_page(found, report), HEADS),
         "before_strongest": strongest_table(found, report),
         "before_settings": "\n".join(f"- {each}" for each in found.settings),
@@ -47,9 +48,9 @@ def substitutions(found: Comparison | None, report: Report) -> dict[str, str]:
 
 def said(found: Comparison) -> str:
     """How far the two agree: of claims, then of figures, in one sentence each."""
-    both = [each for each in found.claims.values() if all(each)]
-    same = sum(now == before for now, before in both)
-    new = sum(not before for _, before in found.claims.values())
+    both = [each for each in found.claims.values() if each.yours and each.published]
+    same = sum(each.yours == each.published for each in both)
+    new = sum(not each.published for each in found.claims.values())
     counts, otherwise = found.counts(), sum(one.note.startswith(OTHERWISE) for one in found.figures)
     fresh = "1 claim is new" if new == 1 else f"{new} claims are new"
     return (
@@ -63,10 +64,20 @@ def said(found: Comparison) -> str:
 def claims_table(found: Comparison) -> str:
     """A row for each claim: its verdicts now and before."""
     rows = [
-        [name, *(each or UNASKED for each in both), "" if len({*both, ""}) < 3 else "**other**"]
-        for name, both in found.claims.items()
+        [name, each.yours or UNASKED, each.published or UNASKED, "**other**" if each.differs else ""]
+        for name, each in found.claims.items()
     ]
     return table(["claim", "now", "before", ""], rows)
+
+
+def why_list(found: Comparison) -> str:
+    """Of each claim with another verdict what decides it now and before, and what was asked or set otherwise."""
+    return "\n".join(
+        f"- **{name}**, now: {each.yours_by}. Before: {each.published_by}. Asked or set otherwise: "
+        f"{'; '.join(each.otherwise) or 'nothing'}."
+        for name, each in found.claims.items()
+        if each.differs
+    )
 
 
 def strongest_table(found: Comparison, report: Report) -> str:

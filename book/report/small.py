@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import product
 
 from report.context import Report
-from report.findings import JUDGED_BY, of_one_image, sending
+from report.findings import JUDGED_BY, of_one_image, played, sending
 from report.front import CONFIDENCE, IDENTIFIED, networks_beside
 from report.tables import FEW, TUTORIAL, measured, table
 from suppress_privacy.evaluation.gates import REQUIRED
@@ -142,15 +142,9 @@ def membership_small(report: Report) -> str:
 
 def games_small(report: Report) -> str:
     """Membership by coin: of each arm what the last of the attacks finds, and the epsilon that it refutes."""
-    asked, study = report.claims.strongest.membership[-1], report.study
-    found: dict[tuple[str, str], dict[str, Estimate]] = {}
-    for row in report.summary.games:
-        if (row["attack"], row["metric"]) == (asked, JUDGED_BY):
-            one = Estimate(*(row[name] for name in ("mean", "low", "high", "n")))
-            found.setdefault((row["game"], row["arm"]), {})[row["among"]] = one
+    asked, study, rows = report.claims.strongest.membership[-1], report.study, []
     refuted = {(row["game"], row["arm"]): row["epsilon"] for row in report.summary.audits if row["attack"] == asked}
-    rows = []
-    for (game, arm), each in found.items():
+    for (game, arm), each in played(report).items():
         shares = [cell(JUDGED_BY, each.get(among)) for among in ("canaries", "others")]
         epsilon = f"{refuted[game, arm]:.1f}" if (game, arm) in refuted else "n/a"
         rows.append([study.games[game].title, study.arms[arm].title, *shares, epsilon])

@@ -7,15 +7,13 @@ from report import front
 from report.context import Report
 from report.language import _, told
 from report.tables import table
-from suppress_study.compare import Compared, Comparison, cells, compare, few
+from suppress_study.compare import CELLS, Compared, Comparison, cells, compare, few
 from suppress_study.sides import Side
-
-HEADS = ("network", "attack", "figure", "yours", "published", "95 % of single trainings", "agrees")
 
 
 def comparison(own: Report, published: Report) -> Comparison:
     """Every figure of a run beside the published ones."""
-    return compare(*(Side(each.summary, each.study, each.results.runs) for each in (own, published)))
+    return compare(*(Side(each.summary, each.study, each.claims, each.results.runs) for each in (own, published)))
 
 
 def of_first_page(found: Comparison, published: Report) -> list[Compared]:
@@ -51,7 +49,7 @@ def outside_list(found: Comparison) -> str:
     return "\n".join(said) or "No figure lies there."
 
 
-def figures_table(found: Sequence[Compared], heads: Sequence[str] = HEADS) -> str:
+def figures_table(found: Sequence[Compared], heads: Sequence[str] = CELLS) -> str:
     """A row for each figure that was made: yours, what the published run leads one to expect, whether it lies there."""
     rows = [cells(one) for one in found if one.yours is not None]
     return table(heads, [[*row[:-1], "**no**" if row[-1] == "no" else row[-1]] for row in rows])

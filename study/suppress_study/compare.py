@@ -17,7 +17,8 @@ hundredth beyond the published seeds', which is more than one weight of LeNet5's
                         not_comparable; not_made, which the published run alone has
     conditions          machine, versions, data, code: what, yours and published (all that were found), same
     settings            what was set otherwise, and in brackets of which networks or attacks
-    claims              claim, and its verdict in yours and in published (empty where it is not asked)
+    claims              claim, its verdict in yours and in published (empty where it is not asked), yours_by and
+                        published_by (what decides it), otherwise (how it is asked and what it is of is set otherwise)
     figures             model, attack, metric, yours, published, low, high (of 95 %), agrees (null: not to be said),
                         note (why not), differs, distance (in reaches of the interval beyond which it differs), factors
 """
@@ -31,15 +32,16 @@ from pathlib import Path
 from typing import Any
 
 from suppress_privacy.evaluation.intervals import LEVEL
-from suppress_privacy.evaluation.verdict import LEAST_SEEDS
+from suppress_privacy.evaluation.verdict import LEAST_SEEDS, Verdict
 from suppress_study.campaigns import kept as campaign_of
-from suppress_study.results import PUBLISHED, ResultError, published_campaigns, write_json
+from suppress_study.results import PUBLISHED, ResultError, key, published_campaigns, write_json
 from suppress_study.settings import ROOT
 from suppress_study.sides import SET, Factors, Figure, Side, Which
 
 AGREES, DIFFERS, NOT_COMPARABLE = "agrees", "differs", "not comparable"
 EXIT_CODES = {AGREES: 0, DIFFERS: 3, NOT_COMPARABLE: 5}
 NOT_MADE = "not made"
+CELLS = ("network", "attack", "figure", "yours", "published", "95 % of single trainings", "agrees")
 FILE = "comparison.json"
 NAMED = 3  # commits, reasons or figures that are named before the others are counted
 OWN_WAY = ("profile", "trainings of a network", "made", "core-hours")  # conditions that are no reason to differ
@@ -72,6 +74,21 @@ class Compared:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """A claim's verdict in both runs, empty where it is not asked; what decides each, and why they may differ."""
+
+    yours: str
+    published: str
+    yours_by: str = ""
+    published_by: str = ""
+    otherwise: list[str] = field(default_factory=list)  # as it is asked, or as what it is decided by was made
+
+    @property
+    def differs(self) -> bool:
+        return "" != self.yours != self.published != ""
+
+
+@dataclass(frozen=True)
 class Comparison:
     """All figures of a run beside the published ones, and those that it lacks."""
 
@@ -80,7 +97,7 @@ class Comparison:
     figures: list[Compared]
     conditions: dict[str, tuple[list[str], list[str]]]  # yours and the published run's
     settings: list[str]  # what was set otherwise, and of which networks or attacks
-    claims: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # yours and the published run's verdicts
+    claims: Mapping[str, Answer] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -144,8 +161,7 @@ def compare(own: Side, published: Side) -> Comparison:
     ]
     mine, theirs = own.conditions(), published.conditions()
     both = {name: (mine.get(name, []), theirs.get(name, [])) for name in dict.fromkeys([*mine, *theirs])}
-    asked = [{name: each.verdict for name, each in side.summary.verdicts.items()} for side in (own, published)]
-    claims = {name: (asked[0].get(name, ""), asked[1].get(name, "")) for name in {**asked[0], **asked[1]}}
+    claims = {name: _answer(own, published, name) for name in own.summary.verdicts | published.summary.verdicts}
     return Comparison(own.summary.profile, own.summary.campaign, figures, both, _otherwise(own, published), claims)
 
 
@@ -169,6 +185,27 @@ def _why_not(own: Side, published: Side, which: Which) -> str:
         return "not comparable: too few published trainings"
     otherwise = _set_otherwise(own, published, own.figures[which])
     return f"other settings: {', '.join(otherwise)}" if otherwise else ""
+
+
+def _answer(own: Side, published: Side, name: str) -> Answer:
+    """A claim in both runs."""
+    mine, its = (side.summary.verdicts.get(name) for side in (own, published))
+    if mine is None or its is None:
+        return Answer(mine.verdict if mine else "", its.verdict if its else "")
+    runs = (own.runs.get(run) for one in mine.comparisons for run in one.runs)
+    made = {(run.kind, key(run.factors)) for run in runs if run}
+    there = [figure for figure in own.figures.values() if figure.made_by[0] in made]
+    claims = [side.claims.claims[name] for side in (own, published) if name in side.claims.claims]
+    asked = [each.model_dump(mode="json", exclude={"text", "source"}) for each in claims]
+    otherwise = [one for other in asked[1:] for one in _differences(asked[0], other)]
+    otherwise += [one for each in there for one in _set_otherwise(own, published, each)]
+    return Answer(mine.verdict, its.verdict, _decided_by(mine), _decided_by(its), [*dict.fromkeys(otherwise)])
+
+
+def _decided_by(found: Verdict) -> str:
+    """The effect that decides a claim with its interval, and the reason."""
+    effect = "" if found.effect is None else f"{found.effect:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+    return "; ".join(filter(None, (effect, found.reason)))
 
 
 def _otherwise(own: Side, published: Side) -> list[str]:
@@ -275,7 +312,7 @@ def _save(found: Comparison, path: Path, published: Path) -> None:
         "counts": found.counts(),
         "conditions": conditions,
         "settings": found.settings,
-        "claims": [{"claim": name, "yours": mine, "published": its} for name, (mine, its) in found.claims.items()],
+        "claims": [{"claim": name} | asdict(each) for name, each in found.claims.items()],
         "figures": figures,
     }
     write_json(path, content)
@@ -296,7 +333,7 @@ def written(path: Path) -> Comparison:
         content = json.loads(path.read_text("utf-8"))
         figures = [Compared(**{name: row[name] for name in row if name != "differs"}) for row in content["figures"]]
         both = {each["what"]: (each["yours"], each["published"]) for each in content["conditions"]}
-        claims = {each["claim"]: (each["yours"], each["published"]) for each in content["claims"]}
+        claims = {each.pop("claim"): Answer(**each) for each in content["claims"]}
         return Comparison(content["profile"], content["campaign"], figures, both, content["settings"], claims)
     except (ValueError, LookupError, TypeError) as error:
         raise ResultError(f"{path} is damaged: restore it.") from error
@@ -305,8 +342,7 @@ def written(path: Path) -> Comparison:
 def told(found: Comparison) -> str:
     """A comparison as lines of text: every figure, what differs besides, what lies outside, and the verdict."""
     own = [one for one in found.figures if one.yours is not None]
-    heads = ("network", "attack", "figure", "yours", "published", "95 % of single trainings", "agrees")
-    blocks = [_columns([heads, *(cells(one) for one in own)])]
+    blocks = [_columns([CELLS, *(cells(one) for one in own)])]
     unlike = [
         (name, few(mine) or "not recorded", few(theirs) or "not recorded")
         for name, (mine, theirs) in found.unlike().items()

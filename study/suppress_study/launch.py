@@ -28,14 +28,7 @@ from suppress_study.machines import end_with_leader, lead, require_executor, sen
 from suppress_study.models import require_fits
 from suppress_study.plan import Study
 from suppress_study.provenance import DIRTY, commit, describe
-from suppress_study.results import (
-    PUBLISHED,
-    ResultError,
-    Results,
-    published_campaigns,
-    published_runs,
-    runs_made_in,
-)
+from suppress_study.results import PUBLISHED, ResultError, Results, published_campaigns, published_runs, runs_made_in
 from suppress_study.settings import ROOT, Campaign
 from suppress_study.starter import Starter
 from suppress_study.status import Standing

@@ -32,14 +32,7 @@ from suppress_study.notebook import execute
 from suppress_study.plan import Study
 from suppress_study.provenance import commit, describe, tag
 from suppress_study.reading import from_yaml
-from suppress_study.results import (
-    PUBLISHED,
-    ResultError,
-    Results,
-    finish_publishing,
-    published_runs,
-    runs_made_in,
-)
+from suppress_study.results import PUBLISHED, ResultError, Results, finish_publishing, published_runs, runs_made_in
 from suppress_study.settings import ROOT
 from suppress_study.summary import summary_of
 from suppress_study.surroundings import surroundings

@@ -63,10 +63,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Side:
-    """One of two runs: its summary, the plan that it was made by, and the runs themselves as far as they are there."""
+    """One of two runs: its summary, the plan and claims that it was made by, and the runs as far as they are there."""
 
     summary: Summary
     study: Study
+    claims: Claims
     runs: Mapping[str, Run]
 
     @classmethod
@@ -81,13 +82,13 @@ class Side:
         path, runs = folder / "summary.json", published_runs(folder) | runs_made_in(folder)
         if not runs and not path.is_file():
             raise ResultError(f"{folder} holds no runs: name a folder of results, such as results/quick.")
-        study = Study.of(folder)
+        study, claims = Study.of(folder), Claims.of(folder)
         if not path.is_file():
             profile, _ = Counter(run.profile for run in runs.values()).most_common(1)[0]
-            summary = summarise(Results.load(folder), study, profile, Claims.of(folder), allow_missing=True)
-            return cls(summary, study, runs)
+            summary = summarise(Results.load(folder), study, profile, claims, allow_missing=True)
+            return cls(summary, study, claims, runs)
         try:
-            found = cls(Summary.load(path), study, runs)
+            found = cls(Summary.load(path), study, claims, runs)
             found.figures  # noqa: B018  rows of its tables are plain data, looked at here
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ResultError(f"{path} is damaged: restore it, or delete it where the folder has runs.") from error

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from suppress_study.compare import few
 from suppress_study.cost import costs, total
 from suppress_study.jobs import Job
 from suppress_study.keys import Depends, Keys
 from suppress_study.results import Run, write_json
 
 CURRENT, STALE, MISSING = "current", "stale", "missing"
-SHOWN = 3  # modules that are named before the others are counted
 
 
 @dataclass(frozen=True)
@@ -97,23 +97,18 @@ def _why(run: Run, planned: Run, depends: Depends) -> str:
     if made["key"] == depends["key"]:
         return ""
     settings = _differing(run.settings, json.loads(json.dumps(planned.settings)))
-    parts = [f"settings ({_counted(settings)})"] if settings else []
+    parts = [f"settings ({few(settings)})"] if settings else []
     pairs = {name: (made["basis"][name], now) for name, now in depends["basis"].items()}
     pairs |= {name: (made.get(name), depends.get(name)) for name in ("package", "needs")}
     for name, (before, now) in pairs.items():
         if before != now:
             both = isinstance(before, dict) and isinstance(now, dict)
-            parts.append(f"{name} ({_counted(_differing(before, now)) if both else f'{before}, now {now}'})")
+            parts.append(f"{name} ({few(_differing(before, now)) if both else f'{before}, now {now}'})")
     return f"other {', '.join(parts)}" if parts else "its record of what it depends on is not what its key says"
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return [name for name in dict.fromkeys([*one, *other]) if one.get(name) != other.get(name)]
-
-
-def _counted(names: list[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def write(path: Path, found: list[Standing], published: Mapping[str, bool]) -> list[str]:

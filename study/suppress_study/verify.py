@@ -25,18 +25,7 @@ from suppress_study import campaigns, recomputed, weights
 from suppress_study.keys import recorded
 from suppress_study.plan import Study
 from suppress_study.provenance import DIRTY, at_commit, describe, tagged
-from suppress_study.results import (
-    ASKED,
-    FILES,
-    HEADS,
-    RETRAINED,
-    UNITS,
-    ResultError,
-    Results,
-    Run,
-    key,
-    published_runs,
-)
+from suppress_study.results import ASKED, FILES, HEADS, RETRAINED, UNITS, ResultError, Results, Run, key, published_runs
 from suppress_study.retrained import Retrained, drawn, with_needs
 from suppress_study.settings import OwnData, Profile
 from suppress_study.summary import Summary, summary_of

@@ -7,7 +7,7 @@ from planted import planted
 from test_tables import cells
 
 from report import previous, yours
-from suppress_study.compare import Comparison
+from suppress_study.compare import Answer, Comparison
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,11 @@ def report():
 def found(report):
     """The report beside a quick run, as if that had been published before."""
     made = yours.comparison(report, planted("quick", value=lambda factors, attack, metric, judge: 0.25))
-    return replace(made, claims={"R1": ("holds", "holds"), "H1": ("refuted", "holds"), "H9": ("holds", "")})
+    changed = Answer(
+        "refuted", "holds", "+0.1 (+0.0 to +0.2); the opposite", "-0.1 (-0.2 to -0.0)", ["lr 1 instead of 2"]
+    )
+    claims = {"R1": Answer("holds", "holds", otherwise=["unsaid"]), "H1": changed, "H9": Answer("holds", "")}
+    return replace(made, claims=claims)
 
 
 def test_without_an_edition_before_there_is_no_page(report):
@@ -37,6 +41,15 @@ def test_a_claim_that_came_out_otherwise_is_marked_and_a_new_one_is_not(found):
         ["H1", "refuted", "holds", "**other**"],
         ["H9", "holds", "not asked", ""],
     ]
+
+
+def test_of_a_claim_that_came_out_otherwise_it_is_said_what_decides_it_and_what_was_otherwise(found):
+    assert previous.why_list(found) == (
+        "- **H1**, now: +0.1 (+0.0 to +0.2); the opposite. Before: -0.1 (-0.2 to -0.0). "
+        "Asked or set otherwise: lr 1 instead of 2."
+    )
+    alike = replace(found, claims={"H1": replace(found.claims["H1"], otherwise=[])})
+    assert previous.why_list(alike).endswith("Asked or set otherwise: nothing.")
 
 
 def test_the_strongest_attack_on_each_network_of_both_has_its_change(report, found):

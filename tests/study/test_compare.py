@@ -19,6 +19,7 @@ from suppress_study.compare import (
     FILE,
     NOT_COMPARABLE,
     NOT_MADE,
+    Answer,
     compare,
     compare_folders,
     told,
@@ -125,7 +126,7 @@ def whole():
 
 def side_of(content, seeds):
     """Those seeds of a summary, without their runs."""
-    return Side(Summary.model_validate(of_seeds(content, seeds)), Study.of(FULL), {})
+    return Side(Summary.model_validate(of_seeds(content, seeds)), Study.of(FULL), Claims.of(FULL), {})
 
 
 @pytest.mark.parametrize("seed", sorted(SEEDS))
@@ -231,7 +232,7 @@ def side(folder, outcomes):
         (place,) = [number for number, (run, _) in enumerate(attacked) if run.factors.get("attack") == "nearest"]
         attacked[place] = attacked[place][0], arrays
     results = Results.load(planted.write(folder, made))
-    return Side(summarise(results, study, "tiny", Claims.load()), study, results.runs)
+    return Side(summarise(results, study, "tiny", Claims.load()), study, Claims.load(), results.runs)
 
 
 @pytest.fixture(scope="module")
@@ -338,6 +339,31 @@ def test_what_differs_in_machine_versions_code_and_settings_is_said(own, publish
     assert {one.note for one in dense} == {f"other settings: {otherwise}"}
     lines = told(found)
     assert "\x1b" not in lines and "another" in lines and "not recorded" in lines and found.settings[0] in lines
+
+
+def test_a_claim_that_is_answered_otherwise_has_what_decides_it_in_both_and_what_was_asked_or_set_otherwise():
+    theirs = Side.load(FULL)
+    before = theirs.summary.verdicts["H2"]
+    of = {name for one in before.comparisons for name in one.runs if theirs.runs[name].kind == "attack"}
+    settings = {**theirs.runs[min(of)].settings, "settings": {**theirs.runs[min(of)].settings["settings"], "iters": 7}}
+    runs = {name: replace(run, settings=settings) if name in of else run for name, run in theirs.runs.items()}
+    shown = replace(before, verdict="not shown", effect=0.01, low=-0.01, high=0.03, reason="it includes zero")
+    asked = theirs.claims.claims["H2"].model_copy(update={"metrics": ["skill"], "text": "otherwise worded"})
+    claims = theirs.claims.model_copy(update={"claims": {**theirs.claims.claims, "H2": asked}})
+    verdicts = {name: one for name, one in theirs.summary.verdicts.items() if name != "R3"} | {"H2": shown, "H9": shown}
+    summary = theirs.summary.model_copy(update={"verdicts": verdicts})
+    found = compare(replace(theirs, summary=summary, runs=runs, claims=claims), theirs).claims
+    answer, iters = found["H2"], theirs.runs[min(of)].settings["settings"]["iters"]
+    assert (answer.yours, answer.published, answer.differs) == ("not shown", "refuted", True)
+    assert answer.yours_by == "+0.010 (-0.010 to +0.030); it includes zero"
+    assert answer.published_by.endswith(before.reason)
+    assert answer.otherwise == [
+        "metrics ['skill'] instead of ['skill', 'rank1']",
+        f"settings.iters 7 instead of {iters}",
+    ]
+    assert not found["R1"].differs and found["R1"].otherwise == []
+    assert found["R3"] == Answer("", "holds") and found["H9"] == Answer("not shown", "")
+    assert not found["R3"].differs and not found["H9"].differs
 
 
 def test_a_share_is_told_from_seeds_that_agree_to_the_image_only_where_it_is_farther_than_images_are(whole):
