@@ -102,6 +102,7 @@ def collect_chinese(
     settings["html_theme_options"] |= {"extra_footer": "", "search_bar_text": _("Search this book...")}
     settings |= {
         "language": language.CHINESE,
+        "project": config["title"],
         "locale_dirs": ["locale"],
         "html_static_path": ["static"],
         "html_js_files": [*settings["html_js_files"], "chinese.js"],
@@ -250,7 +251,17 @@ def make_chinese() -> int:
     if not failed:
         shutil.move(built / "_build" / "html", place)
         share(BUILD / "html", place)
+        with language.in_chinese():
+            name_parts(place)
     return failed
+
+
+def name_parts(edition: Path) -> None:
+    """Say in an edition's language what a page's parts and buttons are, to who points at them or has them read out."""
+    in_english = rf'((?:title|aria-label)=")({"|".join(map(re.escape, language.OF_THEME))})(?=")'
+    for page in edition.glob("*.html"):
+        text = re.sub(in_english, lambda found: found[1] + told(found[2]), page.read_text("utf-8"))
+        page.write_text(text, "utf-8")
 
 
 def share(book: Path, edition: Path) -> None:

@@ -62,7 +62,7 @@ def of_data() -> Iterator[str]:
         yield from (text for claim in claims.claims.values() for text in (claim.text, claim.source))
     yield from (*map(label, (*METRICS, *cards.OF_MODELS)), "test error", "zeros")
     yield from (*launch.EXIT_CODES, *compare.EXIT_CODES, *cards.TITLES.values(), overview.caption, overview.alt)
-    yield from (*language.SAID, *language.COMPOSED)
+    yield from (*language.SAID, *language.COMPOSED, *language.OF_THEME)
 
 
 def texts() -> dict[str, list[str]]:

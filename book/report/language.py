@@ -56,6 +56,11 @@ COMPOSED = (
     "{one} and {other}",
     "{one}, {other}",
 )
+# What Sphinx and the theme call parts and buttons of a page in English alone.
+OF_THEME = (
+    *("Toggle primary sidebar", "Toggle secondary sidebar", "System Settings", "Color mode", "Main", "Page"),
+    *("Announcement", "Link to this heading", "Link to this term"),
+)
 HAN = "[\u4e00-\u9fff]"
 NUMBERS, NUMBER = ("count", "value", "low", "high", "inside", "compared"), r"[-+]?\d[\d.,]*"
 _known: ContextVar[Mapping[str, str] | None] = ContextVar("known", default=None)

@@ -767,6 +767,11 @@ def test_a_chinese_page_has_its_pairs_figures_and_leads_to_it_and_back(page, fin
       return article.textContent;
     }""")
     assert "{{" not in text and not re.search(r"[a-z]{2,}( [a-z]{2,}){3}", text)
+    called = page.evaluate("""() => [...document.querySelectorAll("[title], [aria-label], [placeholder]")].flatMap(
+      (part) => part.closest(".bibliography") || part.matches("a.reference.internal[title]") ? [] :
+        ["title", "aria-label", "placeholder", "data-bs-title"].map((name) => part.getAttribute(name)))""")
+    assert {each for each in called if each and not re.search(language.HAN, each)} <= {"English"}
+    assert "not set" not in both[1]
     for width in (390, 1280):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("""() => [...document.querySelectorAll(".drawn svg")].every(svg => {
