@@ -58,12 +58,14 @@ def answer(report: Report) -> str:
 
 def _off(report: Report, reason: str) -> str:
     """By how much an ordinary network misses the accuracy that it was to have, if that is all of the reason."""
-    gates = [gate for gate in report.summary.gates if gate.about == report.study.roles.matched and not gate.passed]
-    off = [gate.found for gate in gates if gate.name == "matched" and reason.endswith(f": {gate}")]
-    if not off:
+    off = [gate.found for gate in report.summary.gates if gate.name == "matched" and reason.endswith(f": {gate}")]
+    both = map(report.arm, (report.study.roles.matched, report.study.roles.suppressed))
+    means = [fmean(arm.reported_accuracy) for arm in both if arm]
+    if not off or len(means) < 2:
         return ""
-    points = {"off": f"{100 * off[0]:.4g}", "most": f"{100 * MATCHED:g}"}
-    return _("{off} points of accuracy lie between the two in a training, and {most} are allowed", **points)
+    shares = {"off": off[0], "mean": abs(means[0] - means[1]), "most": MATCHED}
+    of = {name: f"{100 * share:.4g}" for name, share in shares.items()}
+    return _("{off} points of accuracy lie between the two in a training ({mean} on average), {most} are allowed", **of)
 
 
 def facts(report: Report) -> str:

@@ -9,10 +9,9 @@ from report.tables import table
 from suppress_study.compare import Comparison, written
 from suppress_study.edition import BEFORE
 
-UNASKED = "not asked"
+UNASKED, OTHERWISE = "not asked", "other settings"  # of a claim; how the note begins on a figure that was set so
 HEADS = ("network", "attack", "figure", "now", "before", "95 % of single trainings before", "agrees")
 MOST = "skill"  # of the strongest attack
-OTHERWISE = "other settings"  # how the note begins on a figure that was set otherwise
 
 
 def comparison(published: Path) -> Comparison | None:
