@@ -30,13 +30,18 @@ class Row:
 
 
 def answer(report: Report) -> str:
+    """The answer to the book's question, and why there is none if that is so."""
+    return short_answer(report) + (_(" {why}", why=said) if (said := why(report)) else "")
+
+
+def short_answer(report: Report) -> str:
     """The answer to the book's question: one sentence, by the verdict on it."""
     found = report.summary.verdicts[report.claims.question]
     untested = found.verdict == NOT_TESTED
     suppressed, matched = (_identified(report, name) for name in ("suppressed", "matched"))
-    why = told(found.reason) if found.reason else _("it has not all networks that the answer needs")
     if suppressed is None or matched is None or (untested and not measured_nonetheless(found)):
-        return _("**This run cannot tell.** Why: {why}.", why=why)
+        lacking = told(found.reason) if found.reason else _("it has not all networks that the answer needs")
+        return _("**This run cannot tell.** Why: {why}.", why=lacking)
     against = (IDENTIFIED, report.study.roles.matched)
     apart = next((one for one in found.comparisons if (one.metric, one.control) == against), None)
     # As many digits as it takes to see on which side of zero both ends are.
@@ -44,7 +49,7 @@ def answer(report: Report) -> str:
     ends = {"low": f"{100 * apart.low:+.{digits}f}", "high": f"{100 * apart.high:+.{digits}f}"} if apart else {}
     openings = {HOLDS: _("Yes, as far as these attacks go"), REFUTED: _("No: more is exposed, to these attacks")}
     none = _("By its own rules this run cannot tell" if untested else "No protection was found")
-    said = _(
+    return _(
         "**{opening}.** The strongest attack identifies **{suppressed}** of private images from the suppressed network "
         "and **{matched}** from {other}{apart}.",
         opening=openings.get(found.verdict, none),
@@ -53,7 +58,14 @@ def answer(report: Report) -> str:
         other=_("the ordinary one that was to be as accurate" if untested else "an equally accurate ordinary one"),
         apart=_(" ({low} to {high} points, 95 % interval)", **ends) if apart else "",
     )
-    return said + (_(" Why it cannot tell: {why}.", why=_off(report, found.reason) or why) if untested else "")
+
+
+def why(report: Report) -> str:
+    """Why what was measured is no answer, if that is so."""
+    found = report.summary.verdicts[report.claims.question]
+    if found.verdict != NOT_TESTED or not measured_nonetheless(found):
+        return ""
+    return _("Why it cannot tell: {why}.", why=_off(report, found.reason) or told(found.reason))
 
 
 def _off(report: Report, reason: str) -> str:
@@ -70,7 +82,7 @@ def _off(report: Report, reason: str) -> str:
 
 def facts(report: Report) -> str:
     """A list: what the tutorial's attack shows, and what other defences do."""
-    found = [_tutorials_fact(report), _noises_fact(report), _least_fact(report), _privates_fact(report)]
+    found = [_tutorials_fact(report), _others_fact(report), _privates_fact(report)]
     return "\n".join(f"- {fact}" for fact in found if fact)
 
 
@@ -104,29 +116,19 @@ def _tutorials_fact(report: Report) -> str:
     )
 
 
-def _noises_fact(report: Report) -> str:
-    """What noise on the features does, at the suppressed network's accuracy."""
-    noise, matched = (_identified(report, name) for name in ("noise", "matched"))
-    if noise is None or matched is None:
+def _others_fact(report: Report) -> str:
+    """At about the suppressed network's accuracy: what noise does, and from which network clearly least is got."""
+    noise, matched, suppressed = (_identified(report, name) for name in ("noise", "matched", "suppressed"))
+    if noise is None or matched is None or suppressed is None or not (near := as_accurate(report)):
         return ""
-    protects = noise.high < matched.low
-    return _(
-        "**{finding}**: at the same accuracy {share} [{low} to {high}] are identified.",
-        finding=_("Noise on the features protects" if protects else "Noise on the features does not do better"),
-        **_interval(noise),
-    )
-
-
-def _least_fact(report: Report) -> str:
-    """The network of about the suppressed one's accuracy that gives away least, unless the page speaks of it anyway."""
-    near, suppressed = as_accurate(report), _identified(report, "suppressed")
-    if not near or suppressed is None:
-        return ""
+    of_noise = _("{share} [{low} to {high}] with noise on the features", **_interval(noise))
     least, found = min(near, key=lambda one: one[1].mean)
-    if least in (*report.pair, report.arm(report.study.roles.noise)) or found.high >= suppressed.low:
-        return ""
-    said = {"network": told(least.title), **_interval(found)}
-    return _("**Least is got from *{network}***: {share} [{low} to {high}] are identified.", **said)
+    less = [of_noise] if noise.high < matched.low else []
+    if least not in (*report.pair, report.arm(report.study.roles.noise)) and found.high < suppressed.low:
+        less.append(_("{share} [{low} to {high}] from *{network}*", network=told(least.title), **_interval(found)))
+    if not less:
+        return _("**Noise does not do better**: {share} are identified, at about the same accuracy.", share=of_noise)
+    return _("**Less is identified at about the same accuracy**: {shares}.", shares=_(", ").join(less))
 
 
 def _privates_fact(report: Report) -> str:
@@ -138,8 +140,8 @@ def _privates_fact(report: Report) -> str:
         return ""
     better = found.high < suppressed.low
     return _(
-        "**Differential privacy {helps}**: at {accuracy} % accuracy {share} are identified.",
-        helps=_("hides images better" if better else "does not help here, and does not promise to"),
+        "**Differential privacy {helps}**: {share} at {accuracy} % accuracy.",
+        helps=_("hides images better" if better else "does not help here, nor promise to"),
         accuracy=f"{100 * fmean(arm.test_accuracy):.1f}",
         share=percent(found),
     )

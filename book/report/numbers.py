@@ -60,7 +60,8 @@ PARTS = (
     *(small.checks_small, small.gradients_small, small.membership_small, small.games_small, small.controls_small),
     *(explorer.explorer_view, explorer.explorer_sparsity, explorer.explorer_descent),
 )
-OF_BOTH = (front.answer, front.facts, front.scope, cards.verdict_cards, cards.verdict_short, sentences.verdict_counts)
+OF_FRONT = front.answer, front.short_answer, front.why, front.facts, front.scope
+OF_BOTH = (*OF_FRONT, cards.verdict_cards, cards.verdict_short, sentences.verdict_counts)
 
 
 def comparisons(report: Report) -> str:

@@ -23,8 +23,8 @@ Cells = Iterable[tuple[Variant, Arm | None]]  # attacks with the networks that t
 
 @figure()
 def overview(report: Report, width: float = WIDE) -> Figure | None:
-    """From three networks of one accuracy. *Identified*: private images that are nearer to their reconstruction than
-    many others of their digit. *Confidence*: what the tutorial measures.
+    """From three networks of about one accuracy. *Identified*: private images that are nearer to their reconstruction
+    than many others of their digit. *Confidence*: what the tutorial measures.
 
     Rows of digits: the private images; the average of the predicted digit, blurred and the same for every image; what
     the tutorial's attack makes of an ordinary and a suppressed network and of noisy features, hard to read; and

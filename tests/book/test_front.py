@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from planted import estimate, planted, with_summary
 
-from report import front
+from report import front, language
 from suppress_privacy.evaluation import gates
 from suppress_privacy.evaluation.verdict import Comparison, Verdict
 from suppress_study.plan import Study
@@ -85,7 +85,10 @@ def test_by_how_much_the_network_is_off_is_said_in_points():
     arms = [each.model_copy(update={"reported_accuracy": shares[each.title]}) for each in report.summary.arms]
     gated = with_summary(gated, arms=arms)
     said = "0.3125 points of accuracy lie between the two in a training (0.04 on average), 0.3 are allowed."
-    assert front.answer(gated).endswith(f"Why it cannot tell: {said}")
+    assert front.why(gated) == f"Why it cannot tell: {said}" and front.why(with_verdict("holds")) == ""
+    assert front.answer(gated) == f"{front.short_answer(gated)} {front.why(gated)}"
+    with language.in_chinese():
+        assert front.answer(gated) == f"{front.short_answer(gated)}{front.why(gated)}"
     other = gates.matches("feature-noise", [0.988], [0.984875])
     assert "points of accuracy lie" not in front.answer(with_summary(gated, gates=[other]))
     more = {asked: replace(found, reason=f"a model is not what it should be: sparsity of a, {off}")}
@@ -103,8 +106,9 @@ def test_the_network_from_which_least_is_got_is_named_if_it_is_clearly_less(monk
         return replace(found, mean=share, low=share - 0.01, high=share + 0.01) if asked == arm else found
 
     monkeypatch.setattr(type(report), "strongest", planted_share)
-    facts = [line for line in front.facts(report).splitlines() if "Least is got" in line]
-    assert facts == ([f"- **Least is got from *{arm.title}***: {said} are identified."] if said else [])
+    _, others, _ = front.facts(report).splitlines()
+    noise = "**Less is identified at about the same accuracy**: 50 % [49 to 51] with noise on the features"
+    assert others == f"- {noise}" + (f", {said} from *{arm.title}*." if said else ".")
 
 
 def test_a_verdict_without_the_networks_it_speaks_of_is_no_answer():
@@ -120,20 +124,23 @@ def test_three_facts_follow_from_the_figures():
         "- **The tutorial's own attack gets less**: a classifier's confidence goes from 94 % to 86 % (documented: "
         "95 % to 56 %). The predicted digit's average, which reconstructs nothing, has 98 %, more than either."
     )
-    assert second == "- **Noise on the features protects**: at the same accuracy 50 % [49 to 51] are identified."
+    noise = "50 % [49 to 51] with noise on the features"
+    assert second == f"- **Less is identified at about the same accuracy**: {noise}."
     private = [arm for arm in report.summary.arms if arm.title.startswith("DP-SGD")]
     aim = report.pair[1].test_accuracy[0]
     nearest = min(private, key=lambda arm: abs(arm.test_accuracy[0] - aim))
     assert len(private) == 4
     accuracy = f"{100 * sum(nearest.test_accuracy) / len(nearest.test_accuracy):.1f} %"
-    assert third == f"- **Differential privacy hides images better**: at {accuracy} accuracy 86 % are identified."
+    assert third == f"- **Differential privacy hides images better**: 86 % at {accuracy} accuracy."
 
 
 def test_facts_that_are_otherwise_are_told_otherwise(monkeypatch):
     monkeypatch.setitem(SHARES, "feature-noise", 0.89)
     monkeypatch.setitem(CONFIDENT, "class-mean", 0.5)
     first, second, _ = front.facts(with_verdict("refuted")).splitlines()
-    assert "has 50 %." in first and "does not do better" in second
+    assert "has 50 %." in first
+    noise = "89 % [88 to 90] with noise on the features"
+    assert second == f"- **Noise does not do better**: {noise} are identified, at about the same accuracy."
 
 
 def test_the_picture_has_the_same_three_networks_under_two_attacks_and_what_reconstructs_nothing():

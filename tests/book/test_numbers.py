@@ -32,7 +32,7 @@ def written(page):
 
 # What the published run has nothing of.
 NOT_YET = ("figure_rank", "your_notice", "candidates_table", "weaker_table", "weaker_found")
-NOT_YET += ("weaker_small", "explorer_descent", "games_found", "games_small")
+NOT_YET += ("weaker_small", "explorer_descent", "games_found", "games_small", "why")
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "speed"])

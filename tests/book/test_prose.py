@@ -16,7 +16,7 @@ PAGES = {page.stem: page.read_text("utf-8") for page in sorted(BOOK.glob("*.md")
 PRIVATE = re.compile(r"\b(floors?|ladders?|gates?|gated|climb(s|ed|ing)?)\b", re.I)
 FOUND = {
     "before": "before_found",
-    "index": "answer",
+    "index": "short_answer",
     "verdict": "answer",
     "defence": "accuracy_found",
     "tutorial": "tutorial_found",

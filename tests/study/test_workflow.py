@@ -865,7 +865,7 @@ def test_the_first_page_has_the_published_answer_and_whether_this_run_agrees(pag
     page.goto(f"{page.home}/index.html")
     text = page.inner_text("main")
     report = Report.load(finished / "results" / "full")
-    assert front.answer(report).replace("**", "") in " ".join(text.split())
+    assert front.short_answer(report).replace("**", "") in " ".join(text.split())
     assert "Your run (profile smoke): No figure of it can be held beside the published run" in text
     assert "MNIST-5000 with 4,000 training images" in text  # why not
 
