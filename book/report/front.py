@@ -48,14 +48,14 @@ def short_answer(report: Report) -> str:
     digits = 0 if apart and min(abs(apart.low), abs(apart.high)) >= 0.005 else 1
     ends = {"low": f"{100 * apart.low:+.{digits}f}", "high": f"{100 * apart.high:+.{digits}f}"} if apart else {}
     openings = {HOLDS: _("Yes, as far as these attacks go"), REFUTED: _("No: more is exposed, to these attacks")}
-    none = _("By its own rules this run cannot tell" if untested else "No protection was found")
+    none = _("Undecided, by its own rules" if untested else "No protection was found")
     return _(
         "**{opening}.** The strongest attack identifies **{suppressed}** of private images from the suppressed network "
         "and **{matched}** from {other}{apart}.",
         opening=openings.get(found.verdict, none),
         suppressed=percent(suppressed),
         matched=percent(matched),
-        other=_("the ordinary one that was to be as accurate" if untested else "an equally accurate ordinary one"),
+        other=_("an ordinary one matched to it" if untested else "an equally accurate ordinary one"),
         apart=_(" ({low} to {high} points, 95 % interval)", **ends) if apart else "",
     )
 

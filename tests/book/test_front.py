@@ -70,8 +70,8 @@ def test_what_a_network_left_untested_is_told_beside_what_was_measured():
     asked = report.claims.question
     found = replace(report.summary.verdicts[asked], effect=None, reason=why)
     assert front.answer(with_summary(report, verdicts={**report.summary.verdicts, asked: found})) == (
-        "**By its own rules this run cannot tell.** The strongest attack identifies **95 %** of private images from "
-        "the suppressed network and **89 %** from the ordinary one that was to be as accurate (+4 to +10 points, 95 % "
+        "**Undecided, by its own rules.** The strongest attack identifies **95 %** of private images from "
+        "the suppressed network and **89 %** from an ordinary one matched to it (+4 to +10 points, 95 % "
         f"interval). Why it cannot tell: {why}."
     )
 
