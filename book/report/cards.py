@@ -204,7 +204,8 @@ def effect(one: Comparison) -> str:
     named = one.metric or next((name for name in (*METRICS, *OF_MODELS) if label(name) in one.what), "")
     share = named in OF_MODELS or (named in METRICS and (METRICS[named].low, METRICS[named].high) == (0, 1))
     values = {"mean": one.effect, "low": one.low, "high": one.high}
-    said = {name: f"{100 * value:+z.1f}" if share else f"{value:+z.3f}" for name, value in values.items()}
+    digits = 1 if max(map(abs, values.values())) >= 0.01 else 2  # of points, so that no effect is all noughts
+    said = {name: f"{100 * value:+z.{digits}f}" if share else f"{value:+z.3f}" for name, value in values.items()}
     if share:
         return _("{mean} points [{low} to {high}]", **said)
     return _("{mean} skill [{low} to {high}]" if named == "skill" else "{mean} [{low} to {high}]", **said)

@@ -11,7 +11,6 @@ from suppress_study.edition import BEFORE
 
 UNASKED, OTHERWISE = "not asked", "other settings"  # of a claim; how the note begins on a figure that was set so
 HEADS = ("network", "attack", "figure", "now", "before", "95 % of single trainings before", "agrees")
-MOST = "skill"  # of the strongest attack
 
 
 def comparison(published: Path) -> Comparison | None:
@@ -87,7 +86,7 @@ def strongest_table(found: Comparison, report: Report) -> str:
         made = [
             one
             for one in found.figures
-            if one.name == MOST and one.factors.get("attack") in names and one.factors.get("depth", depth) == depth
+            if one.name == "skill" and one.factors.get("attack") in names and one.factors.get("depth", depth) == depth
             if arm.factors.items() <= one.factors.items() and one.factors.keys() <= told_by
         ]
         now = max(((one.yours, one) for one in made if one.yours is not None), key=itemgetter(0), default=None)

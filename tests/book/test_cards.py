@@ -95,6 +95,8 @@ def test_a_line_is_drawn_where_the_interval_lies():
 
 def test_shares_are_in_points_and_other_metrics_are_not():
     assert cards.effect(replace(MORE, metric="rank1")) == "+20.0 points [+10.0 to +30.0]"
+    small = replace(MORE, metric="rank1", effect=-0.0003, low=-0.0008, high=0.0002)
+    assert cards.effect(small) == "-0.03 points [-0.08 to +0.02]"
     assert cards.effect(replace(MORE, metric="psnr")) == "+0.200 [+0.100 to +0.300]"
     documented = replace(MORE, metric="", what="ordinary: test accuracy", than="")
     assert cards.effect(documented).endswith("points [+10.0 to +30.0]")
